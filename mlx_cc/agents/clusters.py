@@ -1,0 +1,152 @@
+"""Groups of agents with like profiles, named by what they are and not by the order they were found in."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlx_cc.errors import UserError
+
+HIGHER_IS_BETTER = ("quality", "csat", "fcr", "empathy", "technical_skill", "communication")
+VARIABILITY = "quality_deviation"
+SEED = 0
+
+LEAST_RELIABLE = 0.3
+
+METHOD = (
+    "k-means (10 starts) on the shrunk metrics, each standardised over agents; an agent without one gets the mean. "
+    "A metric counts where half of the agents have it and shrinking leaves at least 0.3 of its spread over agents: "
+    "less is mostly chance, and where no metric counts the agents are one group. "
+    "Level is the mean of the standardised metrics other than quality_deviation, itself standardised over agents; "
+    "variability is standardised quality_deviation. A group is named by its agents' mean: Top Performers from level "
+    "0.75, High-Focus below -0.9, between them Inconsistent from variability 0.75, else Solid from level -0.35, else "
+    "Developing. A number follows where several groups earn one name."
+)
+
+
+class _Group(NamedTuple):
+    members: np.ndarray
+    """int (n,): rows of the agents."""
+    name: str
+    level: float
+    variability: float
+
+
+def cluster(profiles: Mapping[str, Mapping[str, Any]], n_clusters: int = 5) -> dict[str, Any]:
+    """Group agents by their metrics; those marked `not enough data` are listed apart.
+
+    Args:
+        profiles: agent id -> profile, as computed or as loaded from agent_profiles.json.
+        n_clusters: how many groups to look for; fewer come where there are fewer different agents.
+
+    Returns:
+        `groups`: name -> {n, level, variability (both in standard deviations between agents), means,
+        agents}, best level first; `assignments`: agent id -> name; `silhouette`: -1 to 1, None for
+        fewer than two groups; `features`, `requested`, `n_clusters`, `not_enough_data`, `method`.
+
+    Raises:
+        UserError: n_clusters is below 1.
+    """
+    if n_clusters < 1:
+        raise UserError(f"n_clusters is {n_clusters}; ask for at least one group.")
+    agents = sorted(agent for agent, profile in profiles.items() if profile["status"] == "ok")
+    features, table = _features([profiles[agent]["metrics"] for agent in agents])
+    found, silhouette = _kmeans(table, n_clusters)
+    groups = _named(found, features, table)
+    return {
+        "requested": n_clusters,
+        "n_clusters": len(groups),
+        "silhouette": silhouette,
+        "features": features,
+        "groups": {
+            group.name: {
+                "n": len(group.members),
+                "level": round(group.level, 2),
+                "variability": round(group.variability, 2),
+                "means": _means([profiles[agents[row]]["metrics"] for row in group.members]),
+                "agents": [agents[row] for row in group.members],
+            }
+            for group in groups
+        },
+        "assignments": {
+            agents[row]: name for row, name in sorted((row, group.name) for group in groups for row in group.members)
+        },
+        "not_enough_data": sorted(set(profiles) - set(agents)),
+        "method": METHOD,
+    }
+
+
+def _features(metrics: list[Mapping[str, Any]]) -> tuple[list[str], np.ndarray]:
+    """Names and standardised values, float64 (agents, features), of the metrics that tell agents apart."""
+    names, columns = [], []
+    for name in (*HIGHER_IS_BETTER, VARIABILITY):
+        column, value = (
+            np.array([np.nan if metric[name][key] is None else metric[name][key] for metric in metrics], float)
+            for key in ("shrunk", "value")
+        )
+        known = ~np.isnan(column)
+        if 2 * known.sum() < len(column) or not known.any() or np.ptp(column[known]) < 1e-6:
+            continue
+        if column[known].std() < LEAST_RELIABLE * value[known].std():
+            continue
+        names.append(name)
+        columns.append(np.where(known, column, column[known].mean()))
+    if not names:
+        return [], np.zeros((len(metrics), 0))
+    from sklearn.preprocessing import StandardScaler
+
+    return names, StandardScaler().fit_transform(np.stack(columns, axis=1))
+
+
+def _kmeans(table: np.ndarray, n_clusters: int) -> tuple[list[np.ndarray], float | None]:
+    """The rows of each group, and the silhouette of the grouping."""
+    agents = len(table)
+    k = min(n_clusters, len(np.unique(table, axis=0)) if table.size else min(agents, 1))
+    if k <= 1:
+        return [np.arange(agents)] * k, None
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_score
+
+    labels = KMeans(
+        n_clusters=k,
+        n_init=10,  # pyright: ignore[reportArgumentType]
+        random_state=SEED,
+    ).fit_predict(table)
+    silhouette = None
+    if k < agents:
+        silhouette = float(silhouette_score(table, labels, sample_size=min(agents, 5000), random_state=SEED))
+        silhouette = round(silhouette, 3)
+    return [np.flatnonzero(labels == label) for label in range(k)], silhouette
+
+
+def _named(found: list[np.ndarray], features: list[str], table: np.ndarray) -> list[_Group]:
+    """Groups with their names, best level first."""
+    merits = [column for column, name in enumerate(features) if name in HIGHER_IS_BETTER]
+    level = table[:, merits].mean(axis=1) if merits else np.zeros(len(table))
+    level = level / level.std() if level.size and level.std() else level
+    variability = table[:, features.index(VARIABILITY)] if VARIABILITY in features else np.zeros(len(table))
+    unnamed = [(float(level[rows].mean()), float(variability[rows].mean()), rows) for rows in found]
+    unnamed.sort(key=lambda group: (-group[0], int(group[2][0])))
+    groups: list[_Group] = []
+    seen: dict[str, int] = {}
+    for height, width, rows in unnamed:
+        name = _name(height, width)
+        seen[name] = seen.get(name, 0) + 1
+        groups.append(_Group(rows, name if seen[name] == 1 else f"{name} {seen[name]}", height, width))
+    return groups
+
+
+def _name(level: float, variability: float) -> str:
+    if level >= 0.75:
+        return "Top Performers"
+    if level < -0.9:
+        return "High-Focus"
+    if variability >= 0.75:
+        return "Inconsistent"
+    return "Solid" if level >= -0.35 else "Developing"
+
+
+def _means(metrics: list[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean over a group's agents of each metric that any of them has."""
+    values = {name: [m[name]["value"] for m in metrics if m[name]["value"] is not None] for name in metrics[0]}
+    return {name: round(sum(found) / len(found), 4) for name, found in values.items() if found}

@@ -1,0 +1,100 @@
+"""The centre: what is particular to one contact centre, kept in one YAML file.
+
+Issue classes, journey types, effectiveness bands, opening hours, holidays and peak seasons.
+The defaults are usable as they are; `configs/centre.yaml` spells them out.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from mlx_cc.files import write_text
+from mlx_cc.settings import read_settings
+
+Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", description="lower case, digits and underscores")]
+
+
+class Hours(Struct, frozen=True, forbid_unknown_fields=True):
+    """Opening hours, in the site's local time; a closing time of 24:00 is midnight."""
+
+    open: Clock = "09:00"
+    close: Clock = "17:00"
+    days: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Monday is 0."""
+
+
+ISSUES: dict[str, tuple[str, ...]] = {
+    "billing": ("billing_error", "refund_request", "payment_problem"),
+    "account": ("account_access",),
+    "technical": ("technical_fault", "service_outage"),
+    "orders": ("delivery_delay", "wrong_or_damaged_item"),
+    "plans": ("plan_change", "product_question"),
+    "retention": ("cancellation",),
+    "complaint": ("service_complaint",),
+    "appointment": ("appointment",),
+    "fraud": ("fraud_report",),
+    "other": ("other",),
+}
+
+
+class Centre(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of one contact centre."""
+
+    issues: dict[str, tuple[Annotated[str, Meta(min_length=1)], ...]] = msgspec.field(default_factory=lambda: dict(ISSUES))
+    """Two levels: topic -> issue classes. `other` is always an allowed answer."""
+    journeys: tuple[Name, ...] = (
+        "pre_sales",
+        "onboarding",
+        "usage_support",
+        "billing_account",
+        "service_recovery",
+        "retention_cancellation",
+        "renewal_upgrade",
+        "win_back",
+    )
+    contact_roles: tuple[Name, ...] = ("first_contact", "follow_up", "escalation", "transfer")
+    effectiveness: dict[str, Annotated[int, Meta(ge=0, le=100)]] = msgspec.field(
+        default_factory=lambda: {"excellent": 90, "good": 75, "fair": 60, "poor": 0}
+    )
+    """Band -> lowest quality score in it."""
+    timezone: str | None = None
+    """IANA zone of the site, for conversations that name none."""
+    country: str | None = None
+    subdivision: str | None = None
+    hours: Hours = Hours()
+    holidays: tuple[Day, ...] = ()
+    """Days off besides the public holidays of the country and subdivision."""
+    peak_seasons: dict[str, tuple[Annotated[str, Meta(pattern=r"^(\d{4}-)?\d{2}-\d{2}$")], Annotated[str, Meta(pattern=r"^(\d{4}-)?\d{2}-\d{2}$")]]] = (
+        msgspec.field(default_factory=lambda: {"holiday_shopping": ("11-20", "12-31"), "tax_season": ("03-15", "04-15")})
+    )
+    """Name -> first and last day, `MM-DD` for every year or `YYYY-MM-DD` for one."""
+
+    @property
+    def issue_classes(self) -> tuple[str, ...]:
+        """Every issue class, in order, `other` last."""
+        found = [issue for group in self.issues.values() for issue in group if issue != "other"]
+        return (*dict.fromkeys(found), "other")
+
+    def topic(self, issue: str) -> str:
+        """The first-level topic of an issue class; `other` when it is in none."""
+        return next((topic for topic, group in self.issues.items() if issue in group), "other")
+
+    def band(self, quality: float) -> str:
+        """The effectiveness band a quality score (0-100) falls in."""
+        ordered = sorted(self.effectiveness.items(), key=lambda item: -item[1])
+        return next((name for name, lowest in ordered if quality >= lowest), ordered[-1][0])
+
+
+def read_centre(path: Path | str | None) -> Centre:
+    """The centre's settings; the defaults when there is no file."""
+    return Centre() if path is None else read_settings(path, Centre)
+
+
+def write_centre(path: Path | str, centre: Centre) -> None:
+    """Keep the settings that were used beside what they produced."""
+    write_text(path, yaml.safe_dump(msgspec.to_builtins(centre), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,71 @@
+"""The command line. One line a command; a command's code is imported only when it is called."""
+
+import importlib
+import sys
+
+import click
+
+from mlx_cc.errors import UserError
+
+COMMANDS = {
+    "ingest": "Read transcripts of any supported format into conversation records.",
+    "simulate": "Make any number of conversations with known ground truth.",
+    "prepare": "Transcripts and analyses to train, validation and test files.",
+    "temporal": "Add the 18 temporal features.",
+    "fingerprint": "Profile agents and group them.",
+    "models": "Pull and list models.",
+    "train": "Tune a model with LoRA on the prepared data.",
+    "fuse": "Merge an adapter into its base model, checked.",
+    "evaluate": "Measure each task on held-out conversations.",
+    "analyze": "Answer the six questions about a conversation.",
+    "chat": "Talk with a model, about a conversation or in general.",
+    "demo": "Run the whole pipeline on the sample data and write a page about it.",
+    "doctor": "Say what this machine offers and what to fix.",
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are modules of `mlx_cc.commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"mlx_cc.commands.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands from the table, so that `--help` imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mlx_cc")
+def main_group() -> None:
+    """Turn a contact centre's own transcripts into a private, local analyst.
+
+    \b
+    mlx_cc demo                                       everything, on the sample data
+    mlx_cc prepare --transcripts-dir T --analyses-dir A --output-dir data
+    mlx_cc train --config configs/mistral_7b_mac.yaml
+    mlx_cc analyze call.txt --model adapters/mistral-7b-contact-center
+    """
+
+
+def run(command: click.Command) -> None:
+    """Run a command as a program: a user's fault is one line on stderr and exit status 2."""
+    try:
+        command.main(prog_name=None if command is not main_group else "mlx_cc", standalone_mode=True)
+    except UserError as fault:
+        click.echo(f"Error: {fault}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def main() -> None:
+    """The `mlx_cc` program."""
+    run(main_group)

@@ -1,0 +1,180 @@
+"""`mlx_cc doctor`: what this machine has, how fast it is, and what to fix."""
+
+from typing import Any, NamedTuple
+
+import click
+
+
+class Fault(NamedTuple):
+    """One thing to mend."""
+
+    what: str
+    remedy: str
+    essential: bool
+    """Whether nothing works until it is mended."""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+def command(as_json: bool) -> None:
+    """Show what this machine has for mlx_cc, measure its matrix products, and say what to fix.
+
+    Exits with status 1 when something essential is broken, else 0.
+
+    \b
+    Examples:
+      mlx_cc doctor
+      mlx_cc doctor --json
+    """
+    found, faults = examine()
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode({**found, "faults": [fault._asdict() for fault in faults]}))
+    else:
+        for topic, values in found.items():
+            click.echo(f"{topic.replace('_', ' ')}: {_in_words(values)}")
+        for fault in faults:
+            click.echo(f"{'broken' if fault.essential else 'to fix'}: {fault.what}. {fault.remedy}")
+        if not faults:
+            click.echo("nothing to fix")
+    raise SystemExit(1 if any(fault.essential for fault in faults) else 0)
+
+
+def _in_words(values: Any) -> str:
+    if isinstance(values, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_in_words(value)}" for key, value in values.items())
+    if isinstance(values, list):
+        return "; ".join(_in_words(value) for value in values) or "none"
+    if isinstance(values, float):
+        return f"{values:,.1f}"
+    return "none" if values is None else str(values)
+
+
+def examine() -> tuple[dict[str, Any], list[Fault]]:
+    """What there is, by topic, and what to fix; a broken part never hides the others."""
+    found: dict[str, Any] = {"versions": _versions()}
+    faults = [
+        Fault(f"{name} is not installed", "Run `pip install mlx_cc` again in this environment", True)
+        for name, version in found["versions"].items()
+        if version is None
+    ]
+    for topic, look in (
+        ("machine", _machine),
+        ("compiler", _compiler),
+        ("models", _models),
+        ("disk", _disk),
+        ("time_zones", _time_zones),
+    ):
+        try:
+            found[topic], more = look()
+        except Exception as fault:  # the doctor reports what is broken, whatever it is
+            found[topic] = None
+            reason = " ".join(str(fault).split())
+            what = f"{topic.replace('_', ' ')}: {reason}"
+            more = [Fault(what, "Reinstall mlx_cc in a fresh environment", topic == "machine")]
+        faults += more
+    return found, faults
+
+
+def _versions() -> dict[str, str | None]:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str | None] = {"mlx_cc": "run from its folder"}
+    for name in ("mlx_cc", "mlx", "mlx-lm"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found.setdefault(name, None)
+    return {**found, "python": platform.python_version(), "system": platform.platform(terse=True)}
+
+
+def _machine() -> tuple[dict[str, Any], list[Fault]]:
+    import os
+
+    from mlx_cc.model import machine
+
+    this = machine.prepare()
+    faults = []
+    found: dict[str, Any] = {
+        "backend": this.backend,
+        "name": this.name,
+        "memory_gb": round(this.memory_bytes / 1e9, 1),
+        "cores": this.cores,
+        "blas": this.blas.how,
+        "blas_library": this.blas.library,
+        "float32_gflops": round(machine.gemm_gflops(), 1),
+    }
+    if this.backend == "cpu":
+        found["reference_gflops"] = round(_reference_gflops(), 1)
+        found["times_reference"] = round(found["float32_gflops"] / found["reference_gflops"], 1)
+    if this.blas.warning:
+        faults.append(Fault(this.blas.warning.rstrip("."), "See the docs on speed for Linux", False))
+    busy = os.getloadavg()[0]
+    found["load"] = round(busy, 1)
+    if this.backend == "cpu" and this.cores > 1 and busy > this.cores and "OPENBLAS_NUM_THREADS" not in os.environ:
+        faults.append(
+            Fault(
+                f"other processes keep the {this.cores} cores busy (load {busy:.1f})",
+                "Threads of one product then wait for each other; set OPENBLAS_NUM_THREADS=1 while that lasts",
+                False,
+            )
+        )
+    return found, faults
+
+
+def _reference_gflops() -> float:
+    """What MLX's own BLAS does here, measured in a process of its own; GFLOP/s."""
+    import os
+    import subprocess
+    import sys
+
+    code = "from mlx_cc.model import machine; machine.prepare(); print(machine.gemm_gflops(runs=3))"
+    environment = {**os.environ, "MLX_CC_BLAS": "reference"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return float(run.stdout)
+
+
+def _compiler() -> tuple[str | None, list[Fault]]:
+    """MLX fuses elementwise kernels with g++ at run time on Linux; without it they run unfused."""
+    import shutil
+    import sys
+
+    found = shutil.which("g++")
+    if sys.platform == "linux" and found is None:
+        return None, [Fault("no g++: MLX can't fuse kernels and runs somewhat slower", "Install g++", False)]
+    return found, []
+
+
+def _models() -> tuple[list[dict[str, Any]], list[Fault]]:
+    from mlx_cc.model.pull import kept
+
+    models = [{"name": model.name, "mb": round(model.bytes / 1e6)} for model in kept()]
+    if not models:
+        return models, [Fault("no model on this machine yet", "Run `mlx_cc models pull smollm2-135m`", False)]
+    return models, []
+
+
+def _disk() -> tuple[dict[str, Any], list[Fault]]:
+    import shutil
+
+    from mlx_cc.model.pull import cache_root
+
+    root = cache_root()
+    place = next(folder for folder in (root, *root.parents) if folder.exists())
+    free_gb = round(shutil.disk_usage(place).free / 1e9, 1)
+    found = {"model_cache": str(root), "free_gb": free_gb}
+    if free_gb < 2:
+        return found, [Fault(f"{free_gb} GB free at {root}", "Free space or set MLX_CC_CACHE to another place", False)]
+    return found, []
+
+
+def _time_zones() -> tuple[str | None, list[Fault]]:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+    try:
+        ZoneInfo("America/Chicago")
+    except ZoneInfoNotFoundError:
+        return None, [Fault("no time-zone data", "Run `pip install tzdata`", True)]
+    return f"{len(available_timezones())} zones", []

@@ -1,0 +1,43 @@
+"""`mlx_cc train`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlx_cc.settings import flags
+from mlx_cc.train.settings import TrainSettings
+
+
+@click.command(name="train", context_settings={"show_default": False})
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="YAML file with the settings below.")
+@click.option("--run", "run_name", help="Name of the run under adapters/; else the last part of output_dir.")
+@click.option("--resume", is_flag=True, help="Continue the run from its checkpoint.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@flags(TrainSettings)
+def command(config: Path | None, run_name: str | None, resume: bool, as_json: bool, overrides: dict[str, Any]) -> None:
+    """Tune a model with LoRA on the prepared data.
+
+    Every setting of the YAML file can be given as a flag, which wins over the file.
+
+    \b
+    Examples:
+      python -m mlx_cc.train --config configs/mistral_7b_mac.yaml
+      mlx_cc train --config configs/smollm2_135m_cpu.yaml --num-train-epochs 1
+      mlx_cc train --config configs/mistral_7b_mac.yaml --resume
+    """
+    from mlx_cc.settings import read_settings, with_overrides
+
+    settings = (
+        read_settings(config, TrainSettings, overrides) if config else with_overrides(TrainSettings, overrides, "flags")
+    )
+    folder = Path("adapters") / (run_name or Path(settings.training.output_dir).name)
+    from mlx_cc.train.session import train
+
+    report = train(settings, folder, resume=resume)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({**report.__dict__, "folder": str(report.folder)}))
+    else:
+        click.echo(f"\nNext:  mlx_cc fuse {folder}\n       mlx_cc evaluate --model {folder}")

@@ -1,0 +1,225 @@
+"""Analyses: what somebody already said about conversations (a reviewer, a survey, a larger model), as labels.
+
+A folder of JSON files, one conversation each, or JSON lists or JSON lines of the same objects:
+
+    {"conversation_id": "call-17", "source": "human_qa", "quality_score": 85, "csat_score": 4,
+     "issue": "billing_error", "churn_risk": 20, "journey_type": "billing_account",
+     "contact_role": "first_contact", "resolution_status": "resolved", "empathy": 80,
+     "coaching": [{"skill": "...", "action": "...", "expected_outcome": "...", "turn": 9}]}
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from mlx_cc.centre import Centre
+from mlx_cc.conversation import SOURCES, Conversation, Label, Source, replace
+from mlx_cc.errors import UserError
+from mlx_cc.ingest import File, Reading, Reject, Rejects, from_json, input_files, open_file, read_folder
+from mlx_cc.tasks import all_tasks, number_fault
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "quality": ("quality_score", "quality", "overall_quality_score"),
+    "csat": ("csat_score", "csat"),
+    "issue": ("issue", "primary_issue", "issue_class"),
+    "churn": ("churn_risk", "churn", "churn_score"),
+    "journey": ("journey", "journey_type"),
+    "coaching": ("coaching", "coaching_recommendations"),
+    "resolution": ("resolution_status", "resolution"),
+    "empathy": ("empathy", "empathy_score"),
+    "technical_skill": ("technical_skill", "technical_skill_score"),
+    "communication": ("communication", "communication_score"),
+}
+"""Label -> the keys it is read from; the first that is there counts."""
+OTHER_KEYS = {"conversation_id", "id", "source", "contact_role"}
+KNOWN_KEYS = OTHER_KEYS.union(*KEYS.values())
+NUMBERS = {"quality", "csat", "churn", "empathy", "technical_skill", "communication"}
+RESOLUTIONS = ("resolved", "unresolved", "partial")
+
+
+def labels_of(tree: dict[str, Any], source: str) -> dict[str, Label]:
+    """The labels of one analysis; values are not checked yet.
+
+    Raises:
+        UserError: its `source` is not one of the known ones.
+    """
+    source = tree.get("source") or source
+    if source not in SOURCES:
+        raise UserError(f"source {source!r} is not one of {', '.join(SOURCES)}.")
+    labels = {}
+    for name, keys in KEYS.items():
+        value = next((tree[key] for key in keys if tree.get(key) is not None), None)
+        if value is None:
+            continue
+        if name == "journey" and not isinstance(value, dict):
+            value = {"type": value, **({"contact_role": tree["contact_role"]} if tree.get("contact_role") else {})}
+        labels[name] = Label(value=label_value(name, value), source=cast("Source", source))
+    return labels
+
+
+def label_value(name: str, value: Any) -> Any:
+    """A value in the form its task has it: numbers written as text as numbers, quality as {"score"}."""
+    if name == "quality" and isinstance(value, dict):
+        return {**value, "score": _number(value["score"])} if "score" in value else value
+    if name in NUMBERS:
+        value = _number(value)
+    return {"score": value} if name == "quality" else value
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return int(number) if number.is_integer() else number
+
+
+def fault_of(name: str, value: Any, centre: Centre, turns: int) -> str | None:
+    """What is wrong with a label's value, or None; a label no task or measure owns is let through."""
+    task = all_tasks().get(name)
+    if task is not None:
+        return task.fault(value, centre, turns)
+    if name in NUMBERS:
+        return number_fault(value, 0, 100)
+    if name == "resolution" and value not in RESOLUTIONS:
+        return f"{value!r} is not one of {', '.join(RESOLUTIONS)}"
+    return None
+
+
+def with_valid_labels(
+    conversation: Conversation, centre: Centre, dropped: Counter[str], unchecked: Collection[str] = ()
+) -> Conversation:
+    """The conversation without labels whose value is not allowed; each is counted under its reason."""
+    faults: dict[str, str] = {}
+    for name, label in conversation.labels.items():
+        if name not in unchecked:
+            fault = fault_of(name, label.value, centre, len(conversation.turns))
+            if fault is not None:
+                faults[name] = fault
+    if not faults:
+        return conversation
+    for name, fault in faults.items():
+        dropped[f"{name}: {fault.partition(' (')[0]}"] += 1
+    return replace(conversation, labels={name: la for name, la in conversation.labels.items() if name not in faults})
+
+
+class Analyses:
+    """The labels found in a folder (or file) of analyses, until their conversations come by.
+
+    Args:
+        path: the folder or file.
+        label_source: the source of analyses that name none.
+        rejects: called with every analysis that can't be read, or whose id was met before.
+        ignored: counts keys that no label is read from.
+
+    Labels wait as encoded bytes, some 0.6 kB a conversation.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        label_source: str = "teacher",
+        rejects: Callable[[Reject], Any],
+        ignored: Counter[str] | None = None,
+    ):
+        if label_source not in SOURCES:
+            raise UserError(f"label source '{label_source}' is not one of {', '.join(SOURCES)}.")
+        self._source = label_source
+        self._rejects = rejects
+        self._ignored = Counter() if ignored is None else ignored
+        self._waiting: dict[str, tuple[bytes, str]] = {}
+        """Conversation id -> encoded labels, file."""
+        for file in input_files([path]):
+            self._read(file)
+        self.count = len(self._waiting)
+
+    def _read(self, path: Path) -> None:
+        try:
+            file = open_file(path)
+            objects = list(_objects(file)) if file.suffix not in (".jsonl", ".ndjson") else _lines(file)
+            for place, found in objects:
+                try:
+                    self._keep(from_json(found) if isinstance(found, bytes) else found, file, place)
+                except UserError as fault:
+                    self._rejects(Reject(str(path), place, f"analysis {fault}"))
+        except UserError as fault:
+            self._rejects(Reject(str(path), None, f"analysis {str(fault).removeprefix(f'{path}: ')}"))
+
+    def _keep(self, tree: Any, file: File, place: int | None) -> None:
+        if not isinstance(tree, dict):
+            raise UserError("is not a JSON object.")
+        name = tree.get("conversation_id") or tree.get("id") or (file.stem if place is None else None)
+        if name is None:
+            raise UserError("has no conversation_id.")
+        if str(name) in self._waiting:
+            raise UserError(f"for '{name}' was already read from {self._waiting[str(name)][1]}; the first one is kept.")
+        for key in tree.keys() - KNOWN_KEYS:
+            self._ignored[f"analysis {key}"] += 1
+        self._waiting[str(name)] = (msgspec.json.encode(labels_of(tree, self._source)), str(file.path))
+
+    def attach(self, conversations: Iterable[Conversation]) -> Iterator[Conversation]:
+        """Conversations with the labels of their analysis; after the last, rejects analyses nobody asked for.
+
+        Where a conversation has such a label already, the better source wins, in the order
+        human_qa, survey, platform, teacher, simulated; on a tie the analysis.
+        """
+        for conversation in conversations:
+            waiting = self._waiting.pop(conversation.id, None)
+            if waiting is None:
+                yield conversation
+                continue
+            labels = dict(conversation.labels)
+            for name, label in _decode(waiting[0]).items():
+                if name not in labels or SOURCES.index(label.source) <= SOURCES.index(labels[name].source):
+                    labels[name] = label
+            yield replace(conversation, labels=labels)
+        for name, (_, file) in self._waiting.items():
+            self._rejects(Reject(file, None, f"analysis of '{name}' has no transcript."))
+
+
+_decode = msgspec.json.Decoder(dict[str, Label]).decode
+
+
+def _lines(file: File) -> Iterator[tuple[int | None, Any]]:
+    yield from file.lines()
+
+
+def _objects(file: File) -> Iterator[tuple[int | None, Any]]:
+    """(place in a list or None, object) of a JSON document."""
+    document = from_json(file.text())
+    if isinstance(document, list):
+        yield from enumerate(document, 1)
+    else:
+        yield None, document
+
+
+def read_labelled(
+    paths: Iterable[Path | str],
+    reading: Reading,
+    rejects: Rejects,
+    format: str = "auto",
+    analyses: Path | str | None = None,
+    label_source: str = "teacher",
+    strict: bool = False,
+) -> Iterator[Conversation]:
+    """`read_folder` with the labels of a folder of analyses attached.
+
+    Raises:
+        UserError: with `strict`, at the first reject.
+    """
+    found = None
+    if analyses is not None:
+        found = Analyses(analyses, label_source=label_source, rejects=rejects, ignored=reading.ignored)
+    stream = read_folder(paths, reading, rejects=rejects, format=format)
+    for conversation in stream if found is None else found.attach(stream):
+        if strict and rejects.first:
+            break
+        yield conversation
+    if strict and rejects.first:
+        raise UserError(f"{rejects.first} Nothing was written (--strict).")

@@ -1,0 +1,116 @@
+"""Measures of agreement between answers and labels, and their intervals. NumPy only.
+
+Every measure is a function of two equally long sequences, `gold` and `predicted`, and gives one
+number; `interval` bootstraps any of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Metric = Callable[[Sequence[Any], Sequence[Any]], float]
+
+
+class Estimate(NamedTuple):
+    """A measured number with its 95% interval and the number of rows it rests on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def interval(metric: Metric, gold: Sequence[Any], predicted: Sequence[Any], *, resamples: int = 1000, seed: int = 0) -> Estimate:
+    """The metric on all rows with a percentile-bootstrap 95% interval over rows.
+
+    A row is one conversation here, so rows are resampled as independent. Resamples on which the
+    metric is undefined (NaN) are left out.
+    """
+    n = len(gold)
+    value = metric(gold, predicted)
+    if n < 2:
+        return Estimate(value, float("nan"), float("nan"), n)
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(resamples):
+        rows = rng.integers(0, n, n)
+        drawn.append(metric([gold[i] for i in rows], [predicted[i] for i in rows]))
+    kept = np.asarray(drawn)[~np.isnan(drawn)]
+    if not len(kept):
+        return Estimate(value, float("nan"), float("nan"), n)
+    low, high = np.quantile(kept, [0.025, 0.975])
+    return Estimate(value, float(low), float(high), n)
+
+
+def mean_absolute_error(gold: Sequence[float], predicted: Sequence[float]) -> float:
+    """Mean of |predicted - gold|, in the unit of the score."""
+    return float(np.mean(np.abs(np.asarray(predicted, float) - np.asarray(gold, float)))) if len(gold) else float("nan")
+
+
+def bias(gold: Sequence[float], predicted: Sequence[float]) -> float:
+    """Mean of predicted - gold: above 0 the answers are too high."""
+    return float(np.mean(np.asarray(predicted, float) - np.asarray(gold, float))) if len(gold) else float("nan")
+
+
+def within(tolerance: float) -> Metric:
+    """Share of rows whose error is at most `tolerance`."""
+
+    def share(gold: Sequence[float], predicted: Sequence[float]) -> float:
+        error = np.abs(np.asarray(predicted, float) - np.asarray(gold, float))
+        return float(np.mean(error <= tolerance)) if len(gold) else float("nan")
+
+    return share
+
+
+def spearman(gold: Sequence[float], predicted: Sequence[float]) -> float:
+    """Spearman's rank correlation, ties given their mean rank; NaN when either side is constant."""
+    a, b = _ranks(gold), _ranks(predicted)
+    if len(a) < 2 or a.std() == 0 or b.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    _, inverse, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def accuracy(gold: Sequence[Any], predicted: Sequence[Any]) -> float:
+    """Share of rows answered as labelled."""
+    return float(np.mean([g == p for g, p in zip(gold, predicted, strict=True)])) if len(gold) else float("nan")
+
+
+def macro_f1(gold: Sequence[Any], predicted: Sequence[Any]) -> float:
+    """F1 of each class that occurs in the labels or the answers, averaged without weights."""
+    classes = sorted({*gold, *predicted}, key=str)
+    scores = []
+    for name in classes:
+        hit = sum(g == p == name for g, p in zip(gold, predicted, strict=True))
+        total = sum(g == name for g in gold) + sum(p == name for p in predicted)
+        scores.append(2 * hit / total)
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def quadratic_kappa(gold: Sequence[float], predicted: Sequence[float]) -> float:
+    """Cohen's kappa with quadratic weights on rounded answers; NaN when both sides are one same constant."""
+    a, b = np.rint(np.asarray(gold, float)), np.rint(np.asarray(predicted, float))
+    if not len(a):
+        return float("nan")
+    expected = np.mean((a[:, None] - b[None, :]) ** 2)
+    return float("nan") if expected == 0 else float(1 - np.mean((a - b) ** 2) / expected)
+
+
+def on(part: Callable[[Any], Any], metric: Metric) -> Metric:
+    """The metric applied to one part of each value, for example the score of a quality value."""
+    return lambda gold, predicted: metric([part(g) for g in gold], [part(p) for p in predicted])
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share (E. B. Wilson, 1927)."""
+    if n == 0:
+        return 0.0, 1.0
+    z, share = 1.959964, hits / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)

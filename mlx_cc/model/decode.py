@@ -1,0 +1,106 @@
+"""Decoding: free text, or text under a grammar, behind a prefix that was computed before."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from mlx_cc.model.tree import Prefix
+
+
+def schema_grammar(schema: dict[str, Any]) -> str:
+    """An llguidance grammar for JSON of this schema, spaced as `json.dumps` spaces it."""
+    from llguidance import LLMatcher
+
+    options = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+    return LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=options)
+
+
+class Grammars:
+    """Makes grammar masks for one tokenizer; built once per model (about half a second)."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        import llguidance.hf
+
+        inner = getattr(tokenizer, "_tokenizer", tokenizer)
+        self._vocabulary = llguidance.hf.from_tokenizer(inner, n_vocab=len(inner))
+        self._end = tokenizer.eos_token_id
+
+    def constraint(self, grammar: str) -> "Constraint":
+        """A fresh constraint for one sequence."""
+        return Constraint(self._vocabulary, grammar, self._end)
+
+
+class Constraint:
+    """A logits processor (mlx-lm) that leaves only the tokens the grammar allows next.
+
+    Serves one sequence. Uses plain array operations, so it runs on any backend.
+
+    Raises:
+        ValueError: the grammar is not valid.
+    """
+
+    def __init__(self, vocabulary: Any, grammar: str, end: int) -> None:
+        import llguidance.numpy
+        from llguidance import LLMatcher
+
+        self._matcher = LLMatcher(vocabulary, grammar)
+        if self._matcher.is_error():
+            raise ValueError(self._matcher.get_error())
+        self._fill = llguidance.numpy.fill_next_token_bitmask
+        self._bits = llguidance.numpy.allocate_token_bitmask(1, vocabulary.vocab_size)
+        self._end = end
+        self._seen: int | None = None
+
+    def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        """Mask logits (1, V) given all tokens so far; the first call's tokens are the prompt."""
+        if self._seen is None:
+            self._seen = tokens.size
+        else:
+            for token in tokens[self._seen :].tolist():
+                if not self._matcher.is_stopped():
+                    self._matcher.consume_token(token)
+            self._seen = tokens.size
+        allowed = np.zeros(logits.shape[-1], dtype=bool)
+        if self._matcher.is_stopped():  # generation looks one step ahead of the end
+            allowed[self._end] = True
+        else:
+            self._fill(self._matcher, self._bits)
+            bits = np.unpackbits(self._bits.view(np.uint8), axis=1, bitorder="little")[0]
+            size = min(len(bits), len(allowed))
+            allowed[:size] = bits[:size]
+        return mx.where(mx.array(allowed), logits, -mx.inf)
+
+
+def decode(
+    model: nn.Module,
+    tokenizer: Any,
+    prompt: Sequence[int],
+    prefix: Prefix = (),
+    constraint: Constraint | None = None,
+    max_tokens: int = 256,
+    temperature: float = 0.0,
+) -> Iterator[str]:
+    """Text pieces of a continuation of `prompt` (token ids) behind `prefix`, greedy by default."""
+    from mlx_lm.generate import stream_generate
+    from mlx_lm.models.cache import KVCache, make_prompt_cache
+    from mlx_lm.sample_utils import make_sampler
+
+    cache: list[Any] = make_prompt_cache(model)
+    if prefix:
+        cache = [KVCache() for _ in prefix]
+        for slot, layer in zip(cache, prefix, strict=True):
+            slot.state = (layer.keys, layer.values, layer.keys.shape[2])
+    for piece in stream_generate(
+        model,
+        tokenizer,
+        list(prompt),
+        max_tokens=max_tokens,
+        sampler=make_sampler(temp=temperature),
+        logits_processors=[constraint] if constraint else None,
+        prompt_cache=cache,
+    ):
+        yield piece.text

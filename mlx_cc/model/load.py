@@ -1,0 +1,124 @@
+"""Models from disk: a base model, an adapter on its base, or a fused model; with what it was tuned for."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlx.nn as nn
+
+from mlx_cc.centre import Centre, read_centre
+from mlx_cc.errors import UserError
+from mlx_cc.files import read_json, write_text
+from mlx_cc.model import machine, pull
+from mlx_cc.prompt import PromptSettings
+from mlx_cc.settings import read_settings
+
+CENTRE = "centre.yaml"
+PROMPT = "prompt.yaml"
+"""Files that travel with an adapter or a fused model."""
+
+
+class Loaded(NamedTuple):
+    """A model ready to compute, and the settings its answers depend on."""
+
+    model: Any
+    tokenizer: Any
+    config: dict[str, Any]
+    name: str
+    centre: Centre
+    prompt: PromptSettings
+    max_tokens: int
+    """The longest row the model was tuned for, in tokens."""
+
+
+def base_model(name_or_path: str | Path) -> tuple[Any, Any, dict[str, Any]]:
+    """Model, tokenizer and config of a base or fused model, in this machine's dtype.
+
+    A CPU computes in float32, so 16-bit weights are widened and quantised ones restored.
+    """
+    machine.prepare()
+    import logging
+
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    import mlx.core as mx
+    from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
+
+    folder = pull.resolve(str(name_or_path))
+    try:
+        model, config = load_model(folder)
+    except (ValueError, KeyError, FileNotFoundError) as fault:
+        raise UserError(f"{folder}: not a model mlx-lm can load ({fault}). Pull it again or choose another.") from fault
+    tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
+    if machine.compute_dtype() == mx.float32:
+        if "quantization" in config:
+            model = dequantize_model(model)
+        model.set_dtype(mx.float32)
+    model.eval()
+    return model, tokenizer, config
+
+
+def find(path: str | Path) -> Path | str:
+    """Where a run is: the path itself, or `adapters/NAME` when `models/NAME` was not fused yet."""
+    path = Path(path)
+    if not path.exists() and path.parent.name == "models":
+        adapter = path.parent.parent / "adapters" / path.name
+        if (adapter / "adapter_config.json").exists():
+            return adapter
+    return path if path.exists() else str(path)
+
+
+def load(path: str | Path) -> Loaded:
+    """Load an adapter folder, a fused model's folder, or a base model by name.
+
+    Raises:
+        UserError: it is none of these, and why.
+    """
+    place = find(path)
+    folder = Path(place)
+    adapter = folder / "adapter_config.json"
+    if not adapter.exists():
+        model, tokenizer, config = base_model(place)
+        here = pull.resolve(str(place))
+        return Loaded(model, tokenizer, config, str(path), *tuned_for(here), _max_tokens(here))
+    note = read_json(adapter)
+    if not (folder / "adapters.safetensors").exists():
+        raise UserError(f"{folder}: no adapters.safetensors yet. Finish the training run, or choose another adapter.")
+    model, tokenizer, config = base_model(note["model"])
+    from mlx_lm.tuner.utils import load_adapters
+
+    model = load_adapters(model, str(folder))
+    model.eval()
+    return Loaded(model, tokenizer, config, str(path), *tuned_for(folder), int(note.get("max_seq_length", 2048)))
+
+
+def tuned_for(folder: Path) -> tuple[Centre, PromptSettings]:
+    """The centre and prompt settings kept beside a model; the defaults where none are."""
+    centre, prompt = folder / CENTRE, folder / PROMPT
+    return (
+        read_centre(centre if centre.exists() else None),
+        read_settings(prompt, PromptSettings) if prompt.exists() else PromptSettings(),
+    )
+
+
+def keep_beside(folder: Path, centre: Centre, prompt: PromptSettings) -> None:
+    """Write what a tuned model's answers depend on into its folder."""
+    import msgspec
+    import yaml
+
+    from mlx_cc.centre import write_centre
+
+    write_centre(folder / CENTRE, centre)
+    write_text(folder / PROMPT, yaml.safe_dump(msgspec.to_builtins(prompt)))
+
+
+def _max_tokens(folder: Path) -> int:
+    longest = read_json(folder / "config.json").get("max_position_embeddings") or 2048
+    return min(int(longest), 4096)
+
+
+def parameters(model: nn.Module) -> tuple[int, int]:
+    """(trainable, all) parameters; quantised weights count as the weights they stand for."""
+    from mlx.utils import tree_flatten
+    from mlx_lm.utils import get_total_parameters
+
+    trainable = sum(int(value.size) for _, value in tree_flatten(model.trainable_parameters()))
+    return trainable, int(get_total_parameters(model))

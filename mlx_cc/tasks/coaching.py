@@ -1,0 +1,101 @@
+"""What to coach the agent on: up to three recommendations, each about one turn."""
+
+import json
+
+from mlx_cc.tasks import Task
+
+ORDER = 6
+
+KEYS = ("skill", "action", "expected_outcome", "turn")
+LONGEST = {"skill": 40, "action": 200, "expected_outcome": 120}
+"""Characters allowed per text field in a decoded answer."""
+
+
+def write(value, centre):
+    return json.dumps([{key: item[key] for key in KEYS} for item in value[:3]], ensure_ascii=False)
+
+
+def parse(text, centre):
+    try:
+        items = json.loads(text)
+    except json.JSONDecodeError as fault_:
+        raise ValueError(f"not JSON: {fault_}") from fault_
+    if not isinstance(items, list) or any(not isinstance(i, dict) or set(i) != set(KEYS) for i in items):
+        raise ValueError(f"not a list of objects with {', '.join(KEYS)}")
+    return items
+
+
+def fault(value, centre, turns):
+    if not isinstance(value, list) or not 1 <= len(value) <= 3:
+        return "not a list of one to three recommendations"
+    for item in value:
+        if not isinstance(item, dict) or set(KEYS) - item.keys():
+            return f"a recommendation lacks one of {', '.join(KEYS)}"
+        if any(not isinstance(item[key], str) or not item[key].strip() for key in LONGEST):
+            return "a recommendation has an empty field"
+        if isinstance(item["turn"], bool) or not isinstance(item["turn"], int) or not 1 <= item["turn"] <= turns:
+            return f"turn {item['turn']!r} does not exist (the conversation has {turns})"
+    return None
+
+
+def schema(turns):
+    text = {key: {"type": "string", "minLength": 3, "maxLength": longest} for key, longest in LONGEST.items()}
+    item = {
+        "type": "object",
+        "properties": {**text, "turn": {"type": "integer", "minimum": 1, "maximum": turns}},
+        "required": list(KEYS),
+        "additionalProperties": False,
+    }
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": 3}
+
+
+def turn_hit(gold, predicted):
+    """Share of conversations where some recommendation is about a turn that a reference one is about."""
+    return _share(bool(_turns(g) & _turns(p)) for g, p in zip(gold, predicted, strict=True))
+
+
+def skill_hit(gold, predicted):
+    """Share of conversations where some recommendation shares a skill word with a reference one."""
+    return _share(bool(_words(g) & _words(p)) for g, p in zip(gold, predicted, strict=True))
+
+
+def distinct(gold, predicted):
+    """Share of conversations whose recommendations all differ in their action."""
+    return _share(len({i["action"] for i in p}) == len(p) > 0 for p in predicted)
+
+
+def _share(hits):
+    found = list(hits)
+    return sum(found) / len(found) if found else float("nan")
+
+
+def _turns(value):
+    return {item["turn"] for item in value}
+
+
+def _words(value):
+    return {word for item in value for word in item["skill"].lower().split()}
+
+
+TASK = Task(
+    name="coaching",
+    question=lambda centre: (
+        "Coach the agent: one to three recommendations as a JSON list of objects with skill, action, "
+        "expected_outcome and turn (the number of the turn it is about)."
+    ),
+    write=write,
+    parse=parse,
+    fault=fault,
+    metrics={"skill hit": skill_hit, "turn hit": turn_hit, "distinct actions": distinct},
+    constant=lambda values: [_most_frequent_item(values)],
+    schema=schema,
+)
+
+
+def _most_frequent_item(values):
+    from collections import Counter
+
+    items = [item for value in values for item in value]
+    skill = Counter(item["skill"] for item in items).most_common(1)[0][0]
+    turn = Counter(item["turn"] for item in items).most_common(1)[0][0]
+    return {**next(item for item in items if item["skill"] == skill), "turn": turn}

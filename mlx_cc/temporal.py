@@ -1,0 +1,321 @@
+"""The 18 temporal features: when a contact came in, on the site's own clock and calendar."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from importlib import resources
+from numbers import Real
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
+
+import msgspec
+
+from mlx_cc.centre import Centre
+from mlx_cc.conversation import Conversation, Temporal, replace
+from mlx_cc.errors import UserError
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+SEASONS = ("winter", "spring", "summer", "autumn")
+DAY_PARTS = ("night",) * 6 + ("morning",) * 6 + ("afternoon",) * 5 + ("evening",) * 4 + ("late_evening",) * 3
+"""Hour 0-23 -> part of the day."""
+
+
+class TemporalFeatureEnhancer:
+    """Computes the features of `mlx_cc.conversation.Temporal`.
+
+    Local features need the site's wall clock. It is known when a time zone is (argument,
+    conversation, enhancer or centre, in that order), or when a time is given without any offset:
+    that is a wall-clock reading already. An aware time without the site's zone says nothing about
+    the site's clock, so it gives `timestamp` in UTC and None for every local feature.
+
+    Attributes:
+        holidays: ISO days (`2025-12-25`) off besides the public holidays; may be extended.
+        peak_seasons: name -> [first day, last day], both `MM-DD` (every year, may wrap the year's
+            end) or both `YYYY-MM-DD` (once). Where seasons overlap, the one added last names the day.
+
+    Raises:
+        UserError: unknown time zone, country or subdivision; a day that isn't one.
+    """
+
+    def __init__(
+        self,
+        centre: Centre = Centre(),  # noqa: B008 - frozen
+        *,
+        timezone: str | None = None,
+        country: str | None = None,
+        subdivision: str | None = None,
+    ) -> None:
+        self.timezone = timezone or centre.timezone
+        self.country, self.subdivision = _place(country, subdivision, centre.country, centre.subdivision)
+        self.holidays: list[str] = list(centre.holidays)
+        self.peak_seasons: dict[str, Any] = {name: list(days) for name, days in centre.peak_seasons.items()}
+        self._open, self._close = _minutes(centre.hours.open), _minutes(centre.hours.close)
+        self._open_days = frozenset(centre.hours.days)
+        if self.timezone is not None:
+            _zone(self.timezone)
+        if self.country is not None:
+            _public_holidays(self.country, self.subdivision)
+
+    def extract_temporal_features(
+        self,
+        timestamp: datetime | str | float,
+        timezone: str | None = None,
+        queue_wait_s: float | None = None,
+        is_followup: bool | None = None,
+        country: str | None = None,
+        subdivision: str | None = None,
+    ) -> dict[str, Any]:
+        """The 18 features of one moment, keyed as in `Temporal`.
+
+        Args:
+            timestamp: aware or naive datetime, ISO 8601 text, or seconds since 1970 (UTC). A naive
+                one is the site's wall clock: a reading the clocks skipped in spring is moved past
+                the gap, one that occurs twice in autumn is the first (`fold=1`: the second).
+            timezone: IANA name of the site's zone.
+            queue_wait_s: seconds waited before an agent answered.
+            is_followup: whether this contact follows an earlier one; None when not known.
+            country: ISO 3166-1 alpha-2.
+            subdivision: ISO 3166-2, with or without the country (`SCT`, `GB-SCT`).
+        """
+        features = self._features(_moment(timestamp), timezone, queue_wait_s, is_followup, country, subdivision)
+        return msgspec.structs.asdict(features)
+
+    def temporal_of(self, conversation: Conversation) -> Temporal:
+        """The features of one conversation, by its own zone and country where it names them."""
+        is_followup = conversation.is_followup
+        if is_followup is None and conversation.previous_contact_id is not None:
+            is_followup = True
+        try:
+            return self._features(
+                conversation.started_at,
+                conversation.timezone,
+                conversation.queue_wait_s,
+                is_followup,
+                conversation.country,
+                conversation.subdivision,
+            )
+        except UserError as fault:
+            raise UserError(f"conversation {conversation.id}: {fault}") from fault
+
+    def transform(self, conversations: Iterable[Conversation]) -> Iterator[Conversation]:
+        """Fill `temporal`, and nothing else, of each conversation."""
+        for conversation in conversations:
+            yield replace(conversation, temporal=self.temporal_of(conversation))
+
+    def _features(
+        self,
+        moment: datetime | None,
+        timezone: str | None,
+        queue_wait_s: float | None,
+        is_followup: bool | None,
+        country: str | None,
+        subdivision: str | None,
+    ) -> Temporal:
+        operational: dict[str, Any] = {
+            "queue_wait_seconds": queue_wait_s,
+            "queue_wait_minutes": None if queue_wait_s is None else round(queue_wait_s / 60, 2),
+            "is_first_contact": None if is_followup is None else not is_followup,
+            "is_followup": is_followup,
+        }
+        if moment is None:
+            return Temporal(**operational)
+        timezone = timezone or self.timezone
+        local = _local(moment, timezone)
+        if local is None:
+            return Temporal(timestamp=moment.astimezone(UTC).isoformat(), **operational)
+        country, subdivision = _place(country, subdivision, self.country, self.subdivision)
+        calendar = (
+            country,
+            subdivision,
+            country or timezone,
+            tuple(map(str, self.holidays)),
+            tuple((name, *map(str, days)) for name, days in self.peak_seasons.items()),
+        )
+        today = local.date()
+        day = _day(today, *calendar)
+        return Temporal(
+            timestamp=local.isoformat(),
+            time_of_day=DAY_PARTS[local.hour],
+            hour=local.hour,
+            is_business_hours=self._is_open(local, day, calendar),
+            **day._asdict(),
+            **operational,
+        )
+
+    def _is_open(self, local: datetime, day: "Day", calendar: tuple[Any, ...]) -> bool:
+        """Whether the centre is open. Hours past midnight belong to the day they opened on; holidays are closed."""
+        minute = local.hour * 60 + local.minute
+        if day.is_holiday:
+            return False
+        if self._open < self._close:
+            return day.day_of_week_num in self._open_days and self._open <= minute < self._close
+        if minute >= self._open:
+            return day.day_of_week_num in self._open_days
+        eve = _day(local.date() - timedelta(days=1), *calendar)
+        return minute < self._close and eve.day_of_week_num in self._open_days and not eve.is_holiday
+
+
+class Day(NamedTuple):
+    """What the calendar says of one local date; the fields are those of `Temporal`."""
+
+    date: str
+    day_of_week: str
+    day_of_week_num: int
+    week_of_year: int
+    month: int
+    quarter: int
+    season: str
+    is_weekend: bool
+    is_holiday: bool | None
+    """None when neither a country nor any holiday was named."""
+    peak_season: str | None
+
+
+@lru_cache(maxsize=1 << 16)
+def _day(
+    day: date,
+    country: str | None,
+    subdivision: str | None,
+    hemisphere_of: str | None,
+    holidays: tuple[str, ...],
+    peak_seasons: tuple[tuple[str, ...], ...],
+) -> Day:
+    public = None if country is None else _public_holidays(country, subdivision)
+    own = {_as_date(text, f"holiday {text!r}") for text in holidays}
+    in_season = [name for name, *days in peak_seasons if _in_season(day, name, days)]
+    quarter_from_december = day.month % 12 // 3
+    return Day(
+        date=day.isoformat(),
+        day_of_week=WEEKDAYS[day.weekday()],
+        day_of_week_num=day.weekday(),
+        week_of_year=day.isocalendar().week,
+        month=day.month,
+        quarter=(day.month + 2) // 3,
+        season=SEASONS[(quarter_from_december + 2 * (hemisphere_of in _southern())) % 4],
+        is_weekend=day.weekday() >= 5 if public is None else public.is_weekend(day),
+        is_holiday=day in own or (None if public is None and not own else public is not None and day in public),
+        peak_season=in_season[-1] if in_season else None,
+    )
+
+
+def _moment(timestamp: datetime | str | float) -> datetime:
+    fault = None
+    try:
+        if isinstance(timestamp, datetime):
+            return timestamp
+        if isinstance(timestamp, Real) and not isinstance(timestamp, bool):
+            return datetime.fromtimestamp(float(timestamp), UTC)
+        if isinstance(timestamp, str) and not _is_date(timestamp):
+            return datetime.fromisoformat(timestamp)
+    except (ValueError, OverflowError, OSError) as error:
+        fault = error
+    raise UserError(
+        f"timestamp {timestamp!r} is no moment in time. Give a datetime, ISO 8601 text with a time of day "
+        "(2025-07-04T10:30), or seconds since 1970."
+    ) from fault
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _local(moment: datetime, timezone: str | None) -> datetime | None:
+    """The site's wall clock; None when it can't be known."""
+    if timezone is None:
+        return moment if moment.utcoffset() is None else None
+    zone = _zone(timezone)
+    if moment.utcoffset() is None:
+        # Through UTC and back, so that a reading inside a spring gap becomes one the clock showed.
+        moment = moment.replace(tzinfo=zone).astimezone(UTC)
+    return moment.astimezone(zone)
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as fault:
+        import difflib
+
+        near = difflib.get_close_matches(name, available_timezones(), n=1)
+        hint = f"Did you mean {near[0]}?" if near else "Give an IANA name such as America/Chicago."
+        raise UserError(f"unknown time zone {name!r}. {hint}") from fault
+
+
+def _place(
+    country: str | None, subdivision: str | None, home_country: str | None, home_subdivision: str | None
+) -> tuple[str | None, str | None]:
+    """Country and subdivision, filled from home's; home's subdivision is of use in home's country only."""
+    country = country.upper() if country else home_country
+    if subdivision is None and country == home_country:
+        subdivision = home_subdivision
+    return country, subdivision.removeprefix(f"{country}-") if subdivision else None
+
+
+@lru_cache(maxsize=1024)
+def _public_holidays(country: str, subdivision: str | None) -> "HolidayBase":
+    """The public holidays, observed days included. Years fill in as they are asked for."""
+    import holidays
+
+    known = holidays.list_supported_countries()
+    if country not in known:
+        raise UserError(
+            f"no holiday calendar for country {country!r}. Use an ISO 3166-1 code such as US or GB, "
+            "or leave it out and list the centre's holidays."
+        )
+    if subdivision is not None and subdivision not in known[country]:
+        raise UserError(
+            f"no subdivision {subdivision!r} in the holiday calendar of {country}. "
+            f"Known: {', '.join(known[country]) or 'none'}."
+        )
+    return holidays.country_holidays(country, subdiv=subdivision)
+
+
+@lru_cache(maxsize=1)
+def _southern() -> frozenset[str]:
+    """Countries and time zones south of the equator, by the latitudes in the tz database's `zone.tab`.
+
+    A country is where most of its zones are; the tropics go with their hemisphere.
+    """
+    table = (resources.files("tzdata") / "zoneinfo" / "zone.tab").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in table.splitlines() if not line.startswith("#")]
+    south: dict[str, int] = {}
+    for country, position, zone, *_ in rows:
+        sign = 1 if position.startswith("-") else -1
+        south[zone] = sign
+        south[country] = south.get(country, 0) + sign
+    return frozenset(name for name, count in south.items() if count > 0)
+
+
+def _as_date(text: str, what: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as fault:
+        raise UserError(f"{what} is no day. Write it as YYYY-MM-DD.") from fault
+
+
+def _in_season(day: date, name: str, days: list[str]) -> bool:
+    what = f"peak season {name!r} {days}"
+    if len(days) != 2 or {len(edge) for edge in days} not in ({5}, {10}):
+        raise UserError(f"{what} needs a first and a last day, both MM-DD or both YYYY-MM-DD.")
+    first, last = days
+    for edge in days:
+        _as_date(edge if len(edge) == 10 else f"2000-{edge}", what)
+    here = day.isoformat()[-len(first) :]
+    if first <= last:
+        return first <= here <= last
+    if len(first) == 10:
+        raise UserError(f"{what} ends before it starts. Swap the days.")
+    return here >= first or here <= last
+
+
+def _minutes(clock: str) -> int:
+    hours, minutes = clock.split(":")
+    return int(hours) * 60 + int(minutes)

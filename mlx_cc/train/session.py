@@ -1,0 +1,88 @@
+"""A training run as a person sees it: data found, progress shown, a report at the end."""
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mlx_cc.centre import read_centre
+from mlx_cc.errors import UserError
+from mlx_cc.model.load import CENTRE, parameters
+from mlx_cc.tasks import pick
+from mlx_cc.train.batches import find_split, labelled
+from mlx_cc.train.loop import Run, Step, Trainer
+from mlx_cc.train.settings import TrainSettings
+
+
+def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
+    """Run the training described by `settings` into `folder`; progress goes to stderr.
+
+    Raises:
+        UserError: data or model can't be found or read, or the run had to stop.
+    """
+    console = Console(stderr=True, highlight=False)
+    tasks = pick(settings.training.tasks)
+    data = Path(settings.data.dir)
+    paths = {split: find_split(data, split, getattr(settings.data, split)) for split in ("train", "validation")}
+    conversations = {split: labelled(path, tasks) for split, path in paths.items()}
+    _refuse_unequal_facts(conversations, paths)
+    centre_file = paths["train"].parent / CENTRE
+    centre = read_centre(centre_file if centre_file.exists() else None)
+    with console.status("loading the model"):
+        trainer = Trainer(settings, folder, centre)
+        if resume:
+            trainer.resume()
+    trainable, total = parameters(trainer.model)
+    console.print(
+        f"{settings.model.name}: {trainable:,} of {total:,} parameters are trained ({trainable / total:.2%}); "
+        f"{len(conversations['train'])} conversations, {len(conversations['validation'])} for validation; run in {folder}"
+    )
+    progress = Progress(
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[said]}"),
+        console=console,
+    )
+    interactive = console.is_terminal
+    with progress:
+        bar = progress.add_task("training", total=None, said="first validation", completed=trainer.update)
+
+        def show(step: Step) -> None:
+            said = f"loss {step.loss:.3f}  {step.tokens_per_s:,.0f} tok/s  peak {step.peak_memory_mb:,.0f} MB"
+            progress.update(bar, total=step.updates, completed=step.update, said=said)
+            if step.validation_loss is not None:
+                console.print(
+                    f"update {step.update}/{step.updates}: train loss {step.loss:.3f}, validation loss {step.validation_loss:.3f}"
+                )
+            elif not interactive and step.update % 10 == 0:
+                print(f"update {step.update}/{step.updates}: {said}", file=sys.stderr)
+
+        try:
+            report = trainer.run(conversations["train"], conversations["validation"], show)
+        except KeyboardInterrupt:
+            raise UserError(
+                f"{folder}: stopped at update {trainer.update}; its state is saved. Add --resume to the same command to go on."
+            ) from None
+    console.print(
+        f"{report.updates} updates in {report.seconds / 60:.1f} min, {report.tokens / max(report.seconds, 1e-9):,.0f} tokens/s, "
+        f"peak {report.peak_memory_mb:,.0f} MB. Validation loss {report.first_validation:.3f} -> {report.best_validation:.3f} "
+        f"(update {report.best_update}). {report.shortened} over-long conversations lost {report.omitted_turns} turns "
+        "from their middle; no answer was cut."
+    )
+    return report
+
+
+def _refuse_unequal_facts(conversations: dict, paths: dict) -> None:
+    """Prompts must carry the same kind of facts in training and validation."""
+    with_facts = {split: sum(c.temporal is not None for c in found) for split, found in conversations.items()}
+    if (with_facts["train"] == 0) != (with_facts["validation"] == 0):
+        has, lacks = ("train", "validation") if with_facts["train"] else ("validation", "train")
+        raise UserError(
+            f"{paths[lacks]}: has no temporal features while {paths[has]} has them, so their prompts would differ. "
+            f"Run `mlx_cc temporal` on both."
+        )
