@@ -4,6 +4,7 @@ Every measure is a function of two equally long sequences, `gold` and `predicted
 number; `interval` bootstraps any of them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -83,12 +84,9 @@ def accuracy(gold: Sequence[Any], predicted: Sequence[Any]) -> float:
 
 def macro_f1(gold: Sequence[Any], predicted: Sequence[Any]) -> float:
     """F1 of each class that occurs in the labels or the answers, averaged without weights."""
-    classes = sorted({*gold, *predicted}, key=str)
-    scores = []
-    for name in classes:
-        hit = sum(g == p == name for g, p in zip(gold, predicted, strict=True))
-        total = sum(g == name for g in gold) + sum(p == name for p in predicted)
-        scores.append(2 * hit / total)
+    hits = Counter(g for g, p in zip(gold, predicted, strict=True) if g == p)
+    totals = Counter(gold) + Counter(predicted)
+    scores = [2 * hits[name] / totals[name] for name in sorted(totals, key=str)]
     return float(np.mean(scores)) if scores else float("nan")
 
 

@@ -72,8 +72,9 @@ def test_front_matter_times_labels_and_continuation_lines(tmp_path):
 
 @pytest.mark.parametrize(
     ("label", "role"),
-    [("REP", "agent"), ("Advisor", "agent"), ("representative", "agent"), ("Agent 2", "agent"), ("Caller (Ann)", "customer"),
-     ("Client", "customer"), ("MEMBER", "customer"), ("ivr", "bot"), ("System", "system")],
+    [("REP", "agent"), ("Advisor", "agent"), ("representative", "agent"), ("Agent 2", "agent"),
+     ("Caller (Ann)", "customer"), ("Client", "customer"),
+     ("MEMBER", "customer"), ("ivr", "bot"), ("System", "system")],
 )  # fmt: skip
 def test_speaker_labels_are_known_in_any_case(tmp_path, label, role):
     (call,), _ = read_text(tmp_path, f"{label}: hello\n")

@@ -300,12 +300,14 @@ def test_minilm_is_a_whole_folder():
 def test_the_doctor_reports_and_exits_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("MLX_CC_CACHE", str(tmp_path / "none"))
     monkeypatch.setattr("mlx_cc.model.pull.kept", list)
-    monkeypatch.setattr(doctor, "_reference_gflops", lambda: 5.0)
+    monkeypatch.setattr(doctor, "_gflops_with", lambda variable, value: 1e9 if value == "1" else 5.0)
     run = CliRunner().invoke(doctor.command, ["--json"])
     found = json.loads(run.output)
     assert run.exit_code == 0
     assert found["machine"]["float32_gflops"] > 0
     assert {"what": "no model on this machine yet", "essential": False}.items() <= found["faults"][-1].items()
+    slowed = [fault for fault in found["faults"] if "OPENBLAS_NUM_THREADS=1" in fault["remedy"]]
+    assert len(slowed) == (1 if "one_thread_gflops" in found["machine"] else 0)
 
 
 def test_the_doctor_fails_when_mlx_is_broken_and_still_says_the_rest(monkeypatch: pytest.MonkeyPatch):

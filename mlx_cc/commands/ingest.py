@@ -130,7 +130,7 @@ def tell_what_was_left(rejects, rejected, dropped, ignored) -> None:
     """Say what was set aside and why, most frequent first."""
     if rejects.count:
         click.echo(f"  {rejects.count} rejected, in {rejected}; the first: {rejects.first}")
-        for reason, n in rejects.reasons.most_common(5):
+        for reason, n in rejects.reasons.most_common(5 if rejects.count > 1 else 0):
             click.echo(f"    {n} x {reason}")
     for reason, n in dropped.most_common(5):
         click.echo(f"  {n} x label dropped: {reason}")

@@ -206,7 +206,8 @@ def _table(statistics: dict[str, Any], folder: Path) -> None:
     agents = statistics["agents"]
     if agents["in_several_splits"]:
         click.echo(
-            f"{agents['in_several_splits']} of {agents['total']} agents are in several splits (--split-by agent keeps them apart)."
+            f"{agents['in_several_splits']} of {agents['total']} agents are in several splits "
+            "(--split-by agent keeps them apart)."
         )
     for reason, n in statistics["left_out"].items():
         click.echo(f"{n} conversations without rows: {reason}")

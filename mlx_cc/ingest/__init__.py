@@ -74,15 +74,15 @@ class File:
     @property
     def stem(self) -> str:
         """The name without .gz and the suffix before it."""
-        return Path(self.path.name.removesuffix(".gz")).stem
+        return self.path.name.removesuffix(".gz").removesuffix(suffix(self.path))
 
     @property
     def suffix(self) -> str:
         """The suffix before .gz, lower case."""
-        return suffix(self.path)
+        return suffix(self.path).lower()
 
     def text(self) -> str:
-        """The whole text, with \\n line ends.
+        """The whole text; every line ends in a line feed alone.
 
         Raises:
             UserError: it is neither UTF-8 nor UTF-16 with a byte-order mark, or has null bytes.
@@ -149,6 +149,8 @@ def read_folder(
     """Stream the conversations of files and folders (searched to any depth, in name order).
 
     Args:
+        paths: files, which are read in any case, and folders.
+        reading: what the files do not say themselves.
         rejects: called with every file or record that can't be read, and with every record whose
             id was met before (the first is kept).
         format: a format's name; `auto` decides by content.
@@ -206,7 +208,7 @@ def input_files(paths: Iterable[Path | str], skip: Collection[Path | str] = ()) 
 
             def is_input(name: str, real: str = real) -> bool:
                 hidden = name.startswith(".") or name.endswith(".part")
-                return not hidden and os.path.join(real, name) not in skipped
+                return not hidden and f"{real}{os.sep}{name}" not in skipped
 
             folders[:] = sorted(filter(is_input, folders))
             found.extend(Path(folder, name) for name in sorted(filter(is_input, names)))
@@ -273,8 +275,9 @@ def decoded(data: bytes, cut: bool = False) -> str:
 
 
 def suffix(path: Path) -> str:
-    """The suffix before .gz, lower case."""
-    return Path(path.name.removesuffix(".gz")).suffix.lower()
+    """The suffix before .gz, as it is written."""
+    stem, dot, last = path.name.removesuffix(".gz").rpartition(".")
+    return dot + last if stem else ""
 
 
 def from_json(data: bytes | str) -> Any:
@@ -310,7 +313,7 @@ def role_of(label: str) -> Role | None:
 
 def unknown_speaker(label: Any) -> UserError:
     """The error for a speaker nobody knows."""
-    return UserError(f"unknown speaker {label!r}. Name the speakers {', '.join(ROLES)}, or pass --default-role.")
+    return UserError(f"unknown speaker {label!r}. Write Agent, Customer, Bot or System, or pass --default-role.")
 
 
 # From an object to a record
@@ -328,6 +331,10 @@ def to_conversation(
 
     Args:
         tree: the object; `turns` is a list of objects or the transcript as text.
+        reading: defaults for what it does not say; told of keys that are not used.
+        file: where it was read, with `line` (None for a whole file) and the `format`'s name.
+        line: counted from 1.
+        format: a format's name.
         strict: False also takes numbers, times and booleans that are written as text.
 
     Raises:

@@ -93,7 +93,7 @@ def read_map(path: Path | str) -> ColumnMap:
 
 def recognise(path: Path, head: bytes) -> bool:
     """Named .jsonl or .ndjson, or two lines that each start an object, the first one whole."""
-    return suffix(path) in (".jsonl", ".ndjson") or _is_lines(head)
+    return suffix(path).lower() in (".jsonl", ".ndjson") or _is_lines(head)
 
 
 def _is_lines(head: bytes) -> bool:
@@ -110,7 +110,7 @@ def _is_lines(head: bytes) -> bool:
 def read(file: File, reading: Reading) -> Iterator[Conversation | Reject]:
     """The conversations, one a line; with a column map, JSON documents (an object or a list) too."""
     columns = reading.columns
-    if columns is not None and suffix(file.path) == ".json" and not _is_lines(file.head):
+    if columns is not None and file.suffix == ".json" and not _is_lines(file.head):
         document = from_json(file.text())
         objects = ((None, tree) for tree in (document if isinstance(document, list) else [document]))
     else:

@@ -34,7 +34,7 @@ _Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 def recognise(path: Path, head: bytes) -> bool:
     """A text suffix, or a line that starts with a known speaker."""
-    if suffix(path) in (".txt", ".md"):
+    if suffix(path).lower() in (".txt", ".md"):
         return True
     for line in head.decode("utf-8", "replace").splitlines():
         stamp = STAMP.match(line)

@@ -50,7 +50,7 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
     loss: Annotated[
         Literal["tree", "rows"], Meta(description="Share the trunk between a conversation's tasks, or not.")
     ] = "tree"
-    tasks: Annotated[list[str], Meta(description="Tasks to train; empty means all six.")] = []
+    tasks: Annotated[tuple[str, ...], Meta(description="Tasks to train; empty means all six.")] = ()
     task_weights: Annotated[dict[str, float], Meta(description="Weight of a task's loss, 1 where not named.")] = {}
     logging_steps: Annotated[int, Meta(ge=1, description="Optimizer updates between lines of metrics.jsonl.")] = 1
     eval_steps: Annotated[int, Meta(ge=0, description="Updates between validations; 0 means once an epoch.")] = 0
@@ -68,12 +68,12 @@ class Lora(Struct, frozen=True, forbid_unknown_fields=True):
     r: Annotated[int, Meta(ge=1, description="Rank.")] = 16
     lora_alpha: Annotated[float, Meta(gt=0, description="Updates are scaled by lora_alpha / r.")] = 32
     lora_dropout: Annotated[float, Meta(ge=0, lt=1, description="Dropout on the adapters' input.")] = 0.05
-    target_modules: Annotated[list[str], Meta(description="Projections that get an adapter.")] = [
+    target_modules: Annotated[tuple[str, ...], Meta(description="Projections that get an adapter.")] = (
         "q_proj",
         "k_proj",
         "v_proj",
         "o_proj",
-    ]
+    )
     num_layers: Annotated[int, Meta(ge=-1, description="Adapt the last N layers; -1 means all.")] = -1
     type: Annotated[Literal["lora", "dora"], Meta(description="LoRA, or DoRA (weight-decomposed).")] = "lora"
 
