@@ -16,16 +16,19 @@ from mlx_cc.settings import read_settings
 
 Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+SeasonDay = Annotated[str, Meta(pattern=r"^(\d{4}-)?\d{2}-\d{2}$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", description="lower case, digits and underscores")]
 
 
 class Hours(Struct, frozen=True, forbid_unknown_fields=True):
-    """Opening hours, in the site's local time; a closing time of 24:00 is midnight."""
+    """Opening hours, in the site's local time."""
 
     open: Clock = "09:00"
+    """Time of day, HH:MM."""
     close: Clock = "17:00"
+    """Time of day, HH:MM; 24:00 is midnight."""
     days: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """Monday is 0."""
+    """Days of the week; Monday is 0."""
 
 
 ISSUES: dict[str, tuple[str, ...]] = {
@@ -45,7 +48,9 @@ ISSUES: dict[str, tuple[str, ...]] = {
 class Centre(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of one contact centre."""
 
-    issues: dict[str, tuple[Annotated[str, Meta(min_length=1)], ...]] = msgspec.field(default_factory=lambda: dict(ISSUES))
+    issues: dict[str, tuple[Annotated[str, Meta(min_length=1)], ...]] = msgspec.field(
+        default_factory=lambda: dict(ISSUES)
+    )
     """Two levels: topic -> issue classes. `other` is always an allowed answer."""
     journeys: tuple[Name, ...] = (
         "pre_sales",
@@ -57,7 +62,9 @@ class Centre(Struct, frozen=True, forbid_unknown_fields=True):
         "renewal_upgrade",
         "win_back",
     )
+    """Where the customer is in their time with the centre."""
     contact_roles: tuple[Name, ...] = ("first_contact", "follow_up", "escalation", "transfer")
+    """What a contact is within its case."""
     effectiveness: dict[str, Annotated[int, Meta(ge=0, le=100)]] = msgspec.field(
         default_factory=lambda: {"excellent": 90, "good": 75, "fair": 60, "poor": 0}
     )
@@ -65,12 +72,15 @@ class Centre(Struct, frozen=True, forbid_unknown_fields=True):
     timezone: str | None = None
     """IANA zone of the site, for conversations that name none."""
     country: str | None = None
+    """ISO 3166-1 country of the site, such as `US`: its public holidays count."""
     subdivision: str | None = None
+    """ISO 3166-2 subdivision without the country, such as `CA`."""
     hours: Hours = Hours()
+    """Opening hours, in the site's local time."""
     holidays: tuple[Day, ...] = ()
     """Days off besides the public holidays of the country and subdivision."""
-    peak_seasons: dict[str, tuple[Annotated[str, Meta(pattern=r"^(\d{4}-)?\d{2}-\d{2}$")], Annotated[str, Meta(pattern=r"^(\d{4}-)?\d{2}-\d{2}$")]]] = (
-        msgspec.field(default_factory=lambda: {"holiday_shopping": ("11-20", "12-31"), "tax_season": ("03-15", "04-15")})
+    peak_seasons: dict[str, tuple[SeasonDay, SeasonDay]] = msgspec.field(
+        default_factory=lambda: {"holiday_shopping": ("11-20", "12-31"), "tax_season": ("03-15", "04-15")}
     )
     """Name -> first and last day, `MM-DD` for every year or `YYYY-MM-DD` for one."""
 

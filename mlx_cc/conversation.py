@@ -31,7 +31,7 @@ class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
     """
 
 
-class Turn(Record):
+class Turn(Record, frozen=True):
     """One utterance. Its id is its place: the first turn is T1."""
 
     role: Role
@@ -45,14 +45,14 @@ class Turn(Record):
     """None when the file itself says who spoke."""
 
 
-class Label(Record):
+class Label(Record, frozen=True):
     """A value somebody other than our model gave, and who that was."""
 
     value: Any
     source: Source
 
 
-class Temporal(Record):
+class Temporal(Record, frozen=True):
     """The 18 temporal features. Local-time features are None when the site's time zone is unknown."""
 
     timestamp: str | None = None
@@ -81,7 +81,7 @@ class Temporal(Record):
     is_followup: bool | None = None
 
 
-class Reasoning(Record):
+class Reasoning(Record, frozen=True):
     """A teacher's chain in the three blocks of the format; turn citations are [T3]."""
 
     thinking: str
@@ -90,7 +90,7 @@ class Reasoning(Record):
     model: str
 
 
-class Provenance(Record):
+class Provenance(Record, frozen=True):
     """Where the conversation was read from."""
 
     file: str
@@ -98,7 +98,7 @@ class Provenance(Record):
     format: str | None = None
 
 
-class Conversation(Record):
+class Conversation(Record, frozen=True):
     """One contact: identity, time, turns, labels, and what each stage found out."""
 
     id: Identifier

@@ -36,7 +36,8 @@ def written_whole(path: Path | str) -> Iterator[IO[bytes]]:
     except OSError as fault:
         part.unlink(missing_ok=True)
         raise UserError(
-            f"{path}: {(fault.strerror or str(fault)).lower()}; nothing was changed there. Free space or choose another place."
+            f"{path}: {(fault.strerror or str(fault)).lower()}; nothing was changed there. "
+            "Free space or choose another place."
         ) from fault
     except BaseException:
         part.unlink(missing_ok=True)

@@ -22,7 +22,9 @@ class Estimate(NamedTuple):
     n: int
 
 
-def interval(metric: Metric, gold: Sequence[Any], predicted: Sequence[Any], *, resamples: int = 1000, seed: int = 0) -> Estimate:
+def interval(
+    metric: Metric, gold: Sequence[Any], predicted: Sequence[Any], *, resamples: int = 1000, seed: int = 0
+) -> Estimate:
     """The metric on all rows with a percentile-bootstrap 95% interval over rows.
 
     A row is one conversation here, so rows are resampled as independent. Resamples on which the

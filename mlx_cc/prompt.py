@@ -184,7 +184,9 @@ class Encoder:
         if self._folds_system and clean[0]["role"] == "system":
             system, user, *rest = clean
             clean = [{"role": user["role"], "content": f"{system['content']}\n\n{user['content']}"}, *rest]
-        ids = self.tokenizer.apply_chat_template(clean, add_generation_prompt=clean[-1]["role"] == "user", tokenize=True)
+        ids = self.tokenizer.apply_chat_template(
+            clean, add_generation_prompt=clean[-1]["role"] == "user", tokenize=True
+        )
         return list(ids["input_ids"] if isinstance(ids, Mapping) else ids)
 
     def answer(self, text: str) -> tuple[int, ...]:

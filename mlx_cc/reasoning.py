@@ -14,8 +14,18 @@ from mlx_cc.conversation import Conversation, Reasoning
 from mlx_cc.tasks import all_tasks
 
 STEPS: dict[str, tuple[str, str, str, str]] = {
-    "Customer Sentiment Analysis": ("Emotional indicators", "Sentiment evolution", "Trigger phrases", "Satisfaction trajectory"),
-    "Agent Performance Evaluation": ("Communication", "Technical knowledge", "Protocol adherence", "Improvement opportunities"),
+    "Customer Sentiment Analysis": (
+        "Emotional indicators",
+        "Sentiment evolution",
+        "Trigger phrases",
+        "Satisfaction trajectory",
+    ),
+    "Agent Performance Evaluation": (
+        "Communication",
+        "Technical knowledge",
+        "Protocol adherence",
+        "Improvement opportunities",
+    ),
     "Interaction Quality Assessment": ("First-call resolution", "Efficiency", "Process compliance", "Customer effort"),
     "Root Cause Analysis": ("Agent skill or system", "Process or policy", "Broader trend", "Prevention"),
     "Business Impact Analysis": ("Retention risk", "Operational efficiency", "Revenue", "Brand perception"),
@@ -53,12 +63,16 @@ def grammar(quality: float, csat: float, point_characters: int = 90) -> str:
     lines += [f'"{head}: " text' for head in ("\\nKey Strengths", "Critical Issues", "Patterns & Trends")]
     lines.append('"</analysis>\\n\\n<insights>\\nImmediate Coaching Recommendations:\\n"')
     lines += [f'"{number}. " text' for number in (1, 2, 3)]
-    lines += [f'"{head}: " text' for head in ("\\nProcess Improvements", "Business Actions", "Long-term Strategic Insights")]
+    lines += [
+        f'"{head}: " text' for head in ("\\nProcess Improvements", "Business Actions", "Long-term Strategic Insights")
+    ]
     lines.append('"</insights>"')
     return "start: " + " ".join(lines) + f"\ntext: {text}\n"
 
 
-_BLOCKS = re.compile(r"<thinking>\n(.*?)</thinking>\s*<analysis>\n(.*?)</analysis>\s*<insights>\n(.*?)</insights>", re.DOTALL)
+_BLOCKS = re.compile(
+    r"<thinking>\n(.*?)</thinking>\s*<analysis>\n(.*?)</analysis>\s*<insights>\n(.*?)</insights>", re.DOTALL
+)
 
 
 def parse(text: str, model: str) -> Reasoning:

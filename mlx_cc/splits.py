@@ -30,7 +30,9 @@ def split_key(conversation: Conversation, by: SplitKey) -> str:
     return found
 
 
-def split_of(conversation: Conversation, by: SplitKey = "conversation", shares: tuple[float, float] = (0.8, 0.1)) -> Split:
+def split_of(
+    conversation: Conversation, by: SplitKey = "conversation", shares: tuple[float, float] = (0.8, 0.1)
+) -> Split:
     """train, validation or test. `shares` are those of train and validation; the rest is test."""
     place = unit_interval(f"{by}:{split_key(conversation, by)}")
     if place < shares[0]:

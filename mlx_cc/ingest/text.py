@@ -46,7 +46,19 @@ def recognise(path: Path, head: bytes) -> bool:
 
 def read(file: File, reading: Reading) -> Iterator[Conversation | Reject]:
     """The one conversation of the file."""
-    text = file.text()
+    yield _conversation(file.text(), file, reading)
+
+
+def parse(text: str, name: str = "transcript") -> Conversation:
+    """A transcript that is at hand as text. What no known speaker says is said by an unknown one.
+
+    Raises:
+        UserError: the front matter is not sound, or there is no text.
+    """
+    return _conversation(text, File(Path(name), b""), Reading(default_role="unknown"))
+
+
+def _conversation(text: str, file: File, reading: Reading) -> Conversation:
     front = FRONT.match(text)
     if front is None and text.startswith("---\n"):
         raise UserError("front matter starts with --- and never ends. Add a second --- line.")
@@ -54,7 +66,7 @@ def read(file: File, reading: Reading) -> Iterator[Conversation | Reject]:
     body = text[front.end() :] if front else text
     tree.setdefault("id", file.stem)
     tree["turns"] = turns_of(body, reading, text.count("\n", 0, front.end()) + 1 if front else 1)
-    yield to_conversation(tree, reading, file, None, FORMAT.name, strict=False)
+    return to_conversation(tree, reading, file, None, FORMAT.name, strict=False)
 
 
 def _front_matter(text: str) -> dict[str, Any]:

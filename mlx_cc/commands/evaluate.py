@@ -1,0 +1,63 @@
+"""`mlx_cc evaluate`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="evaluate")
+@click.option("--model", required=True, help="Adapter folder, fused model or base model.")
+@click.option("--data", type=click.Path(path_type=Path), help="Held-out file; else test_* in the folder it was prepared in.")
+@click.option("--train", "train_file", type=click.Path(path_type=Path), help="Train split for the constant answer; else found beside.")
+@click.option("--base", default="auto", show_default=True, help="Model to compare with; `none` for none.")
+@click.option("--tasks", help="Comma-separated tasks; all when left out.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many conversations.")
+@click.option("--coaching", type=click.IntRange(min=0), default=0, show_default=True, help="Conversations whose coaching is decoded too (slow).")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for the report; else evaluation/ in the model's.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(
+    model: str,
+    data: Path | None,
+    train_file: Path | None,
+    base: str,
+    tasks: str | None,
+    limit: int | None,
+    coaching: int,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure each task on held-out conversations, beside the base model and a constant answer.
+
+    Answers are kept as they come; the same command continues a run that was stopped.
+
+    \b
+    Examples:
+      mlx_cc evaluate --model adapters/mistral-7b-contact-center
+      mlx_cc evaluate --model models/mistral-7b-contact-center --base none --data data/test_chatml.jsonl
+      mlx_cc evaluate --model adapters/star --tasks issue --limit 300 --json
+    """
+    import msgspec
+    from rich.console import Console
+
+    from mlx_cc.evaluate.session import evaluate, table
+    from mlx_cc.model.load import data_folder
+    from mlx_cc.train.batches import find_split
+
+    folder = data.parent if data else data_folder(model)
+    held_out = data or find_split(folder, "test")
+    if train_file is None:
+        train_file = next(iter(sorted(folder.glob("train_*.jsonl"))), None)
+    names = [name.strip() for name in tasks.split(",")] if tasks else _trained_tasks(model)
+    report = evaluate(model, held_out, train_file, names, None if base == "none" else base, limit, coaching, output)
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        Console(width=None if Console().is_terminal else 180).print(table(report))
+
+
+def _trained_tasks(model: str) -> list[str]:
+    """The tasks an adapter was trained on; all for other models."""
+    from mlx_cc.model.load import run_settings
+
+    settings = run_settings(model)
+    return list((settings or {}).get("training", {}).get("tasks", ()))

@@ -1,0 +1,55 @@
+"""Answers of one model on a set of conversations, kept as they come so that a long run can be continued."""
+
+import json
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from mlx_cc.analyst import Analyst
+from mlx_cc.conversation import Conversation
+from mlx_cc.files import lines
+
+Predictions = dict[str, dict[str, Any]]
+"""Conversation id -> task name -> value."""
+
+
+def fingerprint(analyst: Analyst, weights: Path) -> str:
+    """Short name of what decides the answers: the weights' file, the centre and the prompt."""
+    parts = [analyst.name, repr(analyst.centre), repr(analyst.prompt), str(analyst.max_tokens)]
+    for file in sorted(weights.glob("*.safetensors")) if weights.is_dir() else []:
+        stat = file.stat()
+        parts.append(f"{file.name}:{stat.st_size}:{stat.st_mtime_ns}")
+    return blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+
+
+def predict(
+    analyst: Analyst, conversations: Iterable[Conversation], tasks: list[str], coaching: int, journal: Path
+) -> Iterator[tuple[Conversation, dict[str, Any]]]:
+    """Each conversation with its answers (task -> value); those in the journal are not computed again.
+
+    Args:
+        coaching: how many conversations get a decoded coaching answer.
+        journal: append-only file; a line cut off by a crash is computed again.
+    """
+    done: Predictions = {}
+    if journal.exists():
+        whole = journal.read_bytes()
+        if whole and not whole.endswith(b"\n"):
+            journal.write_bytes(whole[: whole.rfind(b"\n") + 1])
+        for _, line in lines(journal):
+            row = json.loads(line)
+            done.setdefault(row["conversation_id"], {}).update(row["answers"])
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    read = [name for name in tasks if name != "coaching"]
+    with journal.open("a", encoding="utf-8") as file:
+        for place, conversation in enumerate(conversations):
+            wanted = [*read, "coaching"] if "coaching" in tasks and place < coaching else read
+            known = done.get(conversation.id, {})
+            missing = [name for name in wanted if name not in known]
+            if missing:
+                found = {name: answer.value for name, answer in analyst.answer(conversation, missing).items()}
+                file.write(json.dumps({"conversation_id": conversation.id, "answers": found}) + "\n")
+                file.flush()
+                known = {**known, **found}
+            yield conversation, {name: known[name] for name in wanted}

@@ -1,0 +1,166 @@
+"""The repository keeps its own promises: layers, documents, and what stays out of a plain import."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "mlx_cc"
+
+ROOMS = """
+    errors conversation files splits metrics settings centre tasks ingest temporal simulate prompt export prepare agents
+    reasoning model analyst report train generate retrieve evaluate serve commands cli
+""".split()
+"""From the ground up: a module imports its own room and those before it."""
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter in the repository prints."""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def tracked() -> list[Path]:
+    """The files git keeps."""
+    run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if run.returncode:
+        pytest.skip("not a git checkout")
+    return [path for name in run.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Full names of the modules of mlx_cc that code imports, at its top or inside functions."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "mlx_cc":
+            found |= {f"mlx_cc.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.startswith("mlx_cc.")}
+
+
+# Layers
+
+
+def test_imports_run_downward_from_room_to_room():
+    upward = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if path.name == "__main__.py" or room == "__init__":  # doors, which may open onto anything
+            continue
+        assert room in ROOMS, f"{path.relative_to(ROOT)}: a new room; give it a place in ROOMS and in the README"
+        for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            if ROOMS.index(name.split(".")[1]) > ROOMS.index(room):
+                upward.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert upward == []
+
+
+@pytest.mark.parametrize("room", ["ingest", "temporal", "tasks", "agents", "simulate"])
+def test_the_data_rooms_do_without_mlx_torch_and_transformers(room):
+    modules = [f"mlx_cc.{room}"] + [f"mlx_cc.{room}.{path.stem}" for path in (PACKAGE / room).glob("[a-z]*.py")]
+    heavy = python(
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
+        "print({'mlx', 'torch', 'transformers'} & {name.split('.')[0] for name in sys.modules})"
+    )
+    assert heavy == "set()"
+
+
+def test_help_waits_for_no_heavy_import():
+    heavy = python(
+        "import sys; sys.argv = ['mlx_cc', '--help']\nfrom mlx_cc.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print(); print({'mlx', 'numpy', 'transformers', 'rich'} & {name.split('.')[0] for name in sys.modules})"
+    )
+    assert heavy.splitlines()[-1] == "set()"
+
+
+def test_every_command_of_the_table_has_its_file_and_every_file_its_line():
+    from mlx_cc.cli import COMMANDS
+
+    assert set(COMMANDS) == {path.stem for path in (PACKAGE / "commands").glob("[a-z]*.py")}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_a_script_gives_user_code_what_it_promises(path):
+    script = import_module(f"scripts.{path.stem}")
+    assert script.__doc__
+    for name in getattr(script, "__all__", ()):
+        assert callable(getattr(script, name))
+
+
+def test_a_training_script_runs_from_the_repository_s_root():
+    run = subprocess.run(
+        [sys.executable, "scripts/train_mac.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--config" in run.stdout and "--learning-rate" in run.stdout
+
+
+# Documents
+
+
+def test_generated_documents_are_current():
+    from scripts.make_docs import pages
+
+    stale = [path.name for path, text in pages().items() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "run `make docs`"
+
+
+def test_every_dependency_has_a_line_with_its_reason():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = project["dependencies"] + [need for extra in project["optional-dependencies"].values() for need in extra]
+    names = {re.split(r"[\[<>=;]", need)[0].strip() for need in asked}
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    packages = {cell.strip(" `").split("[")[0].split()[0] for cell in re.findall(r"^\| [^|]+ \|([^|]+)\|", page, re.M)}
+    assert names - packages == set()
+
+
+def test_the_readme_s_tree_names_what_exists_and_every_room():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^#+ [^\n]*(?:tree|where things are)[^\n]*\n.*?^```[^\n]*\n(.*?)^```", readme, re.M | re.S | re.I)
+    if block is None:
+        pytest.skip("the README has no tree yet")
+    paths, above = [], {}
+    for line in block[1].splitlines():
+        if entry := re.match(r"([ │├└─|]*)([\w.*-]+/?(?:[\w.*-]+/?)*)(?=\s|$)", line):
+            depth = len(entry[1])
+            above = {at: name for at, name in above.items() if at < depth} | {depth: entry[2]}
+            paths.append(Path(*(above[at] for at in sorted(above))))
+    known = [path for path in paths if path.parts]
+    root_lines = {path for path in known if path.parts[0].rstrip("/") in {"mlx_cc", "contact-center-reasoning", ROOT.name}}
+    missing = [str(path) for path in known if path not in root_lines and not list(ROOT.glob(str(path)))]
+    assert missing == []
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert rooms - {part for path in known for part in path.parts} == set()
+
+
+def test_pins_name_packages_and_no_place_to_get_them_from():
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"#.*|[a-z0-9-]+==[\w.]+(; sys_platform == '(linux|darwin)')?", line), line
+
+
+def test_no_module_is_longer_than_500_lines():
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in PACKAGE.rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 500
+    }
+    assert long == {}
+
+
+def test_no_file_names_a_place_on_the_machine_it_was_written_on():
+    places = re.compile(rb"/(?:work|root|Users/\w+|home/(?!user\b|you\b)\w+)/")
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0].decode()}"
+        for path in tracked()
+        if path.suffix not in {".png", ".gz"} and path != Path(__file__) and (match := places.search(path.read_bytes()))
+    ]
+    assert found == []
