@@ -16,7 +16,7 @@ _HOMES = {
     "generate_coaching": "mlx_cc.agents.coaching",
     "UserError": "mlx_cc.errors",
 }
-__all__ = list(_HOMES)
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,28 +3,42 @@
     analyst = mlx_cc.load("adapters/mistral-7b-contact-center")
     analysis = analyst.analyze(transcript, include_reasoning=True)
     analysis["quality_score"], analysis["churn_risk"], analysis["root_cause"], analysis["coaching"]
+
+What goes in is text or a `Conversation`; the keys that come out are those of `Analyst.analyze`.
 """
 
+import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlx_cc import reasoning
-from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
-from mlx_cc.errors import UserError
 from mlx_cc.model import machine
 from mlx_cc.model.answers import read_answers
 from mlx_cc.model.decode import Grammars, decode, schema_grammar
 from mlx_cc.model.load import Loaded
 from mlx_cc.model.load import load as load_from_disk
 from mlx_cc.model.tree import Prefix, make_tree, run_trunk
-from mlx_cc.prompt import SYSTEM, Encoder, PromptSettings, body, fact_line, plant, plant_tasks, turn_lines
+from mlx_cc.prompt import (
+    SYSTEM,
+    Encoder,
+    PromptSettings,
+    body,
+    fact_line,
+    plant,
+    plant_tasks,
+    turn_lines,
+    without_middle,
+)
 from mlx_cc.tasks import Answer, Task, pick
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
 LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
 """Answers at or beyond these become critical issues."""
+COACHING_TOKENS, REASONING_TOKENS = 1_500, 6_000
+"""More than the grammars allow in any language the tokenizer knows; ordinary answers take a quarter."""
 
 
 class Analyst:
@@ -44,9 +58,7 @@ class Analyst:
 
     # Answers
 
-    def answer(
-        self, conversation: Conversation, tasks: Sequence[str] = (), decoded: bool = True
-    ) -> dict[str, Answer]:
+    def answer(self, conversation: Conversation, tasks: Sequence[str] = (), decoded: bool = True) -> dict[str, Answer]:
         """Task name -> answer: tasks with allowed answers are read from one pass, the others decoded.
 
         Args:
@@ -78,7 +90,7 @@ class Analyst:
     def _decode(self, trunk: Prefix, task: Task, prompt: Sequence[int], turns: int) -> Answer:
         assert task.schema is not None
         constraint = self.grammars.constraint(schema_grammar(task.schema(turns)))
-        text = "".join(decode(self.model, self.tokenizer, prompt, trunk, constraint, max_tokens=400))
+        text = "".join(decode(self.model, self.tokenizer, prompt, trunk, constraint, max_tokens=COACHING_TOKENS))
         return Answer(task.parse(_closed(text), self.centre))
 
     @property
@@ -110,9 +122,7 @@ class Analyst:
         conversation = self.conversation(transcript)
         answers = self.answer(conversation, decoded=coaching)
         said = {name: answer.value for name, answer in answers.items()}
-        advice = [
-            {**item, "quote": conversation.turns[item["turn"] - 1].text} for item in said.get("coaching", [])
-        ]
+        advice = [{**item, "quote": conversation.turns[item["turn"] - 1].text} for item in said.get("coaching", [])]
         chain = self._explain(conversation, said) if include_reasoning else None
         return {
             "conversation_id": conversation.id,
@@ -138,7 +148,7 @@ class Analyst:
         tree = plant(conversation, [("reasoning", question, None)], self.encoder, self.prompt, self.max_tokens)
         constraint = self.grammars.constraint(reasoning.grammar(said["quality"]["score"], said["csat"]))
         prompt = [*tree.trunk, *tree.branches[0].prompt]
-        text = "".join(decode(self.model, self.tokenizer, prompt, constraint=constraint, max_tokens=2000))
+        text = "".join(decode(self.model, self.tokenizer, prompt, constraint=constraint, max_tokens=REASONING_TOKENS))
         chain = reasoning.parse(text, self.name)
         return {
             "thinking": chain.thinking,
@@ -176,19 +186,29 @@ class Analyst:
                 temperature=temperature,
             )
 
-    def opening(self, conversation: Conversation) -> list[dict[str, str]]:
-        """System and context messages that open a chat about a conversation."""
+    def opening(self, conversation: Conversation, max_tokens: int) -> tuple[list[dict[str, str]], int]:
+        """Messages that open a chat about a conversation, and how many turns they leave out.
+
+        Args:
+            max_tokens: the most the transcript may take; turns from its middle are left out.
+        """
         facts = fact_line(conversation) if self.prompt.facts else ""
-        text = body(turn_lines(conversation, PromptSettings()), facts)
-        return [{"role": "system", "content": f"{SYSTEM}\n\n{text.strip()}"}]
+        lines = turn_lines(conversation, PromptSettings())
+        costs = [len(self.tokenizer.encode(line + "\n", add_special_tokens=False)) for line in lines]
+        omitted = 0
+        if sum(costs) > max_tokens:
+            lines, omitted = without_middle(lines, costs, max_tokens, self.tokenizer)
+        return [{"role": "system", "content": f"{SYSTEM}\n\n{body(lines, facts).strip()}"}], omitted
 
 
 def _closed(text: str) -> str:
-    """A JSON list that ran out of tokens, cut back to its last whole object."""
-    if text.endswith("]"):
-        return text
-    end = text.rfind("}")
-    return text[: end + 1] + "]" if end >= 0 else "[]"
+    """A JSON list of objects that ran out of tokens, cut back to its last whole object."""
+    ends = [place + 1 for place, character in enumerate(text) if character == "}"]
+    for candidate in (text, *(f"{text[:end]}]" for end in reversed(ends))):
+        with contextlib.suppress(ValueError):
+            json.loads(candidate)
+            return candidate
+    return "[]"
 
 
 def _critical(said: Mapping[str, Any]) -> list[str]:
@@ -213,7 +233,7 @@ def load(path: str | Path) -> Analyst:
 
 
 def load_model(path: str | Path) -> tuple[Analyst, Any]:
-    """`load`, with the tokenizer: `model, tokenizer = load_model("models/mistral-7b-contact-center")`."""
+    """What `load` returns, and its tokenizer."""
     analyst = load(path)
     return analyst, analyst.tokenizer
 

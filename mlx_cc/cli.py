@@ -20,6 +20,7 @@ COMMANDS = {
     "analyze": "Answer the six questions about a conversation.",
     "chat": "Talk with a model, about a conversation or in general.",
     "demo": "Run the whole pipeline on the sample data and write a page about it.",
+    "bench": "Measure speed on this machine.",
     "doctor": "Say what this machine offers and what to fix.",
 }
 

@@ -15,7 +15,7 @@ import msgspec
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.files import Row, written_whole
-from mlx_cc.prompt import PromptSettings, messages
+from mlx_cc.prompt import PromptSettings, messages, question_of
 from mlx_cc.tasks import all_tasks
 
 
@@ -24,7 +24,7 @@ def row_maker(centre: Centre, settings: PromptSettings = PromptSettings()) -> Ca
 
     Label values must be allowed ones (`mlx_cc.ingest.analyses.with_valid_labels`).
     """
-    questions = {name: task.question(centre) for name, task in all_tasks().items()}
+    questions = {name: question_of(task, centre, settings) for name, task in all_tasks().items()}
 
     def rows(conversation: Conversation) -> list[Row]:
         asked = [task for task in all_tasks().values() if task.name in conversation.labels]

@@ -35,6 +35,9 @@ class PromptSettings(Struct, frozen=True, forbid_unknown_fields=True):
     customer_turns: Annotated[
         int, Meta(ge=0, description="Show only the customer's first N turns; 0 shows the whole transcript.")
     ] = 0
+    list_answers: Annotated[
+        bool, Meta(description="Name every allowed answer in the question; a tuned model can do without.")
+    ] = True
 
 
 class Tokenizer(Protocol):
@@ -82,6 +85,11 @@ class Tree:
 
 
 # Words
+
+
+def question_of(task: Task, centre: Centre, settings: PromptSettings) -> str:
+    """A task's instruction, with or without the list of its answers."""
+    return task.question(centre) if settings.list_answers or task.brief is None else task.brief
 
 
 def turn_lines(conversation: Conversation, settings: PromptSettings) -> list[str]:
@@ -275,7 +283,7 @@ def plant_tasks(
     """`plant` for tasks; with `answers`, only the tasks the conversation has a label for, answers included."""
     asked = [task for task in tasks if not answers or task.name in conversation.labels]
     questions = [
-        (task.name, task.question(centre), task.write(conversation.label(task.name), centre) if answers else None)
+        (task.name, question_of(task, centre, settings), task.write(conversation.label(task.name), centre) if answers else None)
         for task in asked
     ]
     return plant(conversation, questions, encoder, settings, max_tokens)

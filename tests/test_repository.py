@@ -13,10 +13,34 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mlx_cc"
 
-ROOMS = """
-    errors conversation files splits metrics settings centre tasks ingest temporal simulate prompt export prepare agents
-    reasoning model analyst report train generate retrieve evaluate serve commands cli
-""".split()
+ROOMS = [
+    "errors",
+    "conversation",
+    "files",
+    "splits",
+    "metrics",
+    "settings",
+    "centre",
+    "tasks",
+    "ingest",
+    "temporal",
+    "simulate",
+    "prompt",
+    "export",
+    "prepare",
+    "agents",
+    "reasoning",
+    "model",
+    "analyst",
+    "report",
+    "train",
+    "generate",
+    "retrieve",
+    "evaluate",
+    "serve",
+    "commands",
+    "cli",
+]
 """From the ground up: a module imports its own room and those before it."""
 
 
@@ -123,23 +147,34 @@ def test_every_dependency_has_a_line_with_its_reason():
     assert names - packages == set()
 
 
-def test_the_readme_s_tree_names_what_exists_and_every_room():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"^#+ [^\n]*(?:tree|where things are)[^\n]*\n.*?^```[^\n]*\n(.*?)^```", readme, re.M | re.S | re.I)
+def tree_of(readme: str) -> list[Path] | None:
+    """The paths of the README's tree, folders by their indentation; None when it has no tree."""
+    block = re.search(
+        r"^#+ [^\n]*(?:tree|where things are)[^\n]*\n.*?^```[^\n]*\n(.*?)^```", readme, re.M | re.S | re.I
+    )
     if block is None:
-        pytest.skip("the README has no tree yet")
+        return None
     paths, above = [], {}
     for line in block[1].splitlines():
-        if entry := re.match(r"([ │├└─|]*)([\w.*-]+/?(?:[\w.*-]+/?)*)(?=\s|$)", line):
-            depth = len(entry[1])
-            above = {at: name for at, name in above.items() if at < depth} | {depth: entry[2]}
+        if entry := re.match(r"([ │├└─|]*)([\w./*-]+)(?=\s|$)", line):
+            depth, name = len(entry[1]), entry[2]
+            above = {at: folder for at, folder in above.items() if at < depth} | {depth: name}
             paths.append(Path(*(above[at] for at in sorted(above))))
-    known = [path for path in paths if path.parts]
-    root_lines = {path for path in known if path.parts[0].rstrip("/") in {"mlx_cc", "contact-center-reasoning", ROOT.name}}
-    missing = [str(path) for path in known if path not in root_lines and not list(ROOT.glob(str(path)))]
-    assert missing == []
+    return paths
+
+
+def test_a_tree_in_a_readme_is_read_by_its_indentation():
+    readme = "# x\n\n## The tree\n\n```\nmlx_cc/\n├── cli.py    the door\n│   └── tasks/  six\nMakefile\n```\n"
+    assert tree_of(readme) == [Path("mlx_cc"), Path("mlx_cc/cli.py"), Path("mlx_cc/cli.py/tasks"), Path("Makefile")]
+
+
+def test_the_readme_s_tree_names_what_exists_and_every_room():
+    paths = tree_of((ROOT / "README.md").read_text(encoding="utf-8"))
+    if paths is None:
+        pytest.skip("the README has no tree yet")
+    assert [str(path) for path in paths if not any(ROOT.glob(str(path)))] == []
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
-    assert rooms - {part for path in known for part in path.parts} == set()
+    assert rooms - {part for path in paths for part in path.parts} == set()
 
 
 def test_pins_name_packages_and_no_place_to_get_them_from():

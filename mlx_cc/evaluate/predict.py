@@ -4,14 +4,23 @@ import json
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.files import lines
+from mlx_cc.tasks import Answer, all_tasks
 
-Predictions = dict[str, dict[str, Any]]
-"""Conversation id -> task name -> value."""
+
+class Said(NamedTuple):
+    """What a model answered, and how probable it held the label (None where answers are decoded)."""
+
+    value: Any
+    gold_probability: float | None = None
+
+
+Predictions = dict[str, dict[str, Said]]
+"""Conversation id -> task name -> answer."""
 
 
 def fingerprint(analyst: Analyst, weights: Path) -> str:
@@ -25,8 +34,8 @@ def fingerprint(analyst: Analyst, weights: Path) -> str:
 
 def predict(
     analyst: Analyst, conversations: Iterable[Conversation], tasks: list[str], coaching: int, journal: Path
-) -> Iterator[tuple[Conversation, dict[str, Any]]]:
-    """Each conversation with its answers (task -> value); those in the journal are not computed again.
+) -> Iterator[tuple[Conversation, dict[str, Said]]]:
+    """Each conversation with its answers by task; those in the journal are not computed again.
 
     Args:
         coaching: how many conversations get a decoded coaching answer.
@@ -39,7 +48,7 @@ def predict(
             journal.write_bytes(whole[: whole.rfind(b"\n") + 1])
         for _, line in lines(journal):
             row = json.loads(line)
-            done.setdefault(row["conversation_id"], {}).update(row["answers"])
+            done.setdefault(row["conversation_id"], {}).update({n: Said(*a) for n, a in row["answers"].items()})
     journal.parent.mkdir(parents=True, exist_ok=True)
     read = [name for name in tasks if name != "coaching"]
     with journal.open("a", encoding="utf-8") as file:
@@ -48,8 +57,18 @@ def predict(
             known = done.get(conversation.id, {})
             missing = [name for name in wanted if name not in known]
             if missing:
-                found = {name: answer.value for name, answer in analyst.answer(conversation, missing).items()}
+                found = {
+                    name: Said(answer.value, gold_probability(analyst, conversation, name, answer))
+                    for name, answer in analyst.answer(conversation, missing).items()
+                }
                 file.write(json.dumps({"conversation_id": conversation.id, "answers": found}) + "\n")
                 file.flush()
                 known = {**known, **found}
             yield conversation, {name: known[name] for name in wanted}
+
+
+def gold_probability(analyst: Analyst, conversation: Conversation, task: str, answer: Answer) -> float | None:
+    """The probability the model gave to the labelled answer; None without a label or a distribution."""
+    if answer.distribution is None or task not in conversation.labels:
+        return None
+    return answer.distribution.get(all_tasks()[task].write(conversation.label(task), analyst.centre))

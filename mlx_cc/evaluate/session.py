@@ -12,7 +12,7 @@ from rich.table import Table
 from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.evaluate.compare import compare, constants, in_words
+from mlx_cc.evaluate.compare import compare, constants, in_words, overall
 from mlx_cc.evaluate.predict import Predictions, fingerprint, predict
 from mlx_cc.files import read_json, write_json
 from mlx_cc.model import load as disk
@@ -49,14 +49,13 @@ def evaluate(
     refuse_leak(Path(str(disk.find(model))), conversations, held_out)
     conversations = conversations[:limit]
     models: dict[str, Predictions] = {}
-    if train is not None:
-        fixed = constants(labelled(train, asked), asked)
-        models["constant"] = {c.id: fixed for c in conversations}
+    seconds: dict[str, float] = {}
     place = Path(str(disk.find(model)))
     folder = output or (place / "evaluation" if place.is_dir() else Path("evaluation"))
-    seconds = {}
     base_name = _base_of(place) if base == "auto" else base
     tuned = Analyst(disk.load(model))
+    if train is not None:
+        models["constant"] = constants(labelled(train, asked), conversations, asked, tuned.centre)
     if base_name:
         plain = Analyst(disk.load(base_name)._replace(centre=tuned.centre, prompt=tuned.prompt, max_tokens=tuned.max_tokens))
         models["base"], seconds["base"] = _predictions(plain, pull.resolve(base_name), conversations, asked, coaching, folder)
@@ -69,6 +68,7 @@ def evaluate(
         "conversations": len(conversations),
         "seconds_per_conversation": seconds,
         "tasks": compare(conversations, asked, models),
+        "overall": overall(conversations, models),
         "sources": _sources(conversations, asked),
     }
     write_json(folder / "report.json", report)
@@ -125,12 +125,19 @@ def table(report: dict[str, Any]) -> Table:
         shown.add_column(name, no_wrap=name in ("task", "measure"))
     for task, found in report["tasks"].items():
         for number, (metric, estimates) in enumerate(found["measures"].items()):
-            gaps = [in_words(found["difference"][m]) for m in models[:-1]] if number == 0 else [""] * (len(models) - 1)
+            paired = found["difference"] if number == 0 else found["log_loss_difference"] if metric == "log loss" else {}
+            gaps = [in_words(paired[m]) if m in paired else "" for m in models[:-1]]
             arrow = (" (lower is better)" if found["lower_is_better"] else "") if number == 0 else ""
             shown.add_row(
                 task if number == 0 else "", metric + arrow, str(found["n"]), *(in_words(estimates[m]) for m in models), *gaps,
                 end_section=number == len(found["measures"]) - 1,
             )
+    if report["overall"]:
+        whole = report["overall"]
+        shown.add_row(
+            "all that are read", "log loss (lower is better)", str(next(iter(whole["log loss"].values())).n),
+            *(in_words(whole["log loss"][m]) for m in models), *(in_words(whole["difference"][m]) for m in models[:-1]),
+        )
     simulated = sorted({s for sources in report["sources"].values() for s in sources})
     shown.caption = f"95% intervals in brackets (bootstrap over conversations). Labels: {', '.join(simulated)}."
     return shown

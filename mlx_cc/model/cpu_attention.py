@@ -64,7 +64,8 @@ def attention(
         mask = mx.tri(length, k.shape[2], k.shape[2] - length, dtype=mx.bool_) if length > 1 else None
     if mask is not None:
         scores = mx.where(mask, scores, -1e30) if mask.dtype == mx.bool_ else scores + mask
-    weights = softmax(scores).reshape(batch, groups, heads // groups * length, -1)
+    weights: Any = softmax(scores)
+    weights = weights.reshape(batch, groups, heads // groups * length, -1)
     return (weights @ v).reshape(batch, heads, length, size)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -15,8 +15,10 @@ def schema_grammar(schema: dict[str, Any]) -> str:
     """An llguidance grammar for JSON of this schema, spaced as `json.dumps` spaces it."""
     from llguidance import LLMatcher
 
-    options = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-    return LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=options)
+    return LLMatcher.grammar_from_json_schema(
+        json.dumps(schema),
+        defaults={"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "},
+    )
 
 
 class Grammars:
@@ -60,7 +62,7 @@ class Constraint:
         if self._seen is None:
             self._seen = tokens.size
         else:
-            for token in tokens[self._seen :].tolist():
+            for token in cast(list[int], tokens[self._seen :].tolist()):
                 if not self._matcher.is_stopped():
                     self._matcher.consume_token(token)
             self._seen = tokens.size

@@ -83,7 +83,7 @@ def load(path: str | Path) -> Loaded:
         return Loaded(model, tokenizer, config, str(path), *tuned_for(here), _max_tokens(here))
     note = read_json(adapter, dict)
     if "model" not in note:
-        raise UserError(f"{adapter}: names no base model under `model`, so it is no MLX adapter. Choose another folder.")
+        raise UserError(f"{adapter}: names no base model under `model`, so it is no MLX adapter. Choose another.")
     if not (folder / "adapters.safetensors").exists():
         raise UserError(f"{folder}: no adapters.safetensors yet. Finish the training run, or choose another adapter.")
     model, tokenizer, config = base_model(note["model"])
@@ -104,22 +104,16 @@ def only_run(root: Path = Path()) -> Path:
     Raises:
         UserError: there is none, or more than one name to choose from.
     """
-    files = {**_by_name(root / "adapters", "adapters.safetensors"), **_by_name(root / "models", "config.json")}
-    for name, file in _by_name(root / "adapters", "adapters.safetensors").items():
-        if file.stat().st_mtime > files[name].stat().st_mtime:
-            files[name] = file
-    if not files:
-        raise UserError("no tuned model under models/ or adapters/. Run `mlx_cc train`, or name one with --model.")
-    newest = sorted(files.values(), key=lambda file: -file.stat().st_mtime)
-    if len(newest) > 1:
-        names = ", ".join(str(file.parent) for file in newest)
+    found = [*root.glob("models/[!.]*/config.json"), *root.glob("adapters/[!.]*/adapters.safetensors")]
+    runs: dict[str, Path] = {}
+    for file in sorted(found, key=lambda file: -file.stat().st_mtime):
+        runs.setdefault(file.parent.name, file.parent)
+    if not runs:
+        raise UserError("no tuned model under models/ or adapters/. Run `mlx_cc train`, or name a model with --model.")
+    if len(runs) > 1:
+        names = ", ".join(map(str, runs.values()))
         raise UserError(f"more than one tuned model here, newest first: {names}. Choose one with --model.")
-    return newest[0].parent
-
-
-def _by_name(folder: Path, marker: str) -> dict[str, Path]:
-    """Name -> the file that shows a model's folder is complete."""
-    return {file.parent.name: file for file in folder.glob(f"[!.]*/{marker}")}
+    return next(iter(runs.values()))
 
 
 def tuned_for(folder: Path) -> tuple[Centre, PromptSettings]:
@@ -153,7 +147,7 @@ def parameters(model: nn.Module) -> tuple[int, int]:
     from mlx.utils import tree_flatten
     from mlx_lm.utils import get_total_parameters
 
-    trainable = sum(int(value.size) for _, value in tree_flatten(model.trainable_parameters()))
+    trainable = sum(int(value.size) for value in dict(tree_flatten(model.trainable_parameters())).values())
     return trainable, int(get_total_parameters(model))
 
 

@@ -12,7 +12,7 @@ Shapes: T trunk tokens, S crown tokens, Hkv key/value heads of D dimensions.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -133,14 +133,14 @@ class CrownCache:
         return self.mask
 
 
-def run_trunk(model: nn.Module, tokens: Sequence[int]) -> Prefix:
+def run_trunk(model: Any, tokens: Sequence[int]) -> Prefix:
     """Keys and values of a trunk. The LM head is not run: MLX is lazy."""
     caches = [TrunkCache() for _ in model.layers]
     model.model(mx.array([tokens], dtype=mx.int32), cache=caches)
     return [_own(cache) for cache in caches]
 
 
-def run_crown(model: nn.Module, crown: Crown, prefix: Prefix) -> mx.array:
+def run_crown(model: Any, crown: Crown, prefix: Prefix) -> mx.array:
     """The last hidden states (S, hidden), after the final norm, of all tokens of a crown on its trunk."""
     depth, sees = crown.layout()
     trunk = prefix[0].keys.shape[2]
@@ -155,17 +155,15 @@ def _own(cache: TrunkCache | CrownCache) -> KeyValues:
     return cache.own
 
 
-def lm_head(model: nn.Module, hidden: mx.array) -> mx.array:
+def lm_head(model: Any, hidden: mx.array) -> mx.array:
     """Hidden states (..., hidden) to logits (..., V), as the model itself does it."""
-    if hasattr(model, "lm_head"):
-        logits = model.lm_head(hidden)
-    else:
-        logits = model.model.embed_tokens.as_linear(hidden)
+    head = model.lm_head if hasattr(model, "lm_head") else model.model.embed_tokens.as_linear
+    logits = head(hidden)
     cap = getattr(getattr(model, "args", None), "final_logit_softcapping", None)
     return mx.tanh(logits / cap) * cap if cap else logits
 
 
-def make_tree(model: nn.Module) -> None:
+def make_tree(model: Any) -> None:
     """Prepare a model to be computed as a tree; doing it twice does no harm.
 
     Looks at the caches the model makes for itself (plain KV caches only, no sliding window or
@@ -185,7 +183,7 @@ def make_tree(model: nn.Module) -> None:
     if foreign:
         raise UserError(f"model type '{kind}' uses {', '.join(sorted(foreign))}, so it can't share a trunk. {way_out}")
     for layer in model.layers:
-        attention = getattr(layer, "self_attn", None)
+        attention: Any = getattr(layer, "self_attn", None)
         if not hasattr(attention, "rope"):
             raise UserError(f"model type '{kind}' has no rotary positions, so it can't share a trunk. {way_out}")
         if not isinstance(attention.rope, PositionedRope):
@@ -196,15 +194,13 @@ def make_tree(model: nn.Module) -> None:
     nodes = crown.grow([4, 5])
     grown = lm_head(model, run_crown(model, crown, run_trunk(model, tokens[:3]))[mx.array(nodes)])
     plain = model(mx.array([tokens]))[0, 3:]
-    error = mx.abs(grown - plain).max() / mx.maximum(mx.abs(plain).max(), 1e-6)
-    if not error.item() < 5e-2:
-        raise UserError(
-            f"model type '{kind}' gives other logits as a tree (relative error {error.item():.1e}). {way_out}"
-        )
+    error = cast(float, (mx.abs(grown - plain).max() / mx.maximum(mx.abs(plain).max(), 1e-6)).item())
+    if not error < 5e-2:
+        raise UserError(f"model type '{kind}' gives other logits as a tree (relative error {error:.1e}). {way_out}")
 
 
 @contextmanager
-def checkpointed(model: nn.Module) -> Iterator[None]:
+def checkpointed(model: Any) -> Iterator[None]:
     """Recompute each layer in the backward pass instead of keeping its activations.
 
     Keys and values are outputs of the checkpointed function, so the crown can depend on the
@@ -221,7 +217,8 @@ def checkpointed(model: nn.Module) -> Iterator[None]:
             layer.update(parameters)
             inside = cache.fresh(*prefix)
             out = plain(layer, x, mask, inside)
-            return out, *_own(inside)
+            own = _own(inside)
+            return out, own.keys, own.values
 
         out, keys, values = mx.checkpoint(inner)(layer.trainable_parameters(), x, *cache.inputs())
         cache.own = KeyValues(keys, values)

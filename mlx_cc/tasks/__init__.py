@@ -45,6 +45,8 @@ class Task:
     """Name -> measure over (gold values, predicted values); the first is the task's main one."""
     constant: Callable[[Sequence[Any]], Any]
     """The best answer that ignores the conversation, from the train split's values."""
+    brief: str | None = None
+    """The question without its list of answers, where it has one."""
     answers: Callable[[Centre], tuple[str, ...]] | None = None
     """Every allowed answer; None for a task that is decoded."""
     read: Callable[[Mapping[str, float], Centre], Answer] | None = None

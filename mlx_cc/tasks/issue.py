@@ -30,6 +30,7 @@ TASK = Task(
     question=lambda centre: (
         f"What did the customer contact us about? Answer with one of: {', '.join(centre.issue_classes)}."
     ),
+    brief="What did the customer contact us about? Answer with the issue class.",
     write=lambda value, centre: value,
     parse=parse,
     fault=fault,

@@ -51,6 +51,7 @@ TASK = Task(
         f"Which journey type is this ({', '.join(centre.journeys)}), and which contact role "
         f"({', '.join(centre.contact_roles)})? Answer with: type, role."
     ),
+    brief="Which journey type and which contact role is this? Answer with: type, role.",
     write=write,
     parse=parse,
     fault=fault,

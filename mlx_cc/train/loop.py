@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -85,10 +85,12 @@ def learning_rate(update: int, updates: int, training: Training) -> float:
     if training.lr_scheduler_type == "constant":
         return training.learning_rate
     done = (update - warmup) / max(1, updates - warmup)
-    return training.learning_rate * ((1 + math.cos(math.pi * done)) / 2 if training.lr_scheduler_type == "cosine" else 1 - done)
+    return training.learning_rate * (
+        (1 + math.cos(math.pi * done)) / 2 if training.lr_scheduler_type == "cosine" else 1 - done
+    )
 
 
-def add_adapters(model: nn.Module, lora: Lora) -> dict[str, Any]:
+def add_adapters(model: Any, lora: Lora) -> dict[str, Any]:
     """Freeze the model, add LoRA layers, and return the `adapter_config.json` entries that describe them.
 
     Raises:
@@ -106,7 +108,9 @@ def add_adapters(model: nn.Module, lora: Lora) -> dict[str, Any]:
     keys = [name for name in names if name.rsplit(".", 1)[-1] in lora.target_modules]
     if not keys:
         known = sorted({name.rsplit(".", 1)[-1] for name in names if name.endswith("proj")})
-        raise UserError(f"lora.target_modules: the model has none of {', '.join(lora.target_modules)}. It has {', '.join(known)}.")
+        raise UserError(
+            f"lora.target_modules: the model has none of {', '.join(lora.target_modules)}. It has {', '.join(known)}."
+        )
     model.freeze()
     config = {"rank": lora.r, "scale": lora.lora_alpha / lora.r, "dropout": lora.lora_dropout, "keys": keys}
     linear_to_lora_layers(model, layers, config, use_dora=lora.type == "dora")
@@ -175,11 +179,14 @@ class Trainer:
         path = self.folder / CHECKPOINT
         if not path.exists():
             raise UserError(f"{path}: nothing to resume. Start without --resume.")
-        arrays, metadata = mx.load(str(path), return_metadata=True)
-        here = {k: v.shape for k, v in tree_flatten(self.model.trainable_parameters())}
+        loaded = mx.load(str(path), return_metadata=True)
+        arrays, metadata = cast(tuple[dict[str, mx.array], dict[str, str]], loaded)
+        here = {k: v.shape for k, v in dict(tree_flatten(self.model.trainable_parameters())).items()}
         there = {k[6:]: v.shape for k, v in arrays.items() if k.startswith("model.")}
         if here != there:
-            raise UserError(f"{path}: was made with other model or LoRA settings. Resume with those, or choose another run.")
+            raise UserError(
+                f"{path}: was made with other model or LoRA settings. Resume with those, or choose another run."
+            )
         self.model.update(tree_unflatten([(k[6:], v) for k, v in arrays.items() if k.startswith("model.")]))
         self.optimizer.state = tree_unflatten([(k[10:], v) for k, v in arrays.items() if k.startswith("optimizer.")])
         position = json.loads(metadata["position"])
@@ -201,11 +208,12 @@ class Trainer:
             (value, _), found = grad(tree)
             summed = found if summed is None else tree_map(mx.add, summed, found)
             mx.eval(summed, value)
-            loss += value.item() / total
+            loss += cast(float, value.item()) / total
             if not math.isfinite(loss):
                 raise UserError(
-                    f"{self.folder}: the loss of conversation {tree.conversation_id} is {value.item()} at update {self.update + 1}; "
-                    f"stopped. The last good state is kept: lower learning_rate and use --resume, or leave that conversation out."
+                    f"{self.folder}: the loss of conversation {tree.conversation_id} is {value.item()} at update "
+                    f"{self.update + 1}; stopped. The last good state is kept: lower learning_rate and use --resume, "
+                    "or leave that conversation out."
                 )
         return loss, tree_map(lambda g: g / total, summed), sum(tree.tokens for tree in batch)
 
@@ -218,7 +226,7 @@ class Trainer:
         for tree in batch:
             value, losses = self.loss(self.model, tree, weights)
             mx.eval(value, losses)
-            total += value.item()
+            total += cast(float, value.item())
             count += weight_of(tree, weights)
             flat, start = np.array(losses), 0
             for branch in tree.branches:
@@ -257,7 +265,9 @@ class Trainer:
         else:
             self._forget_after(self.update)
         log = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
-        around = checkpointed(self.model) if training.gradient_checkpointing and training.loss == "tree" else nullcontext()
+        around = (
+            checkpointed(self.model) if training.gradient_checkpointing and training.loss == "tree" else nullcontext()
+        )
         try:
             with log, around, machine.wired_limit():
                 while self.update < updates:
@@ -269,11 +279,12 @@ class Trainer:
                     shortened |= {t.conversation_id: t.omitted_turns for t in batch if t.omitted_turns}
                     rate = learning_rate(self.update, updates, training)
                     loss, gradients, computed = self.gradients(batch)
-                    gradients, norm = optim.clip_grad_norm(gradients, training.max_grad_norm)
-                    if not math.isfinite(norm.item()):
+                    gradients, clipped = optim.clip_grad_norm(gradients, training.max_grad_norm)
+                    norm = cast(float, clipped.item())
+                    if not math.isfinite(norm):
                         ids = ", ".join(tree.conversation_id for tree in batch)
                         raise UserError(
-                            f"{self.folder}: the gradient is {norm.item()} at update {self.update + 1} (conversations {ids}); "
+                            f"{self.folder}: the gradient is {norm} at update {self.update + 1} (conversations {ids}); "
                             "stopped. The last good state is kept: lower learning_rate and use --resume."
                         )
                     self.optimizer.learning_rate = rate
@@ -287,7 +298,7 @@ class Trainer:
                         epoch=self.update * per_update / len(train),
                         loss=loss,
                         learning_rate=rate,
-                        gradient_norm=norm.item(),
+                        gradient_norm=norm,
                         tokens=computed,
                         tokens_per_s=computed / (time.perf_counter() - clock),
                         peak_memory_mb=machine.peak_memory_bytes() / 1e6,
@@ -346,7 +357,11 @@ class Trainer:
     def _forget_after(self, update: int) -> None:
         """Drop metric lines later than the state that is resumed."""
         path = self.folder / "metrics.jsonl"
-        kept = [line for line in path.read_text().splitlines() if json.loads(line)["update"] <= update] if path.exists() else []
+        kept = (
+            [line for line in path.read_text().splitlines() if json.loads(line)["update"] <= update]
+            if path.exists()
+            else []
+        )
         write_text(path, "".join(line + "\n" for line in kept))
 
 

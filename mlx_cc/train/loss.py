@@ -5,7 +5,7 @@ the same number and the same gradients; rows compute the trunk once per branch.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -38,6 +38,8 @@ def crown_of(tree: Tree, task_weights: Mapping[str, float]) -> tuple[Crown, Targ
 
 def tree_loss(model: nn.Module, tree: Tree, task_weights: Mapping[str, float]) -> tuple[mx.array, mx.array]:
     """Sum over branches of weight x mean answer cross entropy, and the unweighted losses of the answer tokens."""
+    if len(tree.branches) == 1:
+        return rows_loss(model, tree, task_weights)  # nothing to share
     crown, targets = crown_of(tree, task_weights)
     hidden = run_crown(model, crown, run_trunk(model, tree.trunk))
     logits = lm_head(model, hidden[mx.array(targets.nodes)]).astype(mx.float32)
@@ -45,12 +47,13 @@ def tree_loss(model: nn.Module, tree: Tree, task_weights: Mapping[str, float]) -
     return (losses * mx.array(targets.weights)).sum(), losses
 
 
-def rows_loss(model: nn.Module, tree: Tree, task_weights: Mapping[str, float]) -> tuple[mx.array, mx.array]:
+def rows_loss(model: Any, tree: Tree, task_weights: Mapping[str, float]) -> tuple[mx.array, mx.array]:
     """The same from separate rows, one after another: for models that can't share a trunk."""
     total = mx.array(0.0)
     kept = []
     for branch, row in zip(tree.branches, tree.rows, strict=True):
-        logits = model(mx.array([row[:-1]]))[0, -len(branch.answer) :].astype(mx.float32)
+        hidden = model.model(mx.array([row[:-1]]))[0, -len(branch.answer) :]
+        logits = lm_head(model, hidden).astype(mx.float32)
         losses = nn.losses.cross_entropy(logits, mx.array(branch.answer))
         total = total + losses.mean() * task_weights.get(branch.task, 1.0)
         kept.append(losses)

@@ -36,7 +36,8 @@ def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
     trainable, total = parameters(trainer.model)
     console.print(
         f"{settings.model.name}: {trainable:,} of {total:,} parameters are trained ({trainable / total:.2%}); "
-        f"{len(conversations['train'])} conversations, {len(conversations['validation'])} for validation; run in {folder}"
+        f"{len(conversations['train'])} conversations, {len(conversations['validation'])} for validation; "
+        f"run in {folder}"
     )
     progress = Progress(
         TextColumn("training"),
@@ -57,7 +58,8 @@ def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
             progress.update(bar, total=step.updates, completed=step.update, said=said)
             if step.validation_loss is not None:
                 console.print(
-                    f"update {step.update}/{step.updates}: train loss {step.loss:.3f}, validation loss {step.validation_loss:.3f}"
+                    f"update {step.update}/{step.updates}: train loss {step.loss:.3f}, "
+                    f"validation loss {step.validation_loss:.3f}"
                 )
             elif not interactive and step.update % 10 == 0:
                 print(f"update {step.update}/{step.updates}: {said}", file=sys.stderr)
@@ -66,11 +68,13 @@ def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
             report = trainer.run(conversations["train"], conversations["validation"], show)
         except KeyboardInterrupt:
             raise UserError(
-                f"{folder}: stopped at update {trainer.update}; its state is saved. Add --resume to the same command to go on."
+                f"{folder}: stopped at update {trainer.update}; its state is saved. "
+                "Add --resume to the same command to go on."
             ) from None
     console.print(
-        f"{report.updates} updates in {report.seconds / 60:.1f} min, {report.tokens / max(report.seconds, 1e-9):,.0f} tokens/s, "
-        f"peak {report.peak_memory_mb:,.0f} MB. Validation loss {report.first_validation:.3f} -> {report.best_validation:.3f} "
+        f"{report.updates} updates in {report.seconds / 60:.1f} min, "
+        f"{report.tokens / max(report.seconds, 1e-9):,.0f} tokens/s, peak {report.peak_memory_mb:,.0f} MB. "
+        f"Validation loss {report.first_validation:.3f} -> {report.best_validation:.3f} "
         f"(update {report.best_update}). {report.shortened} over-long conversations lost {report.omitted_turns} turns "
         "from their middle; no answer was cut."
     )

@@ -1,0 +1,192 @@
+"""`mlx_cc analyze`."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mlx_cc.analyst import Analyst
+    from mlx_cc.conversation import Conversation, Role
+    from mlx_cc.ingest import Reading, Reject
+
+
+@click.command(name="analyze")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--model", help="Model to ask; else the only run under models/ or adapters/.")
+@click.option("--reasoning", is_flag=True, help="Also write the chain that explains the answers (slow).")
+@click.option("--no-coaching", is_flag=True, help="Leave out the coaching, which is decoded (faster).")
+@click.option("--timezone", help="IANA zone of conversations that name none, for example America/Chicago.")
+@click.option(
+    "--default-role",
+    type=click.Choice(["agent", "customer", "bot", "system", "unknown"]),
+    help="Role of speakers with an unknown label.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each conversation.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    file: Path,
+    model: str | None,
+    reasoning: bool,
+    no_coaching: bool,
+    timezone: str | None,
+    default_role: "Role | None",
+    as_json: bool,
+) -> None:
+    """Answer the six questions about every conversation of a file.
+
+    FILE is a transcript (text or JSON), a file of conversation records, or - for standard input. A
+    conversation that can't be read is named on stderr; the exit status is then 3.
+
+    \b
+    Examples:
+      mlx_cc analyze call.txt --model adapters/mistral-7b-contact-center
+      mlx_cc analyze call.json --reasoning
+      mlx_cc analyze conversations.jsonl --no-coaching --json > answers.jsonl
+      pbpaste | mlx_cc analyze -
+    """
+    from itertools import chain
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from mlx_cc.ingest import Reading
+
+    errors = Console(stderr=True, highlight=False)
+    rejects: list[Reject] = []
+    conversations = read(file, Reading(default_role, timezone), rejects.append)
+    first = next(conversations, None)
+    if first is None:
+        raise nothing_in(file, rejects)
+    analyst = load_analyst(model, errors)
+    for conversation in track(
+        chain([first], conversations),
+        description="analysing",
+        total=how_many(file),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    ):
+        analysis = analyst.analyze(conversation, include_reasoning=reasoning, coaching=not no_coaching)
+        tell(analysis, as_json)
+    for reject in rejects:
+        click.echo(f"Not analysed: {printable(str(reject))}", err=True)
+    if rejects:
+        ctx.exit(3)
+
+
+# What chat needs too
+
+
+def read(file: Path, reading: "Reading", rejects: "Callable[[Reject], Any]") -> "Iterator[Conversation]":
+    """The conversations of a file of any known format, ChatML rows included; of standard input for `-`.
+
+    Raises:
+        UserError: there is no such file, or a ChatML file is not as `prepare` wrote it.
+    """
+    import sys
+    import tempfile
+
+    from mlx_cc.files import is_chatml, lines, read_conversations
+    from mlx_cc.ingest import read_folder
+
+    if str(file) == "-":
+        with tempfile.TemporaryDirectory() as folder:
+            spooled = Path(folder) / "stdin"
+            spooled.write_bytes(sys.stdin.buffer.read())
+            yield from read_folder([spooled], reading, rejects=lambda reject: rejects(reject._replace(file="stdin")))
+    elif file.suffix in (".jsonl", ".gz") and file.is_file() and is_chatml(next(lines(file), (0, b""))[1]):
+        yield from read_conversations(file)
+    else:
+        yield from read_folder([file], reading, rejects=rejects)
+
+
+def nothing_in(file: Path, rejects: "list[Reject]") -> Exception:
+    """The fault of a file without a single conversation."""
+    from mlx_cc.errors import UserError
+
+    more = f" {len(rejects) - 1} more could not be read." if len(rejects) > 1 else ""
+    return UserError(f"{rejects[0]}{more}" if rejects else f"{file}: has no conversation. Pass a transcript.")
+
+
+def how_many(file: Path) -> int | None:
+    """How many conversations a file of JSON lines holds, for the time remaining."""
+    from mlx_cc.files import count_conversations
+
+    return count_conversations(file) if ".jsonl" in file.suffixes else None
+
+
+def load_analyst(model: str | None, errors: "Console") -> "Analyst":
+    """The named model; without a name, the only one that was tuned here.
+
+    Raises:
+        UserError: it is no model, or there is not exactly one to choose.
+    """
+    with errors.status("loading the model"):
+        from mlx_cc.analyst import load
+        from mlx_cc.model.load import only_run
+
+        chosen = model or str(only_run())
+        analyst = load(chosen)
+    if model is None:
+        errors.print(f"Model: {chosen}", markup=False)
+    return analyst
+
+
+def tell(analysis: dict[str, Any], as_json: bool) -> None:
+    """Print an analysis: as a line of JSON, or as a table with what stands out and why."""
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if as_json:
+        click.echo(msgspec.json.encode(analysis).decode())
+        return
+    table = Table("task", "answer", "confidence", "80% interval", title=Text(printable(analysis["conversation_id"])))
+    for task, answer in answers(analysis).items():
+        confidence, interval = analysis["confidence"].get(task), analysis["interval"].get(task)
+        table.add_row(
+            task,
+            Text(answer),
+            "" if confidence is None else f"{confidence:.0%}",
+            "" if interval is None else f"{interval[0]:g}-{interval[1]:g}",
+        )
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for line in remarks(analysis):
+        console.print(printable(line), soft_wrap=True)
+
+
+def answers(analysis: dict[str, Any]) -> dict[str, str]:
+    """Task -> its answer in words."""
+    return {
+        "quality": f"{analysis['quality_score']:.0f}/100, {analysis['effectiveness']}",
+        "csat": f"{analysis['csat_score']:.1f}/5",
+        "issue": analysis["issue"],
+        "churn": f"{analysis['churn_risk']:.0f}/100",
+        "journey": f"{analysis['journey_type']}, {analysis['contact_role']}",
+    }
+
+
+def remarks(analysis: dict[str, Any]) -> Iterator[str]:
+    """Critical issues, coaching with the turn it is about, and the reasoning, line by line."""
+    if analysis["critical_issues"]:
+        yield f"Critical: {'; '.join(analysis['critical_issues'])}"
+    for item in analysis["coaching"]:
+        yield f"Coaching: {item['skill']}: {item['action']} -> {item['expected_outcome']}"
+        yield f"  [T{item['turn']}] {' '.join(item['quote'].split())}"
+    if analysis["reasoning"]:
+        for part in ("thinking", "analysis", "insights"):
+            yield f"\n{part.capitalize()}\n{analysis['reasoning'][part]}"
+        for turn, quote in analysis["reasoning"]["citations"].items():
+            yield f"[{turn}] {' '.join(quote.split())}"
+
+
+def printable(text: str) -> str:
+    """Text from outside without the control characters a terminal would obey."""
+    return "".join(c for c in text if c.isprintable() or c == "\n")

@@ -1,0 +1,63 @@
+"""A chat with a model, about a conversation or in general, kept within what the model was tuned for."""
+
+from collections.abc import Generator
+
+from mlx_cc.analyst import Analyst
+from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
+
+
+class Chat:
+    """What was said so far. When it grows too long, the oldest exchange goes first."""
+
+    def __init__(self, analyst: Analyst, conversation: Conversation | None = None):
+        self.analyst = analyst
+        self.forgotten = 0
+        """Exchanges the last question pushed out."""
+        self.open(conversation)
+
+    def open(self, conversation: Conversation | None) -> int:
+        """Talk about a conversation from now on, or about none; returns how many of its turns had to be left out."""
+        self.conversation = conversation
+        self.exchanges: list[tuple[str, str]] = []
+        if conversation is None:
+            self._opening: list[dict[str, str]] = []
+            return 0
+        self._opening, omitted = self.analyst.opening(conversation, self.analyst.max_tokens // 2)
+        return omitted
+
+    def ask(self, question: str, max_tokens: int = 256, temperature: float = 0.0) -> Generator[str, None, None]:
+        """The reply, piece by piece. It joins the history when it was read to its end.
+
+        Args:
+            max_tokens: the most the reply may take; less where the model has less left.
+
+        Raises:
+            UserError: the question alone is too long for the model.
+        """
+        self.forgotten = 0
+        reserved = min(max_tokens, self.analyst.max_tokens // 4)
+        room = self.analyst.max_tokens - reserved
+        while (length := self._length(question)) > room:
+            if not self.exchanges:
+                raise UserError(
+                    f"the question takes {length} tokens with what stands before it, {room} fit. Shorten it."
+                )
+            del self.exchanges[0]
+            self.forgotten += 1
+        pieces = []
+        for piece in self.analyst.stream(
+            self._messages(question), min(max_tokens, self.analyst.max_tokens - length), temperature
+        ):
+            pieces.append(piece)
+            yield piece
+        self.exchanges.append((question, "".join(pieces)))
+
+    def _length(self, question: str) -> int:
+        return len(self.analyst.encoder.prompt(self._messages(question)))
+
+    def _messages(self, question: str) -> list[dict[str, str]]:
+        said = list(self._opening)
+        for asked, answered in self.exchanges:
+            said += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+        return [*said, {"role": "user", "content": question}]

@@ -1,0 +1,146 @@
+"""Small real things: a random two-layer model with a byte tokenizer, the sample conversations, data and a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlx_cc.conversation import Conversation
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "data" / "sample"
+
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10_000.0,
+    "max_position_embeddings": 8192,
+    "vocab_size": 288,
+    "tie_word_embeddings": True,
+}
+
+
+def byte_tokenizer(
+    folder: Path, template: str | None = CHATML, specials: Sequence[str] = SPECIALS, eos: str = "<|im_end|>"
+) -> Any:
+    """A tokenizer of single bytes and special tokens, saved into a folder and read back as mlx-lm does."""
+    from mlx_lm.utils import load_tokenizer
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(specials))
+    saved = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=eos,
+        pad_token=specials[0],
+        additional_special_tokens=list(specials),
+        clean_up_tokenization_spaces=False,
+    )
+    saved.chat_template = template
+    saved.save_pretrained(folder)
+    return load_tokenizer(folder)
+
+
+def random_model(config: dict[str, Any], seed: int = 0) -> Any:
+    """A model of a mlx-lm class with random weights large enough that its answers differ."""
+    import mlx.core as mx
+    from mlx.utils import tree_map
+    from mlx_lm.utils import _get_classes
+
+    from mlx_cc.model import machine
+
+    machine.prepare()
+    kind, arguments = _get_classes(config)
+    mx.random.seed(seed)
+    model = kind(arguments.from_dict(config))
+    model.update(tree_map(lambda p: p + 0.1 * mx.random.normal(p.shape), model.parameters()))
+    mx.eval(model.parameters())
+    model.eval()
+    return model
+
+
+def save_tiny(folder: Path, config: dict[str, Any] = LLAMA, seed: int = 0) -> Path:
+    """A model's folder as mlx-lm writes it."""
+    from mlx_lm.utils import save_config, save_model
+
+    tokenizer = byte_tokenizer(folder)
+    save_model(folder, random_model(config, seed))
+    save_config({**config, "eos_token_id": tokenizer.eos_token_id}, folder / "config.json")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random llama: two layers, hidden size 64, every byte a token, ChatML."""
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def sample_conversations() -> list[Conversation]:
+    """The sample set with its labels."""
+    from mlx_cc.ingest import Reading, read_folder
+    from mlx_cc.ingest.analyses import Analyses
+
+    rejected: list[Any] = []
+    analyses = Analyses(SAMPLE / "analyses", rejects=rejected.append)
+    conversations = list(analyses.attach(read_folder([SAMPLE / "transcripts"], Reading(), rejects=rejected.append)))
+    assert not rejected
+    return conversations
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, sample_conversations: list[Conversation]) -> Path:
+    """A data folder that `prepare` wrote from a handful of the sample conversations."""
+    from mlx_cc.centre import read_centre
+    from mlx_cc.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("data")
+    prepare(sample_conversations[:24], folder, read_centre(ROOT / "configs" / "centre.yaml"))
+    return folder
+
+
+def tiny_settings(model: Path, data: Path, **training: Any) -> Any:
+    """Settings of a run on the tiny model."""
+    from mlx_cc.train.settings import Data, Lora, Model, Training, TrainSettings
+
+    defaults = {
+        "output_dir": str(data.parent / "models" / "tiny-run"),
+        "num_train_epochs": 0.1,
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": 1e-2,
+        "warmup_ratio": 0.0,
+        "eval_conversations": 2,
+    }
+    return TrainSettings(
+        model=Model(name=str(model), max_seq_length=1024),
+        training=Training(**{**defaults, **training}),
+        lora=Lora(r=4, lora_alpha=8, lora_dropout=0.0),
+        data=Data(dir=str(data)),
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, prepared: Path) -> Path:
+    """The folder of a finished run of two updates."""
+    from mlx_cc.train.session import train
+
+    folder = tmp_path_factory.mktemp("adapters") / "tiny-run"
+    report = train(tiny_settings(tiny_model, prepared, num_train_epochs=0.1), folder)
+    assert report.updates == 2
+    return folder
