@@ -67,6 +67,7 @@ class Analyst:
         """
         asked = [task for task in pick(list(tasks)) if decoded or task.answers]
         tree = plant_tasks(conversation, asked, self.centre, self.encoder, self.prompt, self.max_tokens)
+        machine.suit_threads()
         with machine.wired_limit():
             trunk = run_trunk(self.model, tree.trunk)
             found = self._read(trunk, [(t, b.prompt) for t, b in zip(asked, tree.branches, strict=True) if t.answers])
@@ -177,6 +178,7 @@ class Analyst:
         self, messages: Sequence[Mapping[str, str]], max_tokens: int = 256, temperature: float = 0.0
     ) -> Iterator[str]:
         """The model's reply to chat messages, piece by piece."""
+        machine.suit_threads()
         with machine.wired_limit():
             yield from decode(
                 self.model,

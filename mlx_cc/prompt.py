@@ -10,6 +10,7 @@ The trunk is the longest common token prefix of the plain renderings, so trunk +
 exactly the tokens of separate rows, whatever the chat template.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
@@ -156,9 +157,21 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer):
         self.tokenizer = tokenizer
         self._answers: dict[str, tuple[int, ...]] = {}
-        specials = getattr(tokenizer, "all_special_tokens", None) or []
-        self._specials = sorted({s for s in specials if len(s) > 1}, key=len, reverse=True)
+        self._marks = sorted(self._find_marks(), key=len, reverse=True)
         self._folds_system = self._refuses_system()
+
+    def _find_marks(self) -> set[str]:
+        """What only the chat template may write: control tokens, and marks such as [INST] that are plain text.
+
+        Many tokenizers list only their end token as special, so all added tokens are looked at.
+        """
+        added = (getattr(self.tokenizer, "added_tokens_decoder", None) or {}).values()
+        marks = {*(getattr(self.tokenizer, "all_special_tokens", None) or ()), *(str(t) for t in added if t.special)}
+        if self.tokenizer.chat_template:
+            said = [{"role": "user", "content": "Usr0"}, {"role": "assistant", "content": "Asst0"}]
+            rendered = self.tokenizer.apply_chat_template(said, tokenize=False)
+            marks |= set(re.findall(r"<[^<>\s]+>|\[[^\[\]\s]+\]", rendered))
+        return {mark for mark in marks if len(mark) > 1}
 
     def _refuses_system(self) -> bool:
         if not self.tokenizer.chat_template:
@@ -174,10 +187,10 @@ class Encoder:
         return "Sys0" not in text
 
     def harmless(self, text: str) -> str:
-        """Text from outside, with every special token of this tokenizer broken up by a space."""
-        for special in self._specials:
-            if special in text:
-                text = text.replace(special, f"{special[0]} {special[1:]}")
+        """Text from outside, with every mark of this tokenizer and its chat template broken up by a space."""
+        for mark in self._marks:
+            if mark in text:
+                text = text.replace(mark, f"{mark[0]} {mark[1:]}")
         return text
 
     def prompt(self, said: Sequence[Mapping[str, str]]) -> list[int]:
@@ -283,7 +296,11 @@ def plant_tasks(
     """`plant` for tasks; with `answers`, only the tasks the conversation has a label for, answers included."""
     asked = [task for task in tasks if not answers or task.name in conversation.labels]
     questions = [
-        (task.name, question_of(task, centre, settings), task.write(conversation.label(task.name), centre) if answers else None)
+        (
+            task.name,
+            question_of(task, centre, settings),
+            task.write(conversation.label(task.name), centre) if answers else None,
+        )
         for task in asked
     ]
     return plant(conversation, questions, encoder, settings, max_tokens)

@@ -11,6 +11,7 @@ from mlx_cc.conversation import Conversation
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
 
+VOCABULARY = 1000
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
@@ -26,29 +27,43 @@ LLAMA = {
     "rms_norm_eps": 1e-5,
     "rope_theta": 10_000.0,
     "max_position_embeddings": 8192,
-    "vocab_size": 288,
+    "vocab_size": VOCABULARY,
     "tie_word_embeddings": True,
 }
 
 
 def byte_tokenizer(
-    folder: Path, template: str | None = CHATML, specials: Sequence[str] = SPECIALS, eos: str = "<|im_end|>"
+    folder: Path,
+    template: str | None = CHATML,
+    specials: Sequence[str] = SPECIALS,
+    eos: str = "<|im_end|>",
+    learn_from: Sequence[str] = (),
+    list_specials: bool = True,
 ) -> Any:
-    """A tokenizer of single bytes and special tokens, saved into a folder and read back as mlx-lm does."""
+    """A byte-level tokenizer, saved into a folder and read back as mlx-lm does.
+
+    Digits are single tokens; so is everything else unless there are texts to learn merges from.
+    """
     from mlx_lm.utils import load_tokenizer
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(alphabet)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = Tokenizer(models.BPE())
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(specials))
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(specials),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(learn_from, trainer)
     saved = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=eos,
         pad_token=specials[0],
-        additional_special_tokens=list(specials),
+        additional_special_tokens=list(specials) if list_specials else [],
         clean_up_tokenization_spaces=False,
     )
     saved.chat_template = template
@@ -78,7 +93,8 @@ def save_tiny(folder: Path, config: dict[str, Any] = LLAMA, seed: int = 0) -> Pa
     """A model's folder as mlx-lm writes it."""
     from mlx_lm.utils import save_config, save_model
 
-    tokenizer = byte_tokenizer(folder)
+    texts = [path.read_text(encoding="utf-8") for path in sorted((SAMPLE / "transcripts").glob("*.txt"))]
+    tokenizer = byte_tokenizer(folder, learn_from=texts)
     save_model(folder, random_model(config, seed))
     save_config({**config, "eos_token_id": tokenizer.eos_token_id}, folder / "config.json")
     return folder
@@ -86,7 +102,7 @@ def save_tiny(folder: Path, config: dict[str, Any] = LLAMA, seed: int = 0) -> Pa
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a random llama: two layers, hidden size 64, every byte a token, ChatML."""
+    """The folder of a random llama: two layers, hidden size 64, a thousand tokens, ChatML."""
     return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 

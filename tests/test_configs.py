@@ -1,6 +1,5 @@
 """The settings files that ship load as they are, and those the first README showed still do."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -48,11 +47,11 @@ def test_the_example_of_the_first_readme_is_read_as_written(tmp_path):
     assert settings.lora.target_modules == SEVEN[:4]
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*_*.yaml")), ids=lambda path: path.stem)
-def test_every_training_config_that_ships_is_read_and_names_its_output_after_its_model(path):
-    settings = read_settings(path, TrainSettings)
-    family = re.match("[a-z]+", settings.model.name.split("/")[-1].lower())
-    assert family and settings.training.output_dir.startswith(f"models/{family[0]}")
+@pytest.mark.parametrize(
+    "path", [path for path in sorted(CONFIGS.glob("*.yaml")) if path.stem != "centre"], ids=lambda path: path.stem
+)
+def test_every_training_config_that_ships_is_read_and_has_a_place_for_its_model(path):
+    assert read_settings(path, TrainSettings).training.output_dir.startswith("models/")
 
 
 def test_the_7b_configs_adapt_all_seven_projections_and_state_the_share_that_is_trained():

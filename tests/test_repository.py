@@ -37,6 +37,7 @@ ROOMS = [
     "generate",
     "retrieve",
     "evaluate",
+    "bench",
     "serve",
     "commands",
     "cli",
@@ -136,6 +137,12 @@ def test_generated_documents_are_current():
 
     stale = [path.name for path, text in pages().items() if path.read_text(encoding="utf-8") != text]
     assert stale == [], "run `make docs`"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
+def test_links_between_pages_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
 
 
 def test_every_dependency_has_a_line_with_its_reason():

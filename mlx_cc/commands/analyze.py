@@ -96,7 +96,7 @@ def read(file: Path, reading: "Reading", rejects: "Callable[[Reject], Any]") -> 
 
     if str(file) == "-":
         with tempfile.TemporaryDirectory() as folder:
-            spooled = Path(folder) / "stdin"
+            spooled = Path(folder) / "stdin.txt"
             spooled.write_bytes(sys.stdin.buffer.read())
             yield from read_folder([spooled], reading, rejects=lambda reject: rejects(reject._replace(file="stdin")))
     elif file.suffix in (".jsonl", ".gz") and file.is_file() and is_chatml(next(lines(file), (0, b""))[1]):

@@ -6,7 +6,13 @@ import click
 
 
 @click.command(name="demo")
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True, help="Where the demo's files go.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Where the demo's files go.",
+)
 @click.option("--fresh", is_flag=True, help="Do every step again, also those already done.")
 def command(folder: Path, fresh: bool) -> None:
     """Run the whole pipeline on the sample data and write a page about it.

@@ -7,13 +7,30 @@ import click
 
 @click.command(name="evaluate")
 @click.option("--model", required=True, help="Adapter folder, fused model or base model.")
-@click.option("--data", type=click.Path(path_type=Path), help="Held-out file; else test_* in the folder it was prepared in.")
-@click.option("--train", "train_file", type=click.Path(path_type=Path), help="Train split for the constant answer; else found beside.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Held-out file; else test_* in the folder it was prepared in."
+)
+@click.option(
+    "--train",
+    "train_file",
+    type=click.Path(path_type=Path),
+    help="Train split for the constant answer; else found beside.",
+)
 @click.option("--base", default="auto", show_default=True, help="Model to compare with; `none` for none.")
 @click.option("--tasks", help="Comma-separated tasks; all when left out.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many conversations.")
-@click.option("--coaching", type=click.IntRange(min=0), default=0, show_default=True, help="Conversations whose coaching is decoded too (slow).")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for the report; else evaluation/ in the model's.")
+@click.option(
+    "--coaching",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Conversations whose coaching is decoded too (slow).",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the report; else evaluation/ in the model's.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     model: str,

@@ -54,19 +54,25 @@ def compare(
 
     Returns:
         task -> {"n", "measures": {metric -> {model -> Estimate}}, "difference": {model -> Estimate of
-        main metric (last model minus that one)}, "log_loss_difference": likewise, "lower_is_better"}. Tasks without a labelled and
-        answered row are left out.
+        main metric (last model minus that one)}, "log_loss_difference": likewise, "lower_is_better"}.
+        Tasks without a labelled and answered row are left out.
     """
     report = {}
     for task in tasks:
-        rows = [c for c in conversations if task.name in c.labels and all(task.name in p.get(c.id, {}) for p in models.values())]
+        rows = [
+            c
+            for c in conversations
+            if task.name in c.labels and all(task.name in p.get(c.id, {}) for p in models.values())
+        ]
         if not rows:
             continue
         gold = [c.label(task.name) for c in rows]
         said = {model: [p[c.id][task.name].value for c in rows] for model, p in models.items()}
         chances = {model: [p[c.id][task.name].gold_probability for c in rows] for model, p in models.items()}
         measures = {
-            metric: {model: interval(measure, gold, predicted, resamples=RESAMPLES) for model, predicted in said.items()}
+            metric: {
+                model: interval(measure, gold, predicted, resamples=RESAMPLES) for model, predicted in said.items()
+            }
             for metric, measure in task.metrics.items()
         }
         main = next(iter(task.metrics.values()))

@@ -57,8 +57,12 @@ def evaluate(
     if train is not None:
         models["constant"] = constants(labelled(train, asked), conversations, asked, tuned.centre)
     if base_name:
-        plain = Analyst(disk.load(base_name)._replace(centre=tuned.centre, prompt=tuned.prompt, max_tokens=tuned.max_tokens))
-        models["base"], seconds["base"] = _predictions(plain, pull.resolve(base_name), conversations, asked, coaching, folder)
+        plain = Analyst(
+            disk.load(base_name)._replace(centre=tuned.centre, prompt=tuned.prompt, max_tokens=tuned.max_tokens)
+        )
+        models["base"], seconds["base"] = _predictions(
+            plain, pull.resolve(base_name), conversations, asked, coaching, folder
+        )
         del plain
     models["model"], seconds["model"] = _predictions(tuned, place, conversations, asked, coaching, folder)
     report = {
@@ -95,7 +99,12 @@ def _base_of(place: Path) -> str | None:
 
 
 def _predictions(
-    analyst: Analyst, weights: Path, conversations: Sequence[Conversation], tasks: Sequence[Task], coaching: int, folder: Path
+    analyst: Analyst,
+    weights: Path,
+    conversations: Sequence[Conversation],
+    tasks: Sequence[Task],
+    coaching: int,
+    folder: Path,
 ) -> tuple[Predictions, float]:
     """Answers to all conversations, and seconds per conversation."""
     journal = folder / f"answers-{fingerprint(analyst, weights)}.jsonl"
@@ -112,7 +121,8 @@ def _predictions(
 def _sources(conversations: Sequence[Conversation], tasks: Sequence[Task]) -> dict[str, list[str]]:
     """Who gave the labels that the figures are measured against."""
     return {
-        task.name: sorted({c.labels[task.name].source for c in conversations if task.name in c.labels}) for task in tasks
+        task.name: sorted({c.labels[task.name].source for c in conversations if task.name in c.labels})
+        for task in tasks
     }
 
 
@@ -125,18 +135,27 @@ def table(report: dict[str, Any]) -> Table:
         shown.add_column(name, no_wrap=name in ("task", "measure"))
     for task, found in report["tasks"].items():
         for number, (metric, estimates) in enumerate(found["measures"].items()):
-            paired = found["difference"] if number == 0 else found["log_loss_difference"] if metric == "log loss" else {}
+            paired = (
+                found["difference"] if number == 0 else found["log_loss_difference"] if metric == "log loss" else {}
+            )
             gaps = [in_words(paired[m]) if m in paired else "" for m in models[:-1]]
             arrow = (" (lower is better)" if found["lower_is_better"] else "") if number == 0 else ""
             shown.add_row(
-                task if number == 0 else "", metric + arrow, str(found["n"]), *(in_words(estimates[m]) for m in models), *gaps,
+                task if number == 0 else "",
+                metric + arrow,
+                str(found["n"]),
+                *(in_words(estimates[m]) for m in models),
+                *gaps,
                 end_section=number == len(found["measures"]) - 1,
             )
     if report["overall"]:
         whole = report["overall"]
         shown.add_row(
-            "all that are read", "log loss (lower is better)", str(next(iter(whole["log loss"].values())).n),
-            *(in_words(whole["log loss"][m]) for m in models), *(in_words(whole["difference"][m]) for m in models[:-1]),
+            "all that are read",
+            "log loss (lower is better)",
+            str(next(iter(whole["log loss"].values())).n),
+            *(in_words(whole["log loss"][m]) for m in models),
+            *(in_words(whole["difference"][m]) for m in models[:-1]),
         )
     simulated = sorted({s for sources in report["sources"].values() for s in sources})
     shown.caption = f"95% intervals in brackets (bootstrap over conversations). Labels: {', '.join(simulated)}."

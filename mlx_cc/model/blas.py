@@ -10,7 +10,7 @@ has been imported before. x86-64 and arm64.
 `MLX_CC_BLAS=system|scipy|reference` forces the choice; `OPENBLAS_NUM_THREADS`, `BLIS_NUM_THREADS`,
 `MKL_NUM_THREADS` or `OMP_NUM_THREADS` set the threads, else there is one for each core this
 process may use. Where other work keeps those cores busy, the threads of a product wait for each
-other, and one thread is the faster choice.
+other, so `machine.suit_threads` goes down to one thread while that is faster.
 """
 
 import ctypes
@@ -49,6 +49,8 @@ class Blas(NamedTuple):
     """"not needed" on macOS (Accelerate) and where a GPU does the work."""
     warning: str | None = None
     """One line with the remedy when products will be slow; None when all is well or was asked for."""
+    set_threads: Callable[[int], None] | None = None
+    """Changes OpenBLAS's threads; None where they are fixed by the environment or can't be changed."""
 
 
 class Fast(NamedTuple):
@@ -99,7 +101,8 @@ def use_fast_blas() -> Blas:
             for fast in find():
                 put_back = _point_mlx_at(fast)
                 if products_are_exact():
-                    return Blas(fast.name, fast.how, "; ".join(failures) + "." if failures else None)
+                    warning = "; ".join(failures) + "." if failures else None
+                    return Blas(fast.name, fast.how, warning, _thread_setter(fast))
                 put_back()
                 failures.append(f"{fast.name} multiplies wrongly")
         except Exception as fault:  # foreign binaries: any surprise must leave MLX as it was
@@ -137,6 +140,12 @@ def _scipy() -> Iterator[Fast]:
     handle = ctypes.CDLL(str(libraries[0]))
     _bound_threads(handle, "scipy_")
     yield Fast(str(libraries[0]), "scipy", handle, "scipy_")
+
+
+def _thread_setter(fast: Fast) -> Callable[[int], None] | None:
+    if "OPENBLAS_NUM_THREADS" in os.environ or "OMP_NUM_THREADS" in os.environ:
+        return None
+    return getattr(fast.handle, f"{fast.prefix}openblas_set_num_threads", None)
 
 
 def _bound_threads(handle: ctypes.CDLL, prefix: str) -> None:

@@ -57,6 +57,24 @@ def prepare() -> Machine:
     return Machine(backend, str(info.get("device_name", backend)), int(memory), cores(), blas)
 
 
+def suit_threads() -> int:
+    """Let matrix products use all cores, or one while other work keeps the cores busy; returns the threads.
+
+    Times a small product both ways (a few milliseconds), so call it between units of work of a second
+    or more. Does nothing on a GPU, on one core, or where the environment sets the threads.
+    """
+    machine = prepare()
+    if machine.blas.set_threads is None or machine.cores == 1:
+        return machine.cores
+    seconds = {}
+    for threads in (1, machine.cores):
+        machine.blas.set_threads(threads)
+        seconds[threads] = 1 / gemm_gflops(384, runs=5)
+    best = machine.cores if seconds[machine.cores] < 0.8 * seconds[1] else 1
+    machine.blas.set_threads(best)
+    return best
+
+
 def _main_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

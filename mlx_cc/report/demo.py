@@ -28,12 +28,14 @@ def steps(folder: Path) -> list[tuple[str, list[str], Path]]:
         ("prepare", ["prepare", "--transcripts-dir", f"{SAMPLE}/transcripts", "--analyses-dir", f"{SAMPLE}/analyses",
                      "--output-dir", str(data), "--tokenizer", "smollm2-135m"], data / "statistics.json"),
         ("temporal", ["temporal", "--input", str(data), "--output", str(data)], data / "train_temporal.jsonl"),
-        ("fingerprint", ["fingerprint", "--input", f"{data}/train_temporal.jsonl", "--output-dir", f"{data}/agent_profiles"],
-         data / "agent_profiles/agent_profiles.json"),
-        ("train", ["train", "--config", str(CONFIG), "--dir", str(data), "--output-dir", str(FUSED)], RUN / "report.json"),
+        ("fingerprint", ["fingerprint", "--input", f"{data}/train_temporal.jsonl",
+                         "--output-dir", f"{data}/agent_profiles"], data / "agent_profiles/agent_profiles.json"),
+        ("train", ["train", "--config", str(CONFIG), "--dir", str(data), "--output-dir", str(FUSED)],
+         RUN / "report.json"),
         ("evaluate", ["evaluate", "--model", str(RUN)], RUN / "evaluation/report.json"),
         ("fuse", ["fuse", str(RUN), "--output", str(FUSED), "--rows", "2", "--overwrite"], FUSED / "config.json"),
-        ("analyze", ["analyze", str(folder / "conversation.jsonl"), "--model", str(FUSED), "--json"], folder / "analysis.json"),
+        ("analyze", ["analyze", str(folder / "conversation.jsonl"), "--model", str(FUSED), "--json"],
+         folder / "analysis.json"),
     ]  # fmt: skip
 
 

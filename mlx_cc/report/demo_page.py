@@ -40,7 +40,10 @@ def write_demo_page(path: Path, facts: dict[str, Any]) -> None:
     tiles = [
         (f"{sum(counts.values())}", f"conversations, {counts['train']} to train, {counts['test']} held out"),
         (f"{training['updates'] * 1:,}", f"updates in {training['seconds'] / 60:.1f} minutes"),
-        (f"{training['first_validation']:.2f} → {training['best_validation']:.2f}", "validation loss, nats per answer token"),
+        (
+            f"{training['first_validation']:.2f} → {training['best_validation']:.2f}",
+            "validation loss, nats per answer token",
+        ),
         (f"{base['value']:.2f} → {tuned['value']:.2f}", f"log loss of held-out answers, base → tuned (n={base['n']})"),
     ]
     parts = [
@@ -48,7 +51,9 @@ def write_demo_page(path: Path, facts: dict[str, Any]) -> None:
         f"<title>mlx_cc: what the demo did</title><style>{STYLE}</style><main>",
         "<h1>From a folder of transcripts to a model that answers</h1>",
         f"<p class=soft>{_(facts['machine'])}. Everything ran on this machine; labels of the sample set are simulated.</p>",
-        "<div class=tiles>" + "".join(f"<div class=tile><b>{_(b)}</b><span>{_(s)}</span></div>" for b, s in tiles) + "</div>",
+        "<div class=tiles>"
+        + "".join(f"<div class=tile><b>{_(b)}</b><span>{_(s)}</span></div>" for b, s in tiles)
+        + "</div>",
         _section("What ran", _steps(facts["steps"])),
         _section("What it learned", _learned(facts)),
         _section("Held-out answers: constant, base, tuned", _evaluation(report)),
@@ -141,11 +146,19 @@ def _analysis(conversation: Conversation, analysis: dict[str, Any]) -> str:
     )
     label = conversation.label
     rows = [
-        ("quality", f"{analysis['quality_score']:.0f} ({analysis['effectiveness']})", (label("quality") or {}).get("score")),
+        (
+            "quality",
+            f"{analysis['quality_score']:.0f} ({analysis['effectiveness']})",
+            (label("quality") or {}).get("score"),
+        ),
         ("CSAT", f"{analysis['csat_score']:.1f}", label("csat")),
         ("issue", analysis["issue"], label("issue")),
         ("churn signal", f"{analysis['churn_risk']:.0f}", label("churn")),
-        ("journey", f"{analysis['journey_type']}, {analysis['contact_role']}", ", ".join((label("journey") or {}).values())),
+        (
+            "journey",
+            f"{analysis['journey_type']}, {analysis['contact_role']}",
+            ", ".join((label("journey") or {}).values()),
+        ),
     ]
     table = "".join(f"<tr><td>{_(a)}</td><td><b>{_(b)}</b></td><td>{_(c)}</td></tr>" for a, b, c in rows)
     advice = "".join(

@@ -220,6 +220,7 @@ class Trainer:
     def validate(self, batch: Sequence[Tree]) -> tuple[float, dict[str, float]]:
         """Mean answer loss over branches (weighted), and per task, with dropout off."""
         weights = self.settings.training.task_weights
+        machine.suit_threads()
         self.model.eval()
         total, count = 0.0, 0.0
         by_task: dict[str, list[float]] = {}
@@ -271,6 +272,7 @@ class Trainer:
         try:
             with log, around, machine.wired_limit():
                 while self.update < updates:
+                    machine.suit_threads()
                     clock = time.perf_counter()
                     mx.random.seed(training.seed * 1_000_003 + self.update)
                     places = range(self.update * per_update, (self.update + 1) * per_update)
@@ -306,6 +308,11 @@ class Trainer:
                     last = self.update == updates
                     if self.update % eval_steps == 0 or last:
                         step.validation_loss, step.validation_by_task = self.validate(held_out)
+                        if not math.isfinite(step.validation_loss):
+                            raise UserError(
+                                f"{self.folder}: the validation loss is {step.validation_loss} at update {self.update}; "
+                                "stopped. The last good state is kept: lower learning_rate and use --resume."
+                            )
                         better = step.validation_loss < self.best[0]
                         if better:
                             self.best = (step.validation_loss, self.update)

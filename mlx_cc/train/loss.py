@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_cc.model.tree import Crown, lm_head, run_crown, run_trunk
+from mlx_cc.model.tree import Crown, lm_head, run_crown, run_row, run_trunk
 from mlx_cc.prompt import Tree
 
 
@@ -38,8 +38,11 @@ def crown_of(tree: Tree, task_weights: Mapping[str, float]) -> tuple[Crown, Targ
 
 def tree_loss(model: nn.Module, tree: Tree, task_weights: Mapping[str, float]) -> tuple[mx.array, mx.array]:
     """Sum over branches of weight x mean answer cross entropy, and the unweighted losses of the answer tokens."""
-    if len(tree.branches) == 1:
-        return rows_loss(model, tree, task_weights)  # nothing to share
+    if len(tree.branches) == 1:  # nothing to share
+        branch, row = tree.branches[0], tree.rows[0]
+        hidden = run_row(model, row[:-1])[-len(branch.answer) :]
+        losses = nn.losses.cross_entropy(lm_head(model, hidden).astype(mx.float32), mx.array(branch.answer))
+        return losses.mean() * task_weights.get(branch.task, 1.0), losses
     crown, targets = crown_of(tree, task_weights)
     hidden = run_crown(model, crown, run_trunk(model, tree.trunk))
     logits = lm_head(model, hidden[mx.array(targets.nodes)]).astype(mx.float32)
@@ -48,12 +51,13 @@ def tree_loss(model: nn.Module, tree: Tree, task_weights: Mapping[str, float]) -
 
 
 def rows_loss(model: Any, tree: Tree, task_weights: Mapping[str, float]) -> tuple[mx.array, mx.array]:
-    """The same from separate rows, one after another: for models that can't share a trunk."""
+    """The same from separate rows, one after another, as the model itself computes them: for models that can't
+    share a trunk.
+    """
     total = mx.array(0.0)
     kept = []
     for branch, row in zip(tree.branches, tree.rows, strict=True):
-        hidden = model.model(mx.array([row[:-1]]))[0, -len(branch.answer) :]
-        logits = lm_head(model, hidden).astype(mx.float32)
+        logits = model(mx.array([row[:-1]]))[0, -len(branch.answer) :].astype(mx.float32)
         losses = nn.losses.cross_entropy(logits, mx.array(branch.answer))
         total = total + losses.mean() * task_weights.get(branch.task, 1.0)
         kept.append(losses)

@@ -1,0 +1,208 @@
+"""The tree computes what separate rows compute: losses, gradients and answer probabilities."""
+
+import platform
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import LLAMA, random_model
+
+from mlx_cc.errors import UserError
+from mlx_cc.prompt import Branch, Tree
+
+KINDS = {
+    "llama": LLAMA,
+    "mistral": {**LLAMA, "model_type": "mistral", "tie_word_embeddings": False, "num_key_value_heads": 4},
+    "qwen3": {**LLAMA, "model_type": "qwen3", "head_dim": 16},
+}
+RAGGED = ((7, 3), (1, 1), (12, 5), (3, 9), (7, 2), (20, 1))
+"""Tokens of question and answer of six branches."""
+WEIGHTS = {"task-0": 2.0, "task-3": 0.5}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def model(request: pytest.FixtureRequest) -> Any:
+    from mlx_cc.model.tree import make_tree
+
+    found = random_model(KINDS[request.param])
+    make_tree(found)
+    return found
+
+
+def random_tree(sizes: Any = RAGGED, trunk: int = 40, seed: int = 0) -> Tree:
+    rng = np.random.default_rng(seed)
+
+    def tokens(count: int) -> tuple[int, ...]:
+        return tuple(rng.integers(0, LLAMA["vocab_size"], count).tolist())
+
+    branches = tuple(Branch(f"task-{n}", tokens(asked), tokens(said)) for n, (asked, said) in enumerate(sizes))
+    return Tree("call", tokens(trunk), branches)
+
+
+def plain_loss(model: Any, tree: Tree) -> Any:
+    """Weighted mean cross entropies from the model's own forward pass over every row."""
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    total = mx.array(0.0)
+    for branch, row in zip(tree.branches, tree.rows, strict=True):
+        logits = model(mx.array([row[:-1]]))[0, -len(branch.answer) :]
+        losses = nn.losses.cross_entropy(logits, mx.array(branch.answer))
+        total = total + WEIGHTS.get(branch.task, 1.0) * losses.mean()
+    return total
+
+
+def with_gradients(model: Any, compute: Any) -> tuple[float, dict[str, np.ndarray]]:
+    import mlx.nn as nn
+    from mlx.utils import tree_flatten
+
+    value, found = nn.value_and_grad(model, compute)()
+    return value.item(), {name: np.array(gradient) for name, gradient in tree_flatten(found)}
+
+
+def same_gradients(one: dict[str, np.ndarray], other: dict[str, np.ndarray], tolerance: float = 1e-4) -> bool:
+    assert one.keys() == other.keys()
+    error = {name: np.abs(one[name] - other[name]).max() / (np.abs(other[name]).max() + 1e-12) for name in one}
+    assert max(error.values()) < tolerance, max(error.items(), key=lambda item: item[1])
+    return True
+
+
+@pytest.mark.parametrize("sizes", [RAGGED, RAGGED[:1], RAGGED[2:4]], ids=["six", "one", "two"])
+def test_loss_and_gradients_are_those_of_the_rows(model: Any, sizes: Any):
+    from mlx_cc.train.loss import rows_loss, tree_loss
+
+    tree = random_tree(sizes)
+    plain, gradients = with_gradients(model, lambda: plain_loss(model, tree))
+    for loss in (tree_loss, rows_loss):
+        value, found = with_gradients(model, lambda loss=loss: loss(model, tree, WEIGHTS)[0])
+        assert value == pytest.approx(plain, rel=1e-5)
+        assert same_gradients(found, gradients)
+
+
+def test_branches_that_begin_alike_share_tokens_and_keep_their_gradients(model: Any):
+    from mlx_cc.train.loss import crown_of, tree_loss
+
+    one, other = random_tree(((6, 4), (6, 4))).branches
+    alike = Branch("task-1", one.prompt, (*one.answer[:2], *other.answer[2:]))
+    tree = Tree("call", random_tree().trunk, (one, alike))
+    assert len(crown_of(tree, {})[0].tokens) == 6 + 3 + 1
+    plain, gradients = with_gradients(model, lambda: plain_loss(model, tree))
+    value, found = with_gradients(model, lambda: tree_loss(model, tree, WEIGHTS)[0])
+    assert value == pytest.approx(plain, rel=1e-5)
+    assert same_gradients(found, gradients)
+
+
+@pytest.mark.parametrize("sizes", [RAGGED, RAGGED[:1]], ids=["six", "one"])
+def test_recomputed_activations_give_the_same_gradients(
+    model: Any, sizes: Any, monkeypatch: pytest.MonkeyPatch
+):
+    import mlx.core as mx
+
+    from mlx_cc.model.tree import checkpointed
+    from mlx_cc.train.loss import tree_loss
+
+    tree = random_tree(sizes)
+    kept, gradients = with_gradients(model, lambda: tree_loss(model, tree, WEIGHTS)[0])
+    call = type(model.layers[0]).__call__
+    recomputed = []
+    checkpoint = mx.checkpoint
+    monkeypatch.setattr(mx, "checkpoint", lambda function: recomputed.append(function) or checkpoint(function))
+    with checkpointed(model):
+        value, found = with_gradients(model, lambda: tree_loss(model, tree, WEIGHTS)[0])
+    assert len(recomputed) == len(model.layers) * (1 if len(sizes) == 1 else 2)
+    assert type(model.layers[0]).__call__ is call
+    assert value == pytest.approx(kept, rel=1e-6)
+    assert same_gradients(found, gradients, 1e-5)
+
+
+def test_read_probabilities_are_those_of_scoring_every_answer_alone(model: Any):
+    import mlx.core as mx
+
+    from mlx_cc.model.answers import read_answers
+    from mlx_cc.model.tree import run_trunk
+
+    tree = random_tree(((5, 1), (9, 1), (5, 1)))
+    answers = [[(7, 8, 9), (7, 8, 10, 9), (7, 9), (11, 9)], [(1, 2), (3, 2), (1, 4, 2)], [(5,), (6,)]]
+    prompts = [branch.prompt for branch in tree.branches]
+    read = read_answers(model, run_trunk(model, tree.trunk), prompts, answers)
+    for prompt, allowed, found in zip(prompts, answers, read, strict=True):
+        scores = []
+        for answer in allowed:
+            row = [*tree.trunk, *prompt, *answer]
+            logits = np.array(model(mx.array([row[:-1]]))[0, -len(answer) :], dtype=np.float64)
+            log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+            scores.append(log[range(len(answer)), answer].sum())
+        expected = np.exp(scores) / np.exp(scores).sum()
+        assert found.sum() == pytest.approx(1)
+        assert np.abs(found - expected).max() < 1e-4
+        assert np.ptp(expected) > 1e-3  # the answers do differ
+
+
+def test_a_crown_holds_a_shared_beginning_once():
+    from mlx_cc.model.tree import Crown
+
+    crown = Crown()
+    first = crown.grow([5, 6, 7])
+    second = crown.grow([5, 6, 8])
+    third = crown.grow([8], parent=first[-1])
+    assert (first, second, third) == ([0, 1, 2], [0, 1, 3], [4])
+    depth, sees = crown.layout()
+    assert depth.tolist() == [0, 1, 2, 2, 3]
+    assert sees[3].tolist() == [True, True, False, True, False]
+    assert sees[4].tolist() == [True, True, True, False, True]
+
+
+def test_a_model_with_a_sliding_window_is_refused_in_one_line():
+    from mlx_cc.model.tree import make_tree
+
+    layers = ["sliding_attention", "full_attention"]
+    model = random_model({**LLAMA, "layer_types": layers, "sliding_window": 16})
+    with pytest.raises(UserError, match="uses RotatingKVCache, so it can't share a trunk. Set `loss: rows`") as raised:
+        make_tree(model)
+    assert "\n" not in str(raised.value)
+
+
+def test_models_that_cannot_share_a_trunk_learn_from_rows():
+    from mlx_cc.model.tree import make_tree
+    from mlx_cc.train.loss import rows_loss
+
+    scaled = {"logits_scaling": 4.0, "attention_multiplier": 0.25, "embedding_multiplier": 2.0}
+    more = {"residual_multiplier": 0.5, "attention_bias": False, "mlp_bias": False}
+    model = random_model({**LLAMA, **scaled, **more, "model_type": "granite"})
+    with pytest.raises(UserError, match="gives other logits as a tree"):
+        make_tree(model)
+    tree = random_tree()
+    assert rows_loss(model, tree, WEIGHTS)[0].item() == pytest.approx(plain_loss(model, tree).item(), rel=1e-5)
+
+
+def test_preparing_a_model_twice_does_no_harm(model: Any):
+    from mlx_cc.model.tree import PositionedRope, make_tree
+
+    make_tree(model)
+    assert not isinstance(model.layers[0].self_attn.rope.rope, PositionedRope)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="only x86 CPUs use it")
+@pytest.mark.parametrize("mask", ["causal", "boolean", "additive", "none"])
+def test_the_attention_for_x86_is_the_stock_one_with_its_gradients(mask: str):
+    import mlx.core as mx
+
+    from mlx_cc.model import cpu_attention
+
+    rng = np.random.default_rng(0)
+    q, k, v, weight = (
+        mx.array(rng.normal(size=(2, heads, length, 16)), dtype=mx.float32)
+        for heads, length in ((4, 9), (2, 13), (2, 13), (4, 9))
+    )
+    seen = mx.array(rng.random((9, 13)) < 0.7) | (mx.arange(13) == 0)
+    chosen = {"causal": "causal", "boolean": seen, "additive": mx.where(seen, 0.5, -1e9), "none": None}[mask]
+
+    def compute(attention: Any) -> Any:
+        def summed(q: Any, k: Any, v: Any) -> Any:
+            return (attention(q, k, v, scale=0.25, mask=chosen) * weight).sum()
+
+        out = attention(q, k, v, scale=0.25, mask=chosen)
+        return [np.array(x) for x in (out, *mx.grad(summed, argnums=(0, 1, 2))(q, k, v))]
+
+    for found, expected in zip(compute(cpu_attention.attention), compute(cpu_attention._stock), strict=True):
+        assert np.abs(found - expected).max() < 1e-5
