@@ -6,14 +6,15 @@ number; `interval` bootstraps any of them.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 
 Metric = Callable[[Sequence[Any], Sequence[Any]], float]
 
 
-class Estimate(NamedTuple):
+class Estimate(msgspec.Struct, frozen=True):
     """A measured number with its 95% interval and the number of rows it rests on."""
 
     value: float

@@ -61,12 +61,12 @@ def test_an_analysis_has_the_keys_that_people_act_on(analyst: Any):
 
 
 def test_coaching_is_sound_and_quotes_a_turn_that_exists(analyst: Any, sample_conversations: list[Conversation]):
-    for conversation in sample_conversations[:2]:
-        advice = analyst.analyze(conversation)["coaching"]
-        assert 1 <= len(advice) <= 3
-        for item in advice:
-            assert set(item) == {"skill", "action", "expected_outcome", "turn", "quote"}
-            assert item["quote"] == conversation.turns[item["turn"] - 1].text
+    conversation = sample_conversations[0]
+    advice = analyst.analyze(conversation)["coaching"]
+    assert 1 <= len(advice) <= 3
+    for item in advice:
+        assert set(item) == {"skill", "action", "expected_outcome", "turn", "quote"}
+        assert item["quote"] == conversation.turns[item["turn"] - 1].text
 
 
 def test_the_reasoning_has_its_three_blocks_and_the_answers_scores(analyst: Any, monkeypatch: pytest.MonkeyPatch):
@@ -121,9 +121,7 @@ def test_what_the_first_lines_of_the_readme_do(trained: Path):
     assert len(tokenizer.encode(reply)) <= 6
 
 
-def test_a_run_is_found_under_the_name_of_its_model(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_run_is_found_under_the_name_of_its_model(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import mlx_cc
 
     monkeypatch.chdir(tmp_path)
@@ -196,12 +194,15 @@ def test_analyze_chooses_the_only_model_there_is(trained: Path, tmp_path: Path, 
     assert "adapters/other" in message
 
 
-def test_nothing_a_transcript_says_controls_the_terminal(trained: Path, tmp_path: Path):
-    (tmp_path / "bell.txt").write_text("Agent: Hello \x1b[2J\x07 [bold]there[/bold]\nCustomer: \x1b]0;owned\x07 bye")
-    done = run(analyze.command, tmp_path / "bell.txt", "--model", trained)
-    assert done.exit_code == 0, done.output
-    assert "\x1b" not in done.stdout
-    assert "\x07" not in done.stdout
+def test_nothing_from_outside_controls_the_terminal(analyst: Any, capsys: pytest.CaptureFixture[str]):
+    hostile = "a\x1b[2J\x07 [bold]b[/bold]\r"
+    found = analyst.analyze(TALK, coaching=False)
+    item = {"skill": hostile, "action": hostile, "expected_outcome": hostile, "turn": 1, "quote": hostile}
+    chain = {"thinking": hostile, "analysis": hostile, "insights": hostile, "citations": {"T1": hostile}}
+    analyze.tell({**found, "conversation_id": hostile, "coaching": [item], "reasoning": chain}, as_json=False)
+    printed = capsys.readouterr().out
+    assert printed.count("[bold]b[/bold]") == 9
+    assert not set("\x1b\x07\r") & set(printed)
 
 
 # mlx_cc chat
@@ -234,7 +235,7 @@ def test_a_chat_forgets_its_oldest_exchanges_first(analyst: Any):
     talk = Chat(analyst)
     seen: list[int] = []
     for n in range(12):
-        "".join(talk.ask(f"question {n} " + "with more words " * 10, max_tokens=16))
+        "".join(talk.ask(f"question {n} " + "with more words " * 40, max_tokens=16))
         seen.append(talk._length("next"))
     assert talk.exchanges[-1][0].startswith("question 11")
     assert not talk.exchanges[0][0].startswith("question 0")

@@ -1,7 +1,6 @@
 """The record, its files and its splits."""
 
 import gzip
-import os
 import signal
 import subprocess
 import sys
@@ -91,7 +90,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path):
     said = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
     assert "x.txt: file too large" in said
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["x.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
 
 
 def test_memory_stays_flat_while_streaming(tmp_path):
@@ -118,5 +117,3 @@ def test_a_split_by_agent_never_straddles_an_agent():
     assert all(len(found) == 1 for found in splits.values())
     with pytest.raises(UserError, match="c1 has no agent"):
         split_of(ONE, "agent")
-
-

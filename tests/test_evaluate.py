@@ -41,10 +41,12 @@ def test_a_second_run_reads_its_journal_and_says_the_same(report, trained, prepa
     cut = journals[0]
     cut.write_bytes(cut.read_bytes()[:-40])  # a crash in the middle of the last line
     again = evaluate(str(trained), prepared / "validation_chatml.jsonl", prepared / "train_chatml.jsonl", limit=3)
-    assert [sorted(map(json.loads, j.read_text().splitlines()), key=lambda r: r["conversation_id"]) for j in journals] == [
-        sorted(map(json.loads, b.decode().splitlines()), key=lambda r: r["conversation_id"]) for b in before
-    ]
-    assert again["tasks"]["quality"]["measures"]["MAE"]["model"] == report["tasks"]["quality"]["measures"]["MAE"]["model"]
+    assert [
+        sorted(map(json.loads, j.read_text().splitlines()), key=lambda r: r["conversation_id"]) for j in journals
+    ] == [sorted(map(json.loads, b.decode().splitlines()), key=lambda r: r["conversation_id"]) for b in before]
+    assert (
+        again["tasks"]["quality"]["measures"]["MAE"]["model"] == report["tasks"]["quality"]["measures"]["MAE"]["model"]
+    )
 
 
 def test_conversations_the_model_was_trained_on_are_refused(trained, prepared):

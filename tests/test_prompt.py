@@ -75,9 +75,7 @@ KINDS = {
         "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}",
         ["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"],
         "<eos>",
-        lambda system, user: (
-            f"<bos><start_of_turn>user\n{system}\n\n{user}<end_of_turn>\n<start_of_turn>model\n"
-        ),
+        lambda system, user: f"<bos><start_of_turn>user\n{system}\n\n{user}<end_of_turn>\n<start_of_turn>model\n",
         lambda text: f"{text}<eos>",
     ),
     "none": Kind(

@@ -11,7 +11,9 @@ from mlx_cc.train.settings import TrainSettings
 def test_a_misspelt_key_names_the_nearest_one(tmp_path):
     path = tmp_path / "mac.yaml"
     path.write_text("training:\n  learning_rat: 0.1\n")
-    with pytest.raises(UserError, match=r"mac.yaml: no setting 'training.learning_rat'. Did you mean 'training.learning_rate'\?"):
+    with pytest.raises(
+        UserError, match=r"mac.yaml: no setting 'training.learning_rat'. Did you mean 'training.learning_rate'\?"
+    ):
         read_settings(path, TrainSettings)
 
 

@@ -50,7 +50,9 @@ def test_from_transcripts_to_a_fused_model_that_answers(smollm2, tmp_path):
 
     run(tmp_path, "fuse", "adapters/e2e", "--rows", "1")
     call = tmp_path / "call.txt"
-    call.write_text("Agent: Northwind Home, how can I help?\nCustomer: You charged me twice this month and I am leaving.\n")
+    call.write_text(
+        "Agent: Northwind Home, how can I help?\nCustomer: You charged me twice this month and I am leaving.\n"
+    )
     analysis = json.loads(run(tmp_path, "analyze", str(call), "--model", "models/e2e", "--json"))
     assert 0 <= analysis["quality_score"] <= 100
     assert analysis["issue"] in analysis["root_cause"]

@@ -19,6 +19,8 @@ from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.train.session import train
 from mlx_cc.train.settings import TrainSettings
 
+TWO = ("quality", "csat")
+
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
     import mlx.core as mx
@@ -81,8 +83,10 @@ def test_a_run_leaves_its_adapter_and_all_that_describes_it(trained: Path, prepa
 
 
 @pytest.mark.parametrize("stop", [1, 3])
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(tiny_model: Path, prepared: Path, tmp_path: Path, few: Any, stop: int):
-    settings = tiny_settings(tiny_model, prepared, num_train_epochs=4 / 3, eval_steps=2, eval_conversations=1)
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(
+    tiny_model: Path, prepared: Path, tmp_path: Path, few: Any, stop: int
+):
+    settings = tiny_settings(tiny_model, prepared, num_train_epochs=4 / 3, eval_steps=2, tasks=TWO)
     settings = replace(settings, lora=replace(settings.lora, lora_dropout=0.2))
     whole = trainer_of(settings, tmp_path / "whole")
     assert whole.run(*few).updates == 4
@@ -99,14 +103,16 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tiny_model: Path, prepared: 
     assert parts.run(*few).updates == 4
     for name in ("adapters.safetensors", "checkpoint.safetensors"):
         assert same_arrays(tmp_path / "whole" / name, tmp_path / "parts" / name)
-    logged = [
-        [(s["update"], s["loss"], s["validation_loss"]) for s in map(json.loads, (tmp_path / run / "metrics.jsonl").open())]
-        for run in ("whole", "parts")
-    ]
+    logged = []
+    for run in ("whole", "parts"):
+        steps = [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").read_text().splitlines()]
+        logged.append([(step["update"], step["loss"], step["validation_loss"]) for step in steps])
     assert logged[0] == logged[1]
 
 
-def test_resuming_needs_a_checkpoint_of_the_same_settings(tiny_model: Path, prepared: Path, trained: Path, tmp_path: Path):
+def test_resuming_needs_a_checkpoint_of_the_same_settings(
+    tiny_model: Path, prepared: Path, trained: Path, tmp_path: Path
+):
     settings = tiny_settings(tiny_model, prepared)
     with pytest.raises(UserError, match="nothing to resume"):
         trainer_of(settings, tmp_path).resume()
@@ -120,7 +126,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_conversation(
 ):
     import mlx.core as mx
 
-    settings = tiny_settings(tiny_model, prepared, num_train_epochs=1, save_steps=1, eval_conversations=1)
+    settings = tiny_settings(tiny_model, prepared, num_train_epochs=1, save_steps=1, tasks=TWO)
     trainer = trainer_of(settings, tmp_path)
 
     def poison(step: Any) -> None:
@@ -138,10 +144,10 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_conversation(
 
 
 def test_a_rate_that_blows_the_model_up_stops_the_run(tiny_model: Path, prepared: Path, tmp_path: Path, few: Any):
-    settings = tiny_settings(tiny_model, prepared, learning_rate=1e30, num_train_epochs=1, eval_conversations=1)
+    settings = tiny_settings(tiny_model, prepared, learning_rate=1e30, num_train_epochs=1, tasks=TWO)
     with pytest.raises(UserError, match="stopped. The last good state is kept"):
         trainer_of(settings, tmp_path).run(*few)
-    settings = tiny_settings(tiny_model, prepared, learning_rate=1e30, num_train_epochs=1, eval_steps=1)
+    settings = tiny_settings(tiny_model, prepared, learning_rate=1e30, num_train_epochs=1, tasks=TWO, eval_steps=1)
     with pytest.raises(UserError, match="the validation loss is (nan|inf) at update 1; stopped"):
         trainer_of(settings, tmp_path).run(*few)
     assert not (tmp_path / "adapters.safetensors").exists()
@@ -162,7 +168,9 @@ def test_the_command_trains_with_flags_over_the_file(
     monkeypatch.chdir(tmp_path)
     flags = ["--name", tiny_model, "--dir", prepared, "--output-dir", "models/mine", "--num-train-epochs", 0.01]
     config = ROOT / "configs" / "smollm2_135m_cpu.yaml"
-    run = CliRunner().invoke(command, ["--config", str(config), *map(str, flags), "--eval-conversations", "1", "--json"])
+    run = CliRunner().invoke(
+        command, ["--config", str(config), *map(str, flags), "--eval-conversations", "1", "--json"]
+    )
     assert run.exit_code == 0, run.output
     report = json.loads(run.stdout)
     assert (report["updates"], report["folder"]) == (1, "adapters/mine")

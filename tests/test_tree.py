@@ -93,9 +93,7 @@ def test_branches_that_begin_alike_share_tokens_and_keep_their_gradients(model: 
 
 
 @pytest.mark.parametrize("sizes", [RAGGED, RAGGED[:1]], ids=["six", "one"])
-def test_recomputed_activations_give_the_same_gradients(
-    model: Any, sizes: Any, monkeypatch: pytest.MonkeyPatch
-):
+def test_recomputed_activations_give_the_same_gradients(model: Any, sizes: Any, monkeypatch: pytest.MonkeyPatch):
     import mlx.core as mx
 
     from mlx_cc.model.tree import checkpointed

@@ -136,7 +136,6 @@ def difference(metric: Metric, gold: Sequence[Any], ours: Sequence[Any], theirs:
 
 def in_words(estimate: Estimate) -> str:
     """`12.3 [9.8, 15.0]`."""
-    value, low, high, _ = estimate
-    if math.isnan(value):
+    if estimate.value is None or math.isnan(estimate.value):  # NaN is null in JSON
         return "undefined"
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

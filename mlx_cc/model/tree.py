@@ -140,7 +140,7 @@ def run_trunk(model: Any, tokens: Sequence[int]) -> Prefix:
     return [_own(cache) for cache in caches]
 
 
-def run_row(model: nn.Module, tokens: Sequence[int]) -> mx.array:
+def run_row(model: Any, tokens: Sequence[int]) -> mx.array:
     """The last hidden states (L, hidden), after the final norm, of a trunk that nothing grows on."""
     return model.model(mx.array([tokens], dtype=mx.int32), cache=[TrunkCache() for _ in model.layers])[0]
 

@@ -310,8 +310,8 @@ class Trainer:
                         step.validation_loss, step.validation_by_task = self.validate(held_out)
                         if not math.isfinite(step.validation_loss):
                             raise UserError(
-                                f"{self.folder}: the validation loss is {step.validation_loss} at update {self.update}; "
-                                "stopped. The last good state is kept: lower learning_rate and use --resume."
+                                f"{self.folder}: the validation loss is {step.validation_loss} at update "
+                                f"{self.update}; stopped. The last good state is kept: lower learning_rate and use --resume."
                             )
                         better = step.validation_loss < self.best[0]
                         if better:
