@@ -1,6 +1,7 @@
 """Evaluation on a tiny model: constant, base and tuned beside each other, kept as it comes."""
 
 import json
+import shutil
 
 import pytest
 
@@ -10,8 +11,13 @@ from mlx_cc.metrics import Estimate
 
 
 @pytest.fixture(scope="module")
-def report(trained, prepared):
-    return evaluate(str(trained), prepared / "validation_chatml.jsonl", prepared / "train_chatml.jsonl", limit=3)
+def run(trained, tmp_path_factory):
+    return shutil.copytree(trained, tmp_path_factory.mktemp("adapters") / "run")
+
+
+@pytest.fixture(scope="module")
+def report(run, prepared):
+    return evaluate(str(run), prepared / "validation_chatml.jsonl", prepared / "train_chatml.jsonl", limit=3)
 
 
 def test_every_read_task_has_its_measures_with_n_and_interval(report):
@@ -35,12 +41,12 @@ def test_labels_are_called_what_they_are(report):
     assert report["sources"]["quality"] == ["simulated"]
 
 
-def test_a_second_run_reads_its_journal_and_says_the_same(report, trained, prepared):
-    journals = sorted((trained / "evaluation").glob("answers-*.jsonl"))
+def test_a_second_run_reads_its_journal_and_says_the_same(report, run, prepared):
+    journals = sorted((run / "evaluation").glob("answers-*.jsonl"))
     before = [j.read_bytes() for j in journals]
     cut = journals[0]
     cut.write_bytes(cut.read_bytes()[:-40])  # a crash in the middle of the last line
-    again = evaluate(str(trained), prepared / "validation_chatml.jsonl", prepared / "train_chatml.jsonl", limit=3)
+    again = evaluate(str(run), prepared / "validation_chatml.jsonl", prepared / "train_chatml.jsonl", limit=3)
     assert [
         sorted(map(json.loads, j.read_text().splitlines()), key=lambda r: r["conversation_id"]) for j in journals
     ] == [sorted(map(json.loads, b.decode().splitlines()), key=lambda r: r["conversation_id"]) for b in before]

@@ -311,7 +311,8 @@ class Trainer:
                         if not math.isfinite(step.validation_loss):
                             raise UserError(
                                 f"{self.folder}: the validation loss is {step.validation_loss} at update "
-                                f"{self.update}; stopped. The last good state is kept: lower learning_rate and use --resume."
+                                f"{self.update}; stopped. The last good state is kept: lower learning_rate "
+                                "and use --resume."
                             )
                         better = step.validation_loss < self.best[0]
                         if better:
