@@ -1,5 +1,6 @@
 """Small real things: a random two-layer model with a byte tokenizer, the sample conversations, data and a run."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 
 from mlx_cc.conversation import Conversation
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the same to the last bit, whatever else the machine does
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"

@@ -168,9 +168,8 @@ def test_the_command_trains_with_flags_over_the_file(
     monkeypatch.chdir(tmp_path)
     flags = ["--name", tiny_model, "--dir", prepared, "--output-dir", "models/mine", "--num-train-epochs", 0.01]
     config = ROOT / "configs" / "smollm2_135m_cpu.yaml"
-    run = CliRunner().invoke(
-        command, ["--config", str(config), *map(str, flags), "--eval-conversations", "1", "--json"]
-    )
+    flags += ["--max-seq-length", 1024, "--eval-conversations", 1, "--json"]
+    run = CliRunner().invoke(command, ["--config", str(config), *map(str, flags)])
     assert run.exit_code == 0, run.output
     report = json.loads(run.stdout)
     assert (report["updates"], report["folder"]) == (1, "adapters/mine")

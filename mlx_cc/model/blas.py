@@ -49,8 +49,6 @@ class Blas(NamedTuple):
     """"not needed" on macOS (Accelerate) and where a GPU does the work."""
     warning: str | None = None
     """One line with the remedy when products will be slow; None when all is well or was asked for."""
-    set_threads: Callable[[int], None] | None = None
-    """Changes OpenBLAS's threads; None where they are fixed by the environment or can't be changed."""
 
 
 class Fast(NamedTuple):
@@ -102,7 +100,8 @@ def use_fast_blas() -> Blas:
                 put_back = _point_mlx_at(fast)
                 if products_are_exact():
                     warning = "; ".join(failures) + "." if failures else None
-                    return Blas(fast.name, fast.how, warning, _thread_setter(fast))
+                    _in_use.append(fast)
+                    return Blas(fast.name, fast.how, warning)
                 put_back()
                 failures.append(f"{fast.name} multiplies wrongly")
         except Exception as fault:  # foreign binaries: any surprise must leave MLX as it was
@@ -142,9 +141,14 @@ def _scipy() -> Iterator[Fast]:
     yield Fast(str(libraries[0]), "scipy", handle, "scipy_")
 
 
-def _thread_setter(fast: Fast) -> Callable[[int], None] | None:
-    if "OPENBLAS_NUM_THREADS" in os.environ or "OMP_NUM_THREADS" in os.environ:
+_in_use: list[Fast] = []
+
+
+def thread_setter() -> Callable[[int], None] | None:
+    """What changes the threads of the library in use; None where the environment fixes them or it can't."""
+    if not _in_use or "OPENBLAS_NUM_THREADS" in os.environ or "OMP_NUM_THREADS" in os.environ:
         return None
+    fast = _in_use[0]
     return getattr(fast.handle, f"{fast.prefix}openblas_set_num_threads", None)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mlx_cc.model.blas import Blas, cores, use_fast_blas
+from mlx_cc.model.blas import Blas, cores, thread_setter, use_fast_blas
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -61,17 +61,19 @@ def suit_threads() -> int:
     """Let matrix products use all cores, or one while other work keeps the cores busy; returns the threads.
 
     Times a small product both ways (a few milliseconds), so call it between units of work of a second
-    or more. Does nothing on a GPU, on one core, or where the environment sets the threads.
+    or more. Does nothing on a GPU, on one core, or where the environment sets the threads
+    (OPENBLAS_NUM_THREADS=1 also makes results the same to the last bit from run to run).
     """
     machine = prepare()
-    if machine.blas.set_threads is None or machine.cores == 1:
+    set_threads = thread_setter()
+    if set_threads is None or machine.cores == 1:
         return machine.cores
     seconds = {}
     for threads in (1, machine.cores):
-        machine.blas.set_threads(threads)
+        set_threads(threads)
         seconds[threads] = 1 / gemm_gflops(384, runs=5)
     best = machine.cores if seconds[machine.cores] < 0.8 * seconds[1] else 1
-    machine.blas.set_threads(best)
+    set_threads(best)
     return best
 
 

@@ -33,7 +33,7 @@ def steps(folder: Path) -> list[tuple[str, list[str], Path]]:
         ("train", ["train", "--config", str(CONFIG), "--dir", str(data), "--output-dir", str(FUSED)],
          RUN / "report.json"),
         ("evaluate", ["evaluate", "--model", str(RUN)], RUN / "evaluation/report.json"),
-        ("fuse", ["fuse", str(RUN), "--output", str(FUSED), "--rows", "2", "--overwrite"], FUSED / "config.json"),
+        ("fuse", ["fuse", str(RUN), "--output", str(FUSED), "--rows", "1", "--overwrite"], FUSED / "config.json"),
         ("analyze", ["analyze", str(folder / "conversation.jsonl"), "--model", str(FUSED), "--json"],
          folder / "analysis.json"),
     ]  # fmt: skip

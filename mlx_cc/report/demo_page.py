@@ -75,7 +75,7 @@ def _section(title: str, inside: str) -> str:
 def _steps(steps: list[dict[str, Any]]) -> str:
     longest = max(step["seconds"] for step in steps) or 1
     rows = "".join(
-        f"<tr><td>{_(s['name'])}</td><td><code>{_(s['command'])}</code></td><td class=n>{s['seconds']:.0f} s</td>"
+        f"<tr><td>{_(s['name'])}</td><td><code>{_(s['command'])}</code></td><td class=n style='white-space:nowrap'>{s['seconds']:.0f} s</td>"
         f"<td style='width:18%'><div class=bar style='width:{100 * s['seconds'] / longest:.1f}%'></div></td></tr>"
         for s in steps
     )
