@@ -54,7 +54,6 @@ def test_from_transcripts_to_a_fused_model_that_answers(smollm2, tmp_path):
     call.write_text(
         "Agent: Northwind Home, how can I help?\nCustomer: You charged me twice this month and I am leaving.\n"
     )
-    analysis = json.loads(run(tmp_path, "analyze", str(call), "--model", "models/e2e", "--json"))
+    analysis = json.loads(run(tmp_path, "analyze", str(call), "--model", "models/e2e", "--no-coaching", "--json"))
     assert 0 <= analysis["quality_score"] <= 100
     assert analysis["issue"] in analysis["root_cause"]
-    assert all(1 <= item["turn"] <= 2 for item in analysis["coaching"])
