@@ -44,13 +44,13 @@ def evaluate(
     Raises:
         UserError: a model or file can't be read, or held-out conversations were trained on.
     """
+    place = disk.find(model)
     asked = [task for task in pick(list(tasks)) if task.answers or coaching]
     conversations = sorted(labelled(held_out, asked), key=lambda c: c.id)
-    refuse_leak(Path(str(disk.find(model))), conversations, held_out)
+    refuse_leak(place, conversations, held_out)
     conversations = conversations[:limit]
     models: dict[str, Predictions] = {}
     seconds: dict[str, float] = {}
-    place = Path(str(disk.find(model)))
     folder = output or (place / "evaluation" if place.is_dir() else Path("evaluation"))
     base_name = _base_of(place) if base == "auto" else base
     tuned = Analyst(disk.load(model))

@@ -58,14 +58,14 @@ def base_model(name_or_path: str | Path) -> tuple[Any, Any, dict[str, Any]]:
     return model, tokenizer, config
 
 
-def find(path: str | Path) -> Path | str:
+def find(path: str | Path) -> Path:
     """Where a run is: the path itself, or `adapters/NAME` when `models/NAME` was not fused yet."""
     path = Path(path)
     if not path.exists() and path.parent.name == "models":
         adapter = path.parent.parent / "adapters" / path.name
         if (adapter / "adapter_config.json").exists():
             return adapter
-    return path if path.exists() else str(path)
+    return path
 
 
 def load(path: str | Path) -> Loaded:
@@ -74,12 +74,11 @@ def load(path: str | Path) -> Loaded:
     Raises:
         UserError: it is none of these, and why.
     """
-    place = find(path)
-    folder = Path(place)
+    folder = find(path)
     adapter = folder / "adapter_config.json"
     if not adapter.exists():
-        model, tokenizer, config = base_model(place)
-        here = pull.resolve(str(place))
+        model, tokenizer, config = base_model(folder)
+        here = pull.resolve(str(folder))
         return Loaded(model, tokenizer, config, str(path), *tuned_for(here), _max_tokens(here))
     note = read_json(adapter, dict)
     if "model" not in note:
@@ -155,7 +154,7 @@ def run_settings(model: str | Path) -> dict[str, Any] | None:
     """The settings an adapter was trained with, as its run wrote them; None for other models."""
     import yaml
 
-    path = Path(find(model)) / "settings.yaml"
+    path = find(model) / "settings.yaml"
     return yaml.safe_load(path.read_text()) if path.exists() else None
 
 

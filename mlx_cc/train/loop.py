@@ -194,6 +194,11 @@ class Trainer:
 
     # Computing
 
+    def plant(self, conversations: Sequence[Conversation]) -> list[Tree]:
+        """Conversations as trees of this run's tasks, answers included."""
+        prompt, longest = self.settings.prompt, self.settings.model.max_seq_length
+        return list(trees(conversations, self.tasks, self.centre, self.encoder, prompt, longest))
+
     def gradients(self, batch: Sequence[Tree]) -> tuple[float, Any, int]:
         """Mean loss over all branches of the trees (weighted by task), its gradients, and tokens computed.
 
@@ -243,13 +248,10 @@ class Trainer:
         on_step: Callable[[Step], None] = lambda step: None,
     ) -> Run:
         """Train to the end. `on_step` hears of every update; KeyboardInterrupt saves and goes on up."""
-        settings, training = self.settings, self.settings.training
+        training = self.settings.training
         self.folder.mkdir(parents=True, exist_ok=True)
         self._describe(train)
-        plant = lambda cs: list(  # noqa: E731
-            trees(cs, self.tasks, self.centre, self.encoder, settings.prompt, settings.model.max_seq_length)
-        )
-        held_out = plant(sorted(validation, key=lambda c: c.id)[: training.eval_conversations])
+        held_out = self.plant(sorted(validation, key=lambda c: c.id)[: training.eval_conversations])
         per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
         updates = max(1, math.ceil(len(train) * training.num_train_epochs / per_update))
         per_epoch = max(1, math.ceil(len(train) / per_update))
@@ -277,7 +279,7 @@ class Trainer:
                     mx.random.seed(training.seed * 1_000_003 + self.update)
                     places = range(self.update * per_update, (self.update + 1) * per_update)
                     orders = {e: epoch_order(len(train), e, training.seed) for e in {p // len(train) for p in places}}
-                    batch = plant([train[orders[p // len(train)][p % len(train)]] for p in places])
+                    batch = self.plant([train[orders[p // len(train)][p % len(train)]] for p in places])
                     shortened |= {t.conversation_id: t.omitted_turns for t in batch if t.omitted_turns}
                     rate = learning_rate(self.update, updates, training)
                     loss, gradients, computed = self.gradients(batch)
