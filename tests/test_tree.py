@@ -185,7 +185,7 @@ def test_preparing_a_model_twice_does_no_harm(model: Any):
 def test_the_attention_for_x86_is_the_stock_one_with_its_gradients(mask: str):
     import mlx.core as mx
 
-    from mlx_cc.model import cpu_attention
+    from mlx_cc.model import cpu_kernels
 
     rng = np.random.default_rng(0)
     q, k, v, weight = (
@@ -202,5 +202,5 @@ def test_the_attention_for_x86_is_the_stock_one_with_its_gradients(mask: str):
         out = attention(q, k, v, scale=0.25, mask=chosen)
         return [np.array(x) for x in (out, *mx.grad(summed, argnums=(0, 1, 2))(q, k, v))]
 
-    for found, expected in zip(compute(cpu_attention.attention), compute(cpu_attention._stock), strict=True):
+    for found, expected in zip(compute(cpu_kernels.attention), compute(cpu_kernels._stock), strict=True):
         assert np.abs(found - expected).max() < 1e-5

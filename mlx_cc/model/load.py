@@ -44,6 +44,9 @@ def base_model(name_or_path: str | Path) -> tuple[Any, Any, dict[str, Any]]:
     import mlx.core as mx
     from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
+    from mlx_cc.model.cpu_kernels import use_fast_swiglu
+
+    use_fast_swiglu()
     folder = pull.resolve(str(name_or_path))
     try:
         model, config = load_model(folder)

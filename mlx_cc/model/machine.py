@@ -48,7 +48,7 @@ def prepare() -> Machine:
     info = mx.device_info()
     if mx.default_device() == mx.cpu:
         _keep_freed_pages()
-        from mlx_cc.model.cpu_attention import use_fast_attention
+        from mlx_cc.model.cpu_kernels import use_fast_attention
 
         use_fast_attention()
         return Machine("cpu", str(info.get("device_name") or platform.processor()), _main_memory(), cores(), blas)
