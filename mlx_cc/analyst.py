@@ -20,13 +20,15 @@ from mlx_cc.model.answers import read_answers
 from mlx_cc.model.decode import Grammars, decode, schema_grammar
 from mlx_cc.model.load import Loaded
 from mlx_cc.model.load import load as load_from_disk
-from mlx_cc.model.tree import Prefix, make_tree, run_trunk
+from mlx_cc.model.tree import Prefix, make_tree, run_trunks
 from mlx_cc.prompt import (
     SYSTEM,
     Encoder,
     PromptSettings,
+    Tree,
     body,
     fact_line,
+    groups,
     plant,
     plant_tasks,
     turn_lines,
@@ -37,6 +39,8 @@ from mlx_cc.temporal import TemporalFeatureEnhancer
 
 LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
 """Answers at or beyond these become critical issues."""
+MOST_TOKENS = 8192
+"""Computed at once when several conversations are answered."""
 COACHING_TOKENS, REASONING_TOKENS = 1_500, 6_000
 """More than the grammars allow in any language the tokenizer knows; ordinary answers take a quarter."""
 
@@ -65,28 +69,46 @@ class Analyst:
             tasks: which tasks; empty means all.
             decoded: leave out tasks that must be decoded (slow) when False.
         """
+        return self.answer_all([conversation], tasks, decoded)[0]
+
+    def answer_all(
+        self, conversations: Sequence[Conversation], tasks: Sequence[str] = (), decoded: bool = True
+    ) -> list[dict[str, Answer]]:
+        """`answer` for several conversations; those of close lengths are computed at once."""
         asked = [task for task in pick(list(tasks)) if decoded or task.answers]
-        tree = plant_tasks(conversation, asked, self.centre, self.encoder, self.prompt, self.max_tokens)
+        planted = [
+            plant_tasks(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens) for c in conversations
+        ]
+        place_of = {id(tree): place for place, tree in enumerate(planted)}
+        answers: list[dict[str, Answer]] = [{} for _ in conversations]
         machine.suit_threads()
         with machine.wired_limit():
-            trunk = run_trunk(self.model, tree.trunk)
-            found = self._read(trunk, [(t, b.prompt) for t, b in zip(asked, tree.branches, strict=True) if t.answers])
-            for task, branch in zip(asked, tree.branches, strict=True):
-                if not task.answers:
-                    found[task.name] = self._decode(trunk, task, branch.prompt, len(conversation.turns))
-        return {task.name: found[task.name] for task in asked}
+            for group in groups(planted, self.model.one_tree_at_a_time, MOST_TOKENS):
+                trunks = run_trunks(self.model, [tree.trunk for tree in group])
+                for place, (tree, found) in enumerate(zip(group, self._read(trunks, asked, group), strict=True)):
+                    turns = len(conversations[place_of[id(tree)]].turns)
+                    for task, branch in zip(asked, tree.branches, strict=True):
+                        if not task.answers:
+                            found[task.name] = self._decode(trunks.one(place), task, branch.prompt, turns)
+                    answers[place_of[id(tree)]] = {task.name: found[task.name] for task in asked}
+        return answers
 
-    def _read(self, trunk: Prefix, asked: Sequence[tuple[Task, Sequence[int]]]) -> dict[str, Answer]:
-        if not asked:
-            return {}
-        allowed = [task.answers(self.centre) for task, _ in asked if task.answers]
+    def _read(self, trunks: Prefix, asked: Sequence[Task], trees: Sequence[Tree]) -> list[dict[str, Answer]]:
+        """The answers of the tasks that are read, for each tree."""
+        read = [(place, task) for place, task in enumerate(asked) if task.answers]
+        if not read:
+            return [{} for _ in trees]
+        allowed = [task.answers(self.centre) for _, task in read if task.answers]
         tokens = [[self.encoder.answer(text) for text in texts] for texts in allowed]
-        read = read_answers(self.model, trunk, [prompt for _, prompt in asked], tokens)
-        return {
-            task.name: task.read(dict(zip(texts, (float(x) for x in p), strict=True)), self.centre)
-            for (task, _), texts, p in zip(asked, allowed, read, strict=True)
-            if task.read
-        }
+        prompts = [[tree.branches[place].prompt for place, _ in read] for tree in trees]
+        return [
+            {
+                task.name: task.read(dict(zip(texts, map(float, p), strict=True)), self.centre)
+                for (_, task), texts, p in zip(read, allowed, found, strict=True)
+                if task.read
+            }
+            for found in read_answers(self.model, trunks, prompts, tokens)
+        ]
 
     def _decode(self, trunk: Prefix, task: Task, prompt: Sequence[int], turns: int) -> Answer:
         assert task.schema is not None

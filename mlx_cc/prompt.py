@@ -12,8 +12,8 @@ exactly the tokens of separate rows, whatever the chat template.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from msgspec import Meta, Struct
 
@@ -52,6 +52,21 @@ class Tokenizer(Protocol):
     def apply_chat_template(self, messages: Any, **options: Any) -> Any: ...
 
 
+PADDING = 0.15
+"""The most of the tokens computed at once that may be padding."""
+
+
+class Scale(NamedTuple):
+    """The answers of a task that are numbers, and the number that is right."""
+
+    answers: tuple[tuple[int, ...], ...]
+    """Token ids of each."""
+    values: tuple[float, ...]
+    """Ascending, evenly spaced."""
+    label: float
+    """May lie between two answers."""
+
+
 @dataclass(frozen=True)
 class Branch:
     """One question after the trunk: `prompt` tokens, then `answer` tokens with the end-of-turn token.
@@ -62,6 +77,8 @@ class Branch:
     task: str
     prompt: tuple[int, ...]
     answer: tuple[int, ...] = ()
+    scale: Scale | None = None
+    """Where the loss looks at all answers, not at one alone."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,11 @@ class Tree:
     def rows(self) -> list[list[int]]:
         """The same tokens as separate rows, one per branch."""
         return [[*self.trunk, *branch.prompt, *branch.answer] for branch in self.branches]
+
+    @property
+    def is_row(self) -> bool:
+        """Whether nothing is shared: one branch with one answer."""
+        return len(self.branches) == 1 and self.branches[0].scale is None
 
     @property
     def tokens(self) -> int:
@@ -292,8 +314,13 @@ def plant_tasks(
     settings: PromptSettings = PromptSettings(),
     max_tokens: int = 2048,
     answers: bool = False,
+    scales: bool = False,
 ) -> Tree:
-    """`plant` for tasks; with `answers`, only the tasks the conversation has a label for, answers included."""
+    """`plant` for tasks; with `answers`, only the tasks the conversation has a label for, answers included.
+
+    Args:
+        scales: give the branches of tasks that answer with numbers all their answers.
+    """
     asked = [task for task in tasks if not answers or task.name in conversation.labels]
     questions = [
         (
@@ -303,7 +330,46 @@ def plant_tasks(
         )
         for task in asked
     ]
-    return plant(conversation, questions, encoder, settings, max_tokens)
+    tree = plant(conversation, questions, encoder, settings, max_tokens)
+    if not (answers and scales):
+        return tree
+    branches = (
+        replace(branch, scale=_scale(task, conversation.label(task.name), centre, encoder))
+        for task, branch in zip(asked, tree.branches, strict=True)
+    )
+    return replace(tree, branches=tuple(branches))
+
+
+def _scale(task: Task, label: Any, centre: Centre, encoder: Encoder) -> Scale | None:
+    if task.number is None or task.answers is None:
+        return None
+    texts = task.answers(centre)
+    return Scale(tuple(encoder.answer(text) for text in texts), tuple(map(float, texts)), task.number(label))
+
+
+def groups(trees: Sequence[Tree], one_at_a_time: bool = False, most_tokens: int | None = None) -> list[list[Tree]]:
+    """Trees cut into groups that are worth computing at once: little of a group is padding.
+
+    Args:
+        most_tokens: of a group, padding included.
+    """
+    found: list[list[Tree]] = []
+    for tree in sorted(trees, key=lambda tree: len(tree.trunk)):
+        group = [*found[-1], tree] if found else []
+        size = _computed(group)
+        little = sum(t.tokens for t in group) >= (1 - PADDING) * size and size <= (most_tokens or size)
+        if group and little and not one_at_a_time and len({t.is_row for t in group}) == 1:
+            found[-1] = group
+        else:
+            found.append([tree])
+    return found
+
+
+def _computed(group: Sequence[Tree]) -> int:
+    """Tokens of a group, padding included."""
+    if not group:
+        return 0
+    return len(group) * (max(len(t.trunk) for t in group) + max(t.tokens - len(t.trunk) for t in group))
 
 
 def _longest(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> int:

@@ -16,6 +16,7 @@ from mlx_cc.conversation import Conversation
 from mlx_cc.conversation import replace as changed
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, write_conversations
+from mlx_cc.train.loop import Stopped
 from mlx_cc.train.session import train
 from mlx_cc.train.settings import TrainSettings
 
@@ -91,12 +92,9 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     whole = trainer_of(settings, tmp_path / "whole")
     assert whole.run(*few).updates == 4
 
-    def interrupt(step: Any) -> None:
-        if step.update == stop:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        trainer_of(settings, tmp_path / "parts").run(*few, interrupt)
+    first = trainer_of(settings, tmp_path / "parts")
+    with pytest.raises(Stopped):
+        first.run(*few, stop=lambda: first.update == stop)
     parts = trainer_of(settings, tmp_path / "parts")
     parts.resume()
     assert parts.update == stop
@@ -181,13 +179,11 @@ def test_over_long_conversations_lose_their_middle_and_no_answer_is_cut(
 ):
     from mlx_cc.centre import Centre
     from mlx_cc.tasks import all_tasks
-    from mlx_cc.train.batches import trees
 
     settings = tiny_settings(tiny_model, prepared, num_train_epochs=1, eval_conversations=1)
     settings = replace(settings, model=replace(settings.model, max_seq_length=560))
     trainer = trainer_of(settings, tmp_path)
-    tasks = list(all_tasks().values())
-    cut = [t for t in trees(few[0], tasks, Centre(), trainer.encoder, settings.prompt, 560) if t.omitted_turns]
+    cut = [tree for tree in trainer.plant(few[0]) if tree.omitted_turns]
     assert cut
     for tree in cut:
         conversation = next(c for c in few[0] if c.id == tree.conversation_id)
@@ -204,18 +200,18 @@ def test_over_long_conversations_lose_their_middle_and_no_answer_is_cut(
 
 
 def test_only_answer_tokens_are_learned(tiny_model: Path, prepared: Path, tmp_path: Path, few: Any):
-    from mlx_cc.centre import Centre
-    from mlx_cc.tasks import all_tasks
-    from mlx_cc.train.batches import trees
-    from mlx_cc.train.loss import crown_of, tree_loss
+    import mlx.core as mx
+
+    from mlx_cc.train.loss import tree_loss
 
     trainer = trainer_of(tiny_settings(tiny_model, prepared), tmp_path)
-    tree = next(trees(few[0], list(all_tasks().values()), Centre(), trainer.encoder, trainer.settings.prompt, 1024))
-    answers = [token for branch in tree.branches for token in branch.answer]
-    _, targets = crown_of(tree, {})
-    assert targets.tokens == answers
-    assert sum(targets.weights) == pytest.approx(len(tree.branches))
-    assert tree_loss(trainer.model, tree, {})[1].shape == (len(answers),)
+    trainer.model.eval()
+    tree = trainer.plant(few[0])[0]
+    _, losses = tree_loss(trainer.model, [tree], {})
+    for branch, row, loss in zip(tree.branches, tree.rows, losses.tolist(), strict=True):
+        chances = np.array(mx.softmax(trainer.model(mx.array([row]))[0], -1))
+        answered = [chances[place - 1, row[place]] for place in range(len(row) - len(branch.answer), len(row))]
+        assert loss == pytest.approx(-np.log(answered).mean(), rel=1e-4)
 
 
 def test_settings_that_fit_no_module_or_task_are_told(tiny_model: Path, prepared: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 """The tree computes what separate rows compute: losses, gradients and answer probabilities."""
 
 import platform
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,16 +9,22 @@ import pytest
 from conftest import LLAMA, random_model
 
 from mlx_cc.errors import UserError
-from mlx_cc.prompt import Branch, Tree
+from mlx_cc.prompt import Branch, Scale, Tree
+from mlx_cc.train.loss import Objective
 
 KINDS = {
     "llama": LLAMA,
     "mistral": {**LLAMA, "model_type": "mistral", "tie_word_embeddings": False, "num_key_value_heads": 4},
+    "qwen2": {**LLAMA, "model_type": "qwen2"},
     "qwen3": {**LLAMA, "model_type": "qwen3", "head_dim": 16},
+    "gemma": {**LLAMA, "model_type": "gemma", "head_dim": 16},
+    "gemma2": {**LLAMA, "model_type": "gemma2", "head_dim": 16, "query_pre_attn_scalar": 16},
 }
 RAGGED = ((7, 3), (1, 1), (12, 5), (3, 9), (7, 2), (20, 1))
 """Tokens of question and answer of six branches."""
 WEIGHTS = {"task-0": 2.0, "task-3": 0.5}
+SCALE = Scale(((7, 8, 9), (7, 8, 10, 9), (7, 9), (11, 9), (12, 3, 9)), (1.0, 2.0, 3.0, 4.0, 5.0), 3.25)
+SOFT = Objective(0.5, 0.5)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -29,26 +36,55 @@ def model(request: pytest.FixtureRequest) -> Any:
     return found
 
 
-def random_tree(sizes: Any = RAGGED, trunk: int = 40, seed: int = 0) -> Tree:
+def random_tree(sizes: Any = RAGGED, trunk: int = 40, seed: int = 0, scale: Scale | None = None) -> Tree:
     rng = np.random.default_rng(seed)
 
     def tokens(count: int) -> tuple[int, ...]:
         return tuple(rng.integers(0, LLAMA["vocab_size"], count).tolist())
 
     branches = tuple(Branch(f"task-{n}", tokens(asked), tokens(said)) for n, (asked, said) in enumerate(sizes))
-    return Tree("call", tokens(trunk), branches)
+    first = replace(branches[0], answer=SCALE.answers[2], scale=scale)
+    return Tree("call", tokens(trunk), (first, *branches[1:]))
 
 
-def plain_loss(model: Any, tree: Tree) -> Any:
-    """Weighted mean cross entropies from the model's own forward pass over every row."""
+FORESTS = {
+    "six": [random_tree()],
+    "one": [random_tree(RAGGED[:1])],
+    "one soft": [random_tree(RAGGED[:1], scale=SCALE)],
+    "six soft": [random_tree(scale=SCALE)],
+    "three conversations": [
+        random_tree(trunk=40),
+        random_tree(RAGGED[2:4], trunk=37, seed=1, scale=SCALE),
+        random_tree(RAGGED[1:], trunk=42, seed=2),
+    ],
+    "three rows": [random_tree(RAGGED[n : n + 1], trunk=40 - n, seed=n) for n in range(3)],
+}
+
+
+def plain_loss(model: Any, trees: list[Tree]) -> Any:
+    """Weighted sum of losses from the model's own forward pass over every row, written out."""
     import mlx.core as mx
     import mlx.nn as nn
 
+    def log_probabilities(prompt: Any, answer: Any) -> Any:
+        logits = model(mx.array([[*prompt, *answer[:-1]]]))[0, -len(answer) :]
+        return -nn.losses.cross_entropy(logits, mx.array(answer))
+
     total = mx.array(0.0)
-    for branch, row in zip(tree.branches, tree.rows, strict=True):
-        logits = model(mx.array([row[:-1]]))[0, -len(branch.answer) :]
-        losses = nn.losses.cross_entropy(logits, mx.array(branch.answer))
-        total = total + WEIGHTS.get(branch.task, 1.0) * losses.mean()
+    for tree in trees:
+        for branch in tree.branches:
+            prompt = [*tree.trunk, *branch.prompt]
+            if branch.scale is None:
+                loss = -log_probabilities(prompt, branch.answer).mean()
+            else:
+                log = mx.stack([log_probabilities(prompt, answer).sum() for answer in branch.scale.answers])
+                near = np.exp(-2 * (np.array(branch.scale.values) - branch.scale.label) ** 2)
+                near /= near.sum()
+                tokens = sum(p * len(answer) for p, answer in zip(near, branch.scale.answers, strict=True))
+                expected = (mx.softmax(log) * mx.array([1.0, 2.0, 3.0, 4.0, 5.0])).sum()
+                loss = -(mx.array(near, mx.float32) * log).sum() / float(tokens)
+                loss = loss + 0.5 * (expected - branch.scale.label) ** 2
+            total = total + WEIGHTS.get(branch.task, 1.0) * loss
     return total
 
 
@@ -67,47 +103,62 @@ def same_gradients(one: dict[str, np.ndarray], other: dict[str, np.ndarray], tol
     return True
 
 
-@pytest.mark.parametrize("sizes", [RAGGED, RAGGED[:1], RAGGED[2:4]], ids=["six", "one", "two"])
-def test_loss_and_gradients_are_those_of_the_rows(model: Any, sizes: Any):
+def together(model: Any, forest: str) -> list[Tree]:
+    if model.one_tree_at_a_time and len(FORESTS[forest]) > 1:
+        pytest.skip("this architecture computes one tree at a time")
+    return FORESTS[forest]
+
+
+@pytest.mark.parametrize("forest", FORESTS)
+def test_loss_and_gradients_are_those_of_the_rows(model: Any, forest: str):
     from mlx_cc.train.loss import rows_loss, tree_loss
 
-    tree = random_tree(sizes)
-    plain, gradients = with_gradients(model, lambda: plain_loss(model, tree))
+    trees = together(model, forest)
+    plain, gradients = with_gradients(model, lambda: plain_loss(model, trees))
     for loss in (tree_loss, rows_loss):
-        value, found = with_gradients(model, lambda loss=loss: loss(model, tree, WEIGHTS)[0])
+        value, found = with_gradients(model, lambda loss=loss: loss(model, trees, WEIGHTS, SOFT)[0])
         assert value == pytest.approx(plain, rel=1e-5)
         assert same_gradients(found, gradients)
 
 
 def test_branches_that_begin_alike_share_tokens_and_keep_their_gradients(model: Any):
-    from mlx_cc.train.loss import crown_of, tree_loss
+    from mlx_cc.model.answers import Trie
+    from mlx_cc.train.loss import tree_loss
 
     one, other = random_tree(((6, 4), (6, 4))).branches
-    alike = Branch("task-1", one.prompt, (*one.answer[:2], *other.answer[2:]))
-    tree = Tree("call", random_tree().trunk, (one, alike))
-    assert len(crown_of(tree, {})[0].tokens) == 6 + 3 + 1
-    plain, gradients = with_gradients(model, lambda: plain_loss(model, tree))
-    value, found = with_gradients(model, lambda: tree_loss(model, tree, WEIGHTS)[0])
+    alike = Branch("task-1", one.prompt, (*one.answer[:1], *other.answer[1:]))
+    trees = [Tree("call", random_tree().trunk, (one, alike))]
+    trie = Trie()
+    for branch in trees[0].branches:
+        trie.add(branch.prompt, [branch.answer])
+    assert len(trie.crown.tokens) == 6 + len(one.answer) - 1 + len(alike.answer) - 2
+    plain, gradients = with_gradients(model, lambda: plain_loss(model, trees))
+    value, found = with_gradients(model, lambda: tree_loss(model, trees, WEIGHTS)[0])
     assert value == pytest.approx(plain, rel=1e-5)
     assert same_gradients(found, gradients)
 
 
-@pytest.mark.parametrize("sizes", [RAGGED, RAGGED[:1]], ids=["six", "one"])
-def test_recomputed_activations_give_the_same_gradients(model: Any, sizes: Any, monkeypatch: pytest.MonkeyPatch):
+def test_which_models_compute_several_trees_at_once(model: Any):
+    assert model.one_tree_at_a_time == (model.args.model_type == "gemma2")
+
+
+@pytest.mark.parametrize("passes", [2, 1, 3], ids=["tree", "row", "rows"])
+def test_recomputed_activations_give_the_same_gradients(model: Any, passes: int, monkeypatch: pytest.MonkeyPatch):
     import mlx.core as mx
 
     from mlx_cc.model.tree import checkpointed
-    from mlx_cc.train.loss import tree_loss
+    from mlx_cc.train.loss import rows_loss, tree_loss
 
-    tree = random_tree(sizes)
-    kept, gradients = with_gradients(model, lambda: tree_loss(model, tree, WEIGHTS)[0])
+    trees = {2: FORESTS["six soft"], 1: FORESTS["one"], 3: [random_tree(RAGGED[:3])]}[passes]
+    loss = rows_loss if passes == 3 else tree_loss
+    kept, gradients = with_gradients(model, lambda: loss(model, trees, WEIGHTS)[0])
     call = type(model.layers[0]).__call__
     recomputed = []
     checkpoint = mx.checkpoint
     monkeypatch.setattr(mx, "checkpoint", lambda function: recomputed.append(function) or checkpoint(function))
     with checkpointed(model):
-        value, found = with_gradients(model, lambda: tree_loss(model, tree, WEIGHTS)[0])
-    assert len(recomputed) == len(model.layers) * (1 if len(sizes) == 1 else 2)
+        value, found = with_gradients(model, lambda: loss(model, trees, WEIGHTS)[0])
+    assert len(recomputed) == len(model.layers) * passes
     assert type(model.layers[0]).__call__ is call
     assert value == pytest.approx(kept, rel=1e-6)
     assert same_gradients(found, gradients, 1e-5)
@@ -117,23 +168,25 @@ def test_read_probabilities_are_those_of_scoring_every_answer_alone(model: Any):
     import mlx.core as mx
 
     from mlx_cc.model.answers import read_answers
-    from mlx_cc.model.tree import run_trunk
+    from mlx_cc.model.tree import run_trunks
 
-    tree = random_tree(((5, 1), (9, 1), (5, 1)))
+    trees = [random_tree(((5, 1), (9, 1), (5, 1)), trunk=40 - 7 * n, seed=n) for n in range(3)]
+    trees = trees[:1] if model.one_tree_at_a_time else trees
     answers = [[(7, 8, 9), (7, 8, 10, 9), (7, 9), (11, 9)], [(1, 2), (3, 2), (1, 4, 2)], [(5,), (6,)]]
-    prompts = [branch.prompt for branch in tree.branches]
-    read = read_answers(model, run_trunk(model, tree.trunk), prompts, answers)
-    for prompt, allowed, found in zip(prompts, answers, read, strict=True):
-        scores = []
-        for answer in allowed:
-            row = [*tree.trunk, *prompt, *answer]
-            logits = np.array(model(mx.array([row[:-1]]))[0, -len(answer) :], dtype=np.float64)
-            log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-            scores.append(log[range(len(answer)), answer].sum())
-        expected = np.exp(scores) / np.exp(scores).sum()
-        assert found.sum() == pytest.approx(1)
-        assert np.abs(found - expected).max() < 1e-4
-        assert np.ptp(expected) > 1e-3  # the answers do differ
+    prompts = [[branch.prompt for branch in tree.branches] for tree in trees]
+    trunks = run_trunks(model, [tree.trunk for tree in trees])
+    for tree, read in zip(trees, read_answers(model, trunks, prompts, answers), strict=True):
+        for branch, allowed, found in zip(tree.branches, answers, read, strict=True):
+            scores = []
+            for answer in allowed:
+                row = [*tree.trunk, *branch.prompt, *answer]
+                logits = np.array(model(mx.array([row[:-1]]))[0, -len(answer) :], dtype=np.float64)
+                log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+                scores.append(log[range(len(answer)), answer].sum())
+            expected = np.exp(scores) / np.exp(scores).sum()
+            assert found.sum() == pytest.approx(1)
+            assert np.abs(found - expected).max() < 1e-4
+            assert np.ptp(expected) > 1e-3  # the answers do differ
 
 
 def test_a_crown_holds_a_shared_beginning_once():
@@ -169,8 +222,8 @@ def test_models_that_cannot_share_a_trunk_learn_from_rows():
     model = random_model({**LLAMA, **scaled, **more, "model_type": "granite"})
     with pytest.raises(UserError, match="gives other logits as a tree"):
         make_tree(model)
-    tree = random_tree()
-    assert rows_loss(model, tree, WEIGHTS)[0].item() == pytest.approx(plain_loss(model, tree).item(), rel=1e-5)
+    trees = [random_tree()]
+    assert rows_loss(model, trees, WEIGHTS)[0].item() == pytest.approx(plain_loss(model, trees).item(), rel=1e-5)
 
 
 def test_preparing_a_model_twice_does_no_harm(model: Any):
@@ -204,3 +257,21 @@ def test_the_attention_for_x86_is_the_stock_one_with_its_gradients(mask: str):
 
     for found, expected in zip(compute(cpu_kernels.attention), compute(cpu_kernels._stock), strict=True):
         assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="only x86 CPUs use it")
+def test_the_swiglu_for_x86_is_the_stock_one_with_its_gradients():
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    from mlx_cc.model import cpu_kernels
+
+    rng = np.random.default_rng(0)
+    gate, x = mx.array(rng.normal(size=(40, 33)) * 20, mx.float32), mx.array(rng.normal(size=(40, 33)), mx.float32)
+
+    def compute(swiglu: Any) -> Any:
+        return [np.array(a) for a in (swiglu(gate, x), *mx.grad(lambda a, b: swiglu(a, b).sum(), (0, 1))(gate, x))]
+
+    stock = compute(lambda gate, x: nn.silu(gate) * x)
+    for found, expected in zip(compute(cpu_kernels.swiglu), stock, strict=True):
+        assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()

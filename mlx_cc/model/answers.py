@@ -13,47 +13,73 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from mlx_cc.model.tree import Crown, Prefix, lm_head, run_crown
+from mlx_cc.model.tree import Crown, Prefix, lm_head, run_crowns
+
+Tokens = Sequence[int]
+
+
+class Trie:
+    """Questions on a trunk and, behind each, its answers: which states predict which tokens of which answer."""
+
+    def __init__(self) -> None:
+        self.crown = Crown()
+        self.nodes: list[int] = []
+        self.tokens: list[int] = []
+        self.owners: list[int] = []
+        self.lengths: list[int] = []
+        """Of each answer, in tokens."""
+
+    def add(self, prompt: Tokens, answers: Sequence[Tokens]) -> slice:
+        """Grow a question with its answers; returns their places among all answers."""
+        first = len(self.lengths)
+        last = self.crown.grow(prompt)[-1]
+        for answer in answers:
+            self.nodes += [last, *self.crown.grow(answer[:-1], last)]
+            self.tokens += answer
+            self.owners += [len(self.lengths)] * len(answer)
+            self.lengths.append(len(answer))
+        return slice(first, len(self.lengths))
+
+
+def token_scores(model: nn.Module, states: mx.array, nodes: Sequence[int], tokens: Tokens) -> mx.array:
+    """Log P(token after node), float32 (P,), of states (S, hidden). The LM head runs once a node."""
+    distinct, row = np.unique(nodes, return_inverse=True)
+    logits = lm_head(model, states[mx.array(distinct)]).astype(mx.float32)
+    rows = mx.array(row)
+    return logits[rows, mx.array(list(tokens))] - mx.logsumexp(logits, axis=-1)[rows]
 
 
 def read_answers(
     model: nn.Module,
-    trunk: Prefix,
-    prompts: Sequence[Sequence[int]],
-    answers: Sequence[Sequence[Sequence[int]]],
-) -> list[np.ndarray]:
-    """Probabilities of every question's allowed answers.
+    trunks: Prefix,
+    prompts: Sequence[Sequence[Tokens]],
+    answers: Sequence[Sequence[Tokens]],
+) -> list[list[np.ndarray]]:
+    """Probabilities of every question's allowed answers, for several trunks at once.
 
     Args:
-        trunk: keys and values of the trunk.
-        prompts: token ids of each question (the branch up to its answer).
+        trunks: keys and values of the trunks.
+        prompts: for each trunk, token ids of each question (the branch up to its answer).
         answers: for each question, token ids of each allowed answer.
 
     Returns:
-        One float64 array per question, in the order of its answers, summing to 1.
+        For each trunk, one float64 array per question, in the order of its answers, summing to 1.
     """
-    crown = Crown()
-    before: list[int] = []  # the node whose next token is scored
-    token: list[int] = []
-    owner: list[int] = []
-    count = 0
-    for prompt, allowed in zip(prompts, answers, strict=True):
-        last = crown.grow(prompt)[-1]
-        for answer in allowed:
-            path = [last, *crown.grow(answer[:-1], last)]
-            before += path
-            token += answer
-            owner += [count] * len(answer)
-            count += 1
-    hidden = run_crown(model, crown, trunk)
-    nodes, row = np.unique(before, return_inverse=True)
-    logits = lm_head(model, hidden[mx.array(nodes)]).astype(mx.float32)
-    scores = logits[mx.array(row), mx.array(token)] - mx.logsumexp(logits, axis=-1)[mx.array(row)]
-    log = np.bincount(owner, weights=np.array(scores, dtype=np.float64), minlength=count)
-    found, start = [], 0
-    for allowed in answers:
-        part = log[start : start + len(allowed)]
-        start += len(allowed)
-        p = np.exp(part - part.max())
-        found.append(p / p.sum())
+    tries, places = [], []
+    for asked in prompts:
+        trie = Trie()
+        places.append([trie.add(prompt, allowed) for prompt, allowed in zip(asked, answers, strict=True)])
+        tries.append(trie)
+    hidden = run_crowns(model, [trie.crown for trie in tries], trunks)
+    scores = [token_scores(model, hidden[n], trie.nodes, trie.tokens) for n, trie in enumerate(tries)]
+    mx.eval(scores)
+    found = []
+    for trie, score, spans in zip(tries, scores, places, strict=True):
+        log = np.bincount(trie.owners, weights=np.array(score, dtype=np.float64), minlength=len(trie.lengths))
+        found.append([_normalised(log[span]) for span in spans])
     return found
+
+
+def _normalised(log: np.ndarray) -> np.ndarray:
+    p = np.exp(log - log.max())
+    return p / p.sum()

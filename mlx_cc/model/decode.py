@@ -81,20 +81,20 @@ def decode(
     model: nn.Module,
     tokenizer: Any,
     prompt: Sequence[int],
-    prefix: Prefix = (),
+    prefix: Prefix | None = None,
     constraint: Constraint | None = None,
     max_tokens: int = 256,
     temperature: float = 0.0,
 ) -> Iterator[str]:
-    """Text pieces of a continuation of `prompt` (token ids) behind `prefix`, greedy by default."""
+    """Text pieces of a continuation of `prompt` (token ids) behind `prefix` (one trunk), greedy by default."""
     from mlx_lm.generate import stream_generate
     from mlx_lm.models.cache import KVCache, make_prompt_cache
     from mlx_lm.sample_utils import make_sampler
 
     cache: list[Any] = make_prompt_cache(model)
     if prefix:
-        cache = [KVCache() for _ in prefix]
-        for slot, layer in zip(cache, prefix, strict=True):
+        cache = [KVCache() for _ in prefix.layers]
+        for slot, layer in zip(cache, prefix.layers, strict=True):
             slot.state = (layer.keys, layer.values, layer.keys.shape[2])
     for piece in stream_generate(
         model,

@@ -17,6 +17,10 @@ PROMPT = "prompt.yaml"
 """Files that travel with an adapter or a fused model."""
 MAX_TOKENS = "max_seq_length"
 """Key of an adapter's or a fused model's config: the longest row it was tuned for, in tokens."""
+QUANTIZATION = "base_quantization"
+"""Key of an adapter's config: how its base was rounded while it was trained (QLoRA)."""
+GROUP_SIZE = 64
+"""Weights that share a scale when a base is quantised."""
 
 
 class Loaded(NamedTuple):
@@ -32,10 +36,14 @@ class Loaded(NamedTuple):
     """The longest row the model was tuned for, in tokens."""
 
 
-def base_model(name_or_path: str | Path) -> tuple[Any, Any, dict[str, Any]]:
+def base_model(name_or_path: str | Path, quantization: str = "none") -> tuple[Any, Any, dict[str, Any]]:
     """Model, tokenizer and config of a base or fused model, in this machine's dtype.
 
     A CPU computes in float32, so 16-bit weights are widened and quantised ones restored.
+
+    Args:
+        quantization: "4bit" or "8bit" rounds the weights as QLoRA does. A CPU widens them again: it computes
+            what the quantised model computes, at the speed of float32.
     """
     machine.prepare()
     import logging
@@ -53,12 +61,20 @@ def base_model(name_or_path: str | Path) -> tuple[Any, Any, dict[str, Any]]:
     except (ValueError, KeyError, FileNotFoundError) as fault:
         raise UserError(f"{folder}: not a model mlx-lm can load ({fault}). Pull it again or choose another.") from fault
     tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
-    if machine.compute_dtype() == mx.float32:
-        if "quantization" in config:
-            model = dequantize_model(model)
+    on_cpu = machine.compute_dtype() == mx.float32
+    if on_cpu:
+        model = dequantize_model(model)
         model.set_dtype(mx.float32)
+    if quantization != "none" and "quantization" not in config:
+        nn.quantize(model, GROUP_SIZE, int(quantization[0]), class_predicate=_can_be_quantized)
+        if on_cpu:
+            model = dequantize_model(model)
     model.eval()
     return model, tokenizer, config
+
+
+def _can_be_quantized(_: str, module: nn.Module) -> bool:
+    return hasattr(module, "to_quantized") and module["weight"].shape[-1] % GROUP_SIZE == 0
 
 
 def find(path: str | Path) -> Path:
@@ -88,7 +104,7 @@ def load(path: str | Path) -> Loaded:
         raise UserError(f"{adapter}: names no base model under `model`, so it is no MLX adapter. Choose another.")
     if not (folder / "adapters.safetensors").exists():
         raise UserError(f"{folder}: no adapters.safetensors yet. Finish the training run, or choose another adapter.")
-    model, tokenizer, config = base_model(note["model"])
+    model, tokenizer, config = base_model(note["model"], note.get(QUANTIZATION, "none"))
     from mlx_lm.tuner.utils import load_adapters
 
     try:

@@ -7,7 +7,10 @@ branches laid out flat in one row, no padding, where every token knows its posit
 ancestors. So the model's own code runs unchanged, the trunk's keys and values stay in the autograd
 graph, and attention is split: trunk on itself, then crown on [trunk | crown].
 
-Shapes: T trunk tokens, S crown tokens, Hkv key/value heads of D dimensions.
+Several trees are computed at once as rows of a batch. Shorter trunks and crowns are padded on the
+right: causal attention keeps the padding out of a trunk, the crown's mask out of everything else.
+
+Shapes: N trees, T trunk tokens, S crown tokens, Hkv key/value heads of D dimensions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,14 +25,23 @@ from mlx_cc.errors import UserError
 
 
 class KeyValues(NamedTuple):
-    """Keys and values of one layer, each (1, Hkv, L, D), keys already rotated."""
+    """Keys and values of one layer, each (N, Hkv, T, D), keys already rotated."""
 
     keys: mx.array
     values: mx.array
 
 
-Prefix = Sequence[KeyValues]
-"""Keys and values of every layer."""
+class Prefix(NamedTuple):
+    """Trunks that were computed: keys and values of every layer, and each trunk's length in tokens."""
+
+    layers: tuple[KeyValues, ...]
+    lengths: tuple[int, ...]
+
+    def one(self, place: int) -> "Prefix":
+        """The trunk at a place, without its padding."""
+        length = self.lengths[place]
+        layers = (KeyValues(*(a[place : place + 1, :, :length] for a in layer)) for layer in self.layers)
+        return Prefix(tuple(layers), (length,))
 
 
 class Crown:
@@ -71,7 +83,7 @@ class Crown:
 
 
 class Positions(NamedTuple):
-    """Takes the place of a cache's offset: a RoPE position for every token, int32 (S,)."""
+    """Takes the place of a cache's offset: a RoPE position for every token, int32 (N, S)."""
 
     at: mx.array
 
@@ -84,10 +96,13 @@ class PositionedRope(nn.Module):
         self.rope = rope
 
     def __call__(self, x: mx.array, offset: Any = 0) -> mx.array:
-        """Rotate x (B, H, L, D) at the given offset; x (1, H, S, D) at `Positions`."""
-        if isinstance(offset, Positions):
-            return self.rope(x.swapaxes(0, 2), offset=offset.at).swapaxes(0, 2)
-        return self.rope(x, offset=offset)
+        """Rotate x (B, H, L, D) at the given offset; x (N, H, S, D) at `Positions`."""
+        if not isinstance(offset, Positions):
+            return self.rope(x, offset=offset)
+        trees, heads, length, size = x.shape
+        tokens = x.swapaxes(1, 2).reshape(trees * length, heads, 1, size)
+        rotated = self.rope(tokens, offset=offset.at.reshape(-1))
+        return rotated.reshape(trees, length, heads, size).swapaxes(1, 2)
 
 
 class TrunkCache:
@@ -108,8 +123,8 @@ class TrunkCache:
         self.own = KeyValues(keys, values)
         return keys, values
 
-    def make_mask(self, *_: Any, **__: Any) -> str:
-        return "causal"
+    def make_mask(self, length: int, return_array: bool = False, **_: Any) -> Any:
+        return mx.tri(length, length, dtype=mx.bool_) if return_array else "causal"
 
 
 class CrownCache:
@@ -133,26 +148,41 @@ class CrownCache:
         return self.mask
 
 
-def run_trunk(model: Any, tokens: Sequence[int]) -> Prefix:
-    """Keys and values of a trunk. The LM head is not run: MLX is lazy."""
+def run_trunks(model: Any, trunks: Sequence[Sequence[int]]) -> Prefix:
+    """Keys and values of trunks. The LM head is not run: MLX is lazy."""
     caches = [TrunkCache() for _ in model.layers]
-    model.model(mx.array([tokens], dtype=mx.int32), cache=caches)
-    return [_own(cache) for cache in caches]
+    model.model(padded(trunks), cache=caches)
+    return Prefix(tuple(_own(cache) for cache in caches), tuple(map(len, trunks)))
 
 
-def run_row(model: Any, tokens: Sequence[int]) -> mx.array:
-    """The last hidden states (L, hidden), after the final norm, of a trunk that nothing grows on."""
-    return model.model(mx.array([tokens], dtype=mx.int32), cache=[TrunkCache() for _ in model.layers])[0]
+def run_rows(model: Any, rows: Sequence[Sequence[int]]) -> mx.array:
+    """The last hidden states (N, T, hidden), after the final norm, of trunks that nothing grows on."""
+    return model.model(padded(rows), cache=[TrunkCache() for _ in model.layers])
 
 
-def run_crown(model: Any, crown: Crown, prefix: Prefix) -> mx.array:
-    """The last hidden states (S, hidden), after the final norm, of all tokens of a crown on its trunk."""
-    depth, sees = crown.layout()
-    trunk = prefix[0].keys.shape[2]
-    mask = mx.array(np.concatenate([np.ones((len(sees), trunk), dtype=bool), sees], axis=1))
-    positions = Positions(mx.array(depth + trunk))
-    caches = [CrownCache(layer, positions, mask) for layer in prefix]
-    return model.model(mx.array([crown.tokens], dtype=mx.int32), cache=caches)[0]
+def run_crowns(model: Any, crowns: Sequence[Crown], prefix: Prefix) -> mx.array:
+    """The last hidden states (N, S, hidden), after the final norm, of all tokens of each trunk's crown."""
+    trunk = prefix.layers[0].keys.shape[2]
+    most = max(len(crown.tokens) for crown in crowns)
+    positions = np.zeros((len(crowns), most), np.int32)
+    mask = np.zeros((len(crowns), 1, most, trunk + most), dtype=bool)
+    mask[:, :, range(most), range(trunk, trunk + most)] = True  # padding sees itself: no row of the softmax is empty
+    for place, (crown, length) in enumerate(zip(crowns, prefix.lengths, strict=True)):
+        depth, sees = crown.layout()
+        positions[place, : len(depth)] = depth + length
+        mask[place, 0, : len(depth), :length] = True
+        mask[place, 0, : len(depth), trunk : trunk + len(depth)] = sees
+    shared = mx.array(mask)
+    caches = [CrownCache(layer, Positions(mx.array(positions)), shared) for layer in prefix.layers]
+    return model.model(padded([crown.tokens for crown in crowns]), cache=caches)
+
+
+def padded(rows: Sequence[Sequence[int]]) -> mx.array:
+    """Token ids as int32 (N, the longest row), zeros behind the shorter ones."""
+    ids = np.zeros((len(rows), max(map(len, rows))), np.int32)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = row
+    return mx.array(ids)
 
 
 def _own(cache: TrunkCache | CrownCache) -> KeyValues:
@@ -172,8 +202,9 @@ def make_tree(model: Any) -> None:
     """Prepare a model to be computed as a tree; doing it twice does no harm.
 
     Looks at the caches the model makes for itself (plain KV caches only, no sliding window or
-    state space), lets its RoPE understand `Positions`, and compares a small tree with the plain
-    forward pass.
+    state space), lets its RoPE understand `Positions`, and compares small trees with the plain
+    forward pass: one alone, then two at once. A model that fails only the second keeps
+    `one_tree_at_a_time`.
 
     Raises:
         UserError: this model can't be computed as a tree, and why.
@@ -193,15 +224,30 @@ def make_tree(model: Any) -> None:
             raise UserError(f"model type '{kind}' has no rotary positions, so it can't share a trunk. {way_out}")
         if not isinstance(attention.rope, PositionedRope):
             attention.rope = PositionedRope(attention.rope)
-    tokens = [1, 2, 3, 4, 5]
-    crown = Crown()
-    crown.grow([4, 6])
-    nodes = crown.grow([4, 5])
-    grown = lm_head(model, run_crown(model, crown, run_trunk(model, tokens[:3]))[mx.array(nodes)])
-    plain = model(mx.array([tokens]))[0, 3:]
-    error = cast(float, (mx.abs(grown - plain).max() / mx.maximum(mx.abs(plain).max(), 1e-6)).item())
+    error = _tree_error(model, [[1, 2, 3, 4, 5]])
     if not error < 5e-2:
         raise UserError(f"model type '{kind}' gives other logits as a tree (relative error {error:.1e}). {way_out}")
+    try:
+        model.one_tree_at_a_time = not _tree_error(model, [[1, 2, 3, 4, 5], [7, 6, 5, 4, 3, 2]]) < 5e-2
+    except ValueError:  # shapes that don't go together
+        model.one_tree_at_a_time = True
+
+
+def _tree_error(model: Any, rows: Sequence[Sequence[int]]) -> float:
+    """The largest difference between a row's last two logits as a tree and as a plain row, relative to them."""
+    crowns, nodes = [], []
+    for row in rows:
+        crown = Crown()
+        crown.grow([row[-2], 6])
+        nodes.append(crown.grow(row[-2:]))
+        crowns.append(crown)
+    hidden = run_crowns(model, crowns, run_trunks(model, [row[:-2] for row in rows]))
+    errors = []
+    for place, row in enumerate(rows):
+        grown = lm_head(model, hidden[place][mx.array(nodes[place])])
+        plain = model(mx.array([row]))[0, -2:]
+        errors.append(mx.abs(grown - plain).max() / mx.maximum(mx.abs(plain).max(), 1e-6))
+    return cast(float, mx.stack(errors).max().item())
 
 
 @contextmanager
@@ -209,12 +255,19 @@ def checkpointed(model: Any) -> Iterator[None]:
     """Recompute each layer in the backward pass instead of keeping its activations.
 
     Keys and values are outputs of the checkpointed function, so the crown can depend on the
-    trunk's. The layer class is patched only inside the block.
+    trunk's. Rows without a cache are recomputed likewise. The layer class is patched only inside the block.
     """
     kind = type(model.layers[0])
     plain: Callable[..., mx.array] = kind.__call__
 
     def call(layer: nn.Module, x: mx.array, mask: Any = None, cache: Any = None) -> mx.array:
+        if cache is None:
+
+            def row(parameters: Any, x: mx.array) -> mx.array:
+                layer.update(parameters)
+                return plain(layer, x, mask, None)
+
+            return mx.checkpoint(row)(layer.trainable_parameters(), x)
         if not isinstance(cache, TrunkCache | CrownCache):
             return plain(layer, x, mask, cache)
 

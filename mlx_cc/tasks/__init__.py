@@ -49,6 +49,8 @@ class Task:
     """The question without its list of answers, where it has one."""
     answers: Callable[[Centre], tuple[str, ...]] | None = None
     """Every allowed answer; None for a task that is decoded."""
+    number: Callable[[Any], float] | None = None
+    """A label's value on the scale of the answers, where these are evenly spaced numbers."""
     read: Callable[[Mapping[str, float], Centre], Answer] | None = None
     """Answer text -> probability (sums to 1) to an answer."""
     schema: Callable[[int], dict[str, Any]] | None = None

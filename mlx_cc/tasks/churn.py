@@ -28,6 +28,7 @@ TASK = Task(
     metrics={"MAE": mean_absolute_error, "within 10": within(10), "Spearman": spearman, "bias": bias},
     constant=lambda values: float(np.median(values)),
     answers=lambda centre: anchors(0, 100, 5),
+    number=float,
     read=read,
     lower_is_better=True,
 )

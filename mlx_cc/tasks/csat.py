@@ -31,6 +31,7 @@ TASK = Task(
     },
     constant=lambda values: float(np.median(values)),
     answers=lambda centre: anchors(1, 5, 1),
+    number=float,
     read=read,
     lower_is_better=True,
 )

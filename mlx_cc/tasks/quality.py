@@ -42,6 +42,7 @@ TASK = Task(
     },
     constant=lambda values: {"score": float(np.median([score(v) for v in values]))},
     answers=lambda centre: anchors(0, 100, 5),
+    number=score,
     read=read,
     lower_is_better=True,
 )

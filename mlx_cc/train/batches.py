@@ -1,16 +1,24 @@
-"""What a step computes: conversations planted as trees, in an order that depends on the seed alone."""
+"""What a step computes: conversations planted as trees, in an order that depends on the seed alone.
 
-from collections.abc import Iterator, Sequence
+The stream of an epoch is a random order of all conversations. Where a step computes several, windows of the
+stream are sorted by length and cut into steps, and the steps are shuffled: lengths in a step are close, no
+conversation is left out, and a conversation moves by less than a window.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations
-from mlx_cc.prompt import Encoder, PromptSettings, Tree, plant_tasks
+from mlx_cc.prompt import Tree
 from mlx_cc.tasks import Task
+
+WINDOW = 32
+"""Updates whose conversations are sorted by length together."""
+Plant = Callable[[Sequence[Conversation]], list[Tree]]
 
 
 def find_split(folder: Path, split: str, named: str = "") -> Path:
@@ -46,14 +54,33 @@ def epoch_order(count: int, epoch: int, seed: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
-def trees(
-    conversations: Sequence[Conversation],
-    tasks: Sequence[Task],
-    centre: Centre,
-    encoder: Encoder,
-    prompt: PromptSettings,
-    max_tokens: int,
-) -> Iterator[Tree]:
-    """Every conversation as a tree with its answers."""
-    for conversation in conversations:
-        yield plant_tasks(conversation, tasks, centre, encoder, prompt, max_tokens, answers=True)
+class Stream:
+    """The steps of a run, by the number of their update."""
+
+    def __init__(
+        self, conversations: Sequence[Conversation], plant: Plant, per_step: int, steps: int, updates: int, seed: int
+    ):
+        """Args: per_step: conversations. steps: of an update. updates: of the whole run."""
+        self.conversations, self.plant, self.seed = conversations, plant, seed
+        self.per_step, self.steps, self.updates = per_step, steps, updates
+        self._window: tuple[int, list[list[Tree]]] = (-1, [])
+
+    def update(self, number: int) -> list[list[Tree]]:
+        """The steps of an update (counted from 0), each a list of trees."""
+        size = WINDOW if self.per_step > 1 else 1
+        window, place = divmod(number, size)
+        if self._window[0] != window:
+            self._window = window, self._cut(window * size, min((window + 1) * size, self.updates))
+        return self._window[1][place * self.steps : (place + 1) * self.steps]
+
+    def _cut(self, first: int, end: int) -> list[list[Tree]]:
+        per_update, count = self.per_step * self.steps, len(self.conversations)
+        places = range(first * per_update, end * per_update)
+        orders = {epoch: epoch_order(count, epoch, self.seed) for epoch in {place // count for place in places}}
+        trees = self.plant([self.conversations[orders[place // count][place % count]] for place in places])
+        if self.per_step > 1:
+            trees.sort(key=lambda tree: tree.tokens)
+        steps = [trees[start : start + self.per_step] for start in range(0, len(trees), self.per_step)]
+        if self.per_step > 1:
+            np.random.default_rng((self.seed, first, 1)).shuffle(steps)  # type: ignore[arg-type]
+        return steps

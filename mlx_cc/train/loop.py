@@ -2,13 +2,15 @@
 
 A run's folder holds the best adapter so far (`adapters.safetensors`), the state to continue from
 (`checkpoint.safetensors`), the settings it resolved to, `metrics.jsonl`, `loss.png`, the ids it
-learned from (`manifest.txt`) and `report.json`. Each file appears whole.
+learned from (`manifest.txt`) and `report.json`. Each file appears whole, so a run can be killed at any
+moment: what it resumes from is an update that was finished.
 """
 
 import json
+import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,17 +29,21 @@ from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_json, write_text, written_whole
 from mlx_cc.model import machine
-from mlx_cc.model.load import base_model, keep_beside, parameters
+from mlx_cc.model.load import QUANTIZATION, base_model, keep_beside, parameters
 from mlx_cc.model.tree import checkpointed, make_tree
-from mlx_cc.prompt import Encoder, Tree
+from mlx_cc.prompt import Encoder, Tree, groups, plant_tasks
 from mlx_cc.tasks import Task, pick
-from mlx_cc.train.batches import epoch_order, trees
-from mlx_cc.train.loss import rows_loss, tree_loss, weight_of
+from mlx_cc.train.batches import Stream
+from mlx_cc.train.loss import Objective, rows_loss, tree_loss, weight_of
 from mlx_cc.train.settings import Lora, Training, TrainSettings
 
-Loss = Callable[[nn.Module, Tree, Mapping[str, float]], tuple[mx.array, mx.array]]
-LOSSES: dict[str, Loss] = {"tree": tree_loss, "rows": rows_loss}
 ADAPTER, CHECKPOINT = "adapters.safetensors", "checkpoint.safetensors"
+SPIKES = 3
+"""Updates on end above the limit that stop a run."""
+
+
+class Stopped(Exception):
+    """Somebody asked the run to stop; its state is saved."""
 
 
 @dataclass
@@ -63,6 +69,8 @@ class Run:
 
     folder: Path
     updates: int
+    planned_updates: int
+    """More than `updates` when the run stopped early."""
     first_validation: float
     best_validation: float
     best_update: int
@@ -143,20 +151,22 @@ class Trainer:
         if unknown:
             raise UserError(f"training.task_weights: no task '{unknown.pop()}' in this run.")
         if model is None:
-            model, tokenizer, _ = base_model(settings.model.name)
-            _set_precision(model, settings)
+            model, tokenizer, _ = base_model(settings.model.name, settings.model.quantization)
+            if machine.compute_dtype() != mx.float32 and not (training.fp16 or training.bf16):
+                model.set_dtype(mx.float32)
         self.model, self.tokenizer = model, tokenizer
         self.encoder = Encoder(tokenizer)
         mx.random.seed(training.seed)
         self.adapter_config = add_adapters(model, settings.lora)
-        if training.loss == "tree":
-            make_tree(model)
-        self.loss = LOSSES[training.loss]
+        self.loss = tree_loss if training.loss == "tree" and _shares_trunks(model) else rows_loss
+        self.objective = Objective(training.soft_width, training.soft_error_weight)
         self.optimizer = optim.AdamW(learning_rate=training.learning_rate, weight_decay=training.weight_decay)
         self.optimizer.init(model.trainable_parameters())
         self.update = 0
         self.best = (math.inf, -1)
         self.first = math.nan
+        self.stale = 0
+        """Validations since the best."""
 
     # State on disk
 
@@ -165,7 +175,7 @@ class Trainer:
         weights = dict(tree_flatten(self.model.trainable_parameters()))
         state = {f"model.{k}": v for k, v in weights.items()}
         state |= {f"optimizer.{k}": v for k, v in tree_flatten(self.optimizer.state)}
-        position = {"update": self.update, "best": self.best, "first": self.first}
+        position = {"update": self.update, "best": self.best, "first": self.first, "stale": self.stale}
         if best:
             save_arrays(self.folder / ADAPTER, weights, {"format": "mlx"})
         save_arrays(self.folder / CHECKPOINT, state, {"position": json.dumps(position)})
@@ -191,53 +201,70 @@ class Trainer:
         self.optimizer.state = tree_unflatten([(k[10:], v) for k, v in arrays.items() if k.startswith("optimizer.")])
         position = json.loads(metadata["position"])
         self.update, self.best, self.first = position["update"], tuple(position["best"]), position["first"]
+        self.stale = position["stale"]
 
     # Computing
 
     def plant(self, conversations: Sequence[Conversation]) -> list[Tree]:
         """Conversations as trees of this run's tasks, answers included."""
-        prompt, longest = self.settings.prompt, self.settings.model.max_seq_length
-        return list(trees(conversations, self.tasks, self.centre, self.encoder, prompt, longest))
+        longest, soft = self.settings.model.max_seq_length, self.settings.training.objective == "soft"
+        return [
+            plant_tasks(c, self.tasks, self.centre, self.encoder, self.settings.prompt, longest, True, soft)
+            for c in conversations
+        ]
 
-    def gradients(self, batch: Sequence[Tree]) -> tuple[float, Any, int]:
-        """Mean loss over all branches of the trees (weighted by task), its gradients, and tokens computed.
+    def gradients(
+        self, steps: Sequence[Sequence[Tree]], stop: Callable[[], bool] = lambda: False
+    ) -> tuple[float, Any, int]:
+        """Mean loss over all branches of the steps' trees (weighted by task), its gradients, and tokens computed.
 
         Raises:
             UserError: a loss is not a number; names the conversations.
+            Stopped: `stop` said so; nothing was changed.
         """
         weights = self.settings.training.task_weights
-        total = sum(weight_of(tree, weights) for tree in batch)
-        grad = nn.value_and_grad(self.model, lambda tree: self.loss(self.model, tree, weights))
+        total = sum(weight_of(tree, weights) for step in steps for tree in step)
+        grad = nn.value_and_grad(self.model, lambda group: self.loss(self.model, group, weights, self.objective))
         summed, loss = None, 0.0
-        for tree in batch:
-            (value, _), found = grad(tree)
+        for group in self._groups(steps):
+            if stop():
+                raise Stopped
+            (value, losses), found = grad(group)
             summed = found if summed is None else tree_map(mx.add, summed, found)
-            mx.eval(summed, value)
+            mx.eval(summed, value, losses)
             loss += cast(float, value.item()) / total
             if not math.isfinite(loss):
+                bad = not_finite(group, losses)
                 raise UserError(
-                    f"{self.folder}: the loss of conversation {tree.conversation_id} is {value.item()} at update "
+                    f"{self.folder}: the loss of conversation {', '.join(bad)} is {value.item()} at update "
                     f"{self.update + 1}; stopped. The last good state is kept: lower learning_rate and use --resume, "
                     "or leave that conversation out."
                 )
-        return loss, tree_map(lambda g: g / total, summed), sum(tree.tokens for tree in batch)
+        return loss, tree_map(lambda g: g / total, summed), sum(tree.tokens for step in steps for tree in step)
+
+    def _groups(self, steps: Sequence[Sequence[Tree]]) -> Iterator[list[Tree]]:
+        one = self.loss is rows_loss or getattr(self.model, "one_tree_at_a_time", False)
+        for step in steps:
+            yield from groups(step, one)
 
     def validate(self, batch: Sequence[Tree]) -> tuple[float, dict[str, float]]:
-        """Mean answer loss over branches (weighted), and per task, with dropout off."""
+        """Mean loss over branches (weighted), and per task, with dropout off."""
         weights = self.settings.training.task_weights
         machine.suit_threads()
         self.model.eval()
         total, count = 0.0, 0.0
         by_task: dict[str, list[float]] = {}
-        for tree in batch:
-            value, losses = self.loss(self.model, tree, weights)
+        per_step = self.settings.training.per_device_train_batch_size
+        ordered = sorted(batch, key=lambda tree: tree.tokens)
+        steps = [ordered[start : start + per_step] for start in range(0, len(ordered), per_step)]
+        for group in self._groups(steps):
+            value, losses = self.loss(self.model, group, weights, self.objective)
             mx.eval(value, losses)
             total += cast(float, value.item())
-            count += weight_of(tree, weights)
-            flat, start = np.array(losses), 0
-            for branch in tree.branches:
-                by_task.setdefault(branch.task, []).append(float(flat[start : start + len(branch.answer)].mean()))
-                start += len(branch.answer)
+            count += sum(weight_of(tree, weights) for tree in group)
+            tasks = [branch.task for tree in group for branch in tree.branches]
+            for task, branch_loss in zip(tasks, np.array(losses).tolist(), strict=True):
+                by_task.setdefault(task, []).append(branch_loss)
         self.model.train()
         return total / count, {task: float(np.mean(found)) for task, found in by_task.items()}
 
@@ -246,14 +273,20 @@ class Trainer:
         train: Sequence[Conversation],
         validation: Sequence[Conversation],
         on_step: Callable[[Step], None] = lambda step: None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Run:
-        """Train to the end. `on_step` hears of every update; KeyboardInterrupt saves and goes on up."""
+        """Train to the end. `on_step` hears of every update; `stop` is asked several times in each.
+
+        Raises:
+            UserError: losses or gradients are no numbers, or grow; names the conversations.
+            Stopped: `stop` said so; the state is saved.
+        """
         training = self.settings.training
         self.folder.mkdir(parents=True, exist_ok=True)
         self._describe(train)
         held_out = self.plant(sorted(validation, key=lambda c: c.id)[: training.eval_conversations])
         per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
-        updates = max(1, math.ceil(len(train) * training.num_train_epochs / per_update))
+        updates = updates_of(training, len(train))
         per_epoch = max(1, math.ceil(len(train) / per_update))
         eval_steps = training.eval_steps or per_epoch
         save_steps = training.save_steps or eval_steps
@@ -267,30 +300,31 @@ class Trainer:
             self.first = self.validate(held_out)[0]
         else:
             self._forget_after(self.update)
-        log = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
-        around = (
-            checkpointed(self.model) if training.gradient_checkpointing and training.loss == "tree" else nullcontext()
+        stream = Stream(
+            train,
+            self.plant,
+            training.per_device_train_batch_size,
+            training.gradient_accumulation_steps,
+            updates,
+            training.seed,
         )
+        spikes, saved = 0, time.monotonic()
+        log = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
+        around = checkpointed(self.model) if training.gradient_checkpointing else nullcontext()
         try:
             with log, around, machine.wired_limit():
-                while self.update < updates:
+                while self.update < updates and not self._is_stale():
                     machine.suit_threads()
                     clock = time.perf_counter()
                     mx.random.seed(training.seed * 1_000_003 + self.update)
-                    places = range(self.update * per_update, (self.update + 1) * per_update)
-                    orders = {e: epoch_order(len(train), e, training.seed) for e in {p // len(train) for p in places}}
-                    batch = self.plant([train[orders[p // len(train)][p % len(train)]] for p in places])
+                    steps = stream.update(self.update)
+                    batch = [tree for step in steps for tree in step]
                     shortened |= {t.conversation_id: t.omitted_turns for t in batch if t.omitted_turns}
                     rate = learning_rate(self.update, updates, training)
-                    loss, gradients, computed = self.gradients(batch)
+                    loss, gradients, computed = self.gradients(steps, stop)
                     gradients, clipped = optim.clip_grad_norm(gradients, training.max_grad_norm)
                     norm = cast(float, clipped.item())
-                    if not math.isfinite(norm):
-                        ids = ", ".join(tree.conversation_id for tree in batch)
-                        raise UserError(
-                            f"{self.folder}: the gradient is {norm} at update {self.update + 1} (conversations {ids}); "
-                            "stopped. The last good state is kept: lower learning_rate and use --resume."
-                        )
+                    spikes = self._count_spikes(spikes, loss, norm, batch)
                     self.optimizer.learning_rate = rate
                     self.optimizer.update(self.model, gradients)
                     mx.eval(self.model.trainable_parameters(), self.optimizer.state)
@@ -308,26 +342,18 @@ class Trainer:
                         peak_memory_mb=machine.peak_memory_bytes() / 1e6,
                     )
                     last = self.update == updates
-                    if self.update % eval_steps == 0 or last:
-                        step.validation_loss, step.validation_by_task = self.validate(held_out)
-                        if not math.isfinite(step.validation_loss):
-                            raise UserError(
-                                f"{self.folder}: the validation loss is {step.validation_loss} at update "
-                                f"{self.update}; stopped. The last good state is kept: lower learning_rate "
-                                "and use --resume."
-                            )
-                        better = step.validation_loss < self.best[0]
-                        if better:
-                            self.best = (step.validation_loss, self.update)
+                    due = self.update % save_steps == 0 or time.monotonic() - saved > 60 * training.save_minutes
+                    better = (self.update % eval_steps == 0 or last) and self._judge(step, held_out)
+                    if (better or due or step.validation_loss is not None) and not spikes:
                         self.save(best=better)
-                    elif self.update % save_steps == 0:
-                        self.save(best=False)
+                        saved = time.monotonic()
                     if self.update % training.logging_steps == 0 or step.validation_loss is not None:
                         log.write(json.dumps(step.__dict__) + "\n")
                         log.flush()
                     on_step(step)
-        except KeyboardInterrupt:
-            self.save(best=self.best[1] == -1)
+        except Stopped:
+            if not spikes:
+                self.save(best=self.best[1] == -1)
             raise
         finally:
             self.model.eval()
@@ -335,6 +361,7 @@ class Trainer:
         report = Run(
             folder=self.folder,
             updates=self.update,
+            planned_updates=updates,
             first_validation=self.first,
             best_validation=self.best[0],
             best_update=self.best[1],
@@ -353,12 +380,57 @@ class Trainer:
         loss_plot(self.folder / "metrics.jsonl", self.folder / "loss.png", self.first)
         return report
 
+    def _judge(self, step: Step, held_out: Sequence[Tree]) -> bool:
+        """Validate, note the result in the step, and tell whether it is the best so far."""
+        step.validation_loss, step.validation_by_task = self.validate(held_out)
+        if not math.isfinite(step.validation_loss):
+            raise UserError(
+                f"{self.folder}: the validation loss is {step.validation_loss} at update {self.update}; stopped. "
+                "The last good state is kept: lower learning_rate and use --resume."
+            )
+        better = step.validation_loss < self.best[0]
+        if better:
+            self.best = (step.validation_loss, self.update)
+        self.stale = 0 if better else self.stale + 1
+        return better
+
+    def _is_stale(self) -> bool:
+        patience = self.settings.training.early_stopping_patience
+        return bool(patience) and self.stale >= patience
+
+    def _count_spikes(self, spikes: int, loss: float, norm: float, batch: Sequence[Tree]) -> int:
+        """Updates on end whose loss is over the limit, this one included; nothing is saved while there are any.
+
+        Raises:
+            UserError: there were too many, or the gradient is no number.
+        """
+        ids = ", ".join(tree.conversation_id for tree in batch)
+        if not math.isfinite(norm):
+            raise UserError(
+                f"{self.folder}: the gradient is {norm} at update {self.update + 1} (conversations {ids}); "
+                "stopped. The last good state is kept: lower learning_rate and use --resume."
+            )
+        limit = self.settings.training.spike_factor * self.first
+        spikes = spikes + 1 if limit and loss > limit else 0
+        if spikes == SPIKES:
+            raise UserError(
+                f"{self.folder}: the loss is {loss:.3g} at update {self.update + 1} (conversations {ids}) and was over "
+                f"{limit:.3g}, {self.settings.training.spike_factor:g} times that before training, for {SPIKES} "
+                "updates; stopped. The last good state is kept: lower learning_rate and use --resume."
+            )
+        return spikes
+
     def _describe(self, train: Sequence[Conversation]) -> None:
         """Write what a later `load`, `fuse` or `erase` must know, before anything is trained."""
         settings = self.settings
         write_json(
             self.folder / "adapter_config.json",
-            {"model": settings.model.name, **self.adapter_config, "max_seq_length": settings.model.max_seq_length},
+            {
+                "model": settings.model.name,
+                **self.adapter_config,
+                "max_seq_length": settings.model.max_seq_length,
+                QUANTIZATION: settings.model.quantization,
+            },
         )
         write_text(self.folder / "settings.yaml", yaml.safe_dump(msgspec.to_builtins(settings), sort_keys=False))
         keep_beside(self.folder, self.centre, settings.prompt)
@@ -375,11 +447,23 @@ class Trainer:
         write_text(path, "".join(line + "\n" for line in kept))
 
 
-def _set_precision(model: Any, settings: TrainSettings) -> None:
-    """Give the base weights the precision the settings ask for, where this machine can compute in it."""
-    if machine.compute_dtype() == mx.float32:
-        return
-    if not (settings.training.fp16 or settings.training.bf16):
-        model.set_dtype(mx.float32)
-    if settings.model.quantization != "none":
-        nn.quantize(model, group_size=64, bits=int(settings.model.quantization[0]))
+def updates_of(training: Training, conversations: int) -> int:
+    """Optimizer updates of a run."""
+    per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    return max(1, math.ceil(conversations * training.num_train_epochs / per_update))
+
+
+def not_finite(group: Sequence[Tree], losses: mx.array) -> list[str]:
+    """Ids of the conversations with a branch whose loss is no number."""
+    owners = [tree.conversation_id for tree in group for _ in tree.branches]
+    return list(dict.fromkeys(o for o, x in zip(owners, np.array(losses), strict=True) if not math.isfinite(x)))
+
+
+def _shares_trunks(model: Any) -> bool:
+    """Prepare the model to be computed as a tree; where it can't be, say why."""
+    try:
+        make_tree(model)
+    except UserError as fault:
+        logging.getLogger(__name__).warning("%s Each row is computed alone, as with that setting.", fault)
+        return False
+    return True

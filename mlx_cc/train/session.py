@@ -1,6 +1,10 @@
 """A training run as a person sees it: data found, progress shown, a report at the end."""
 
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +15,7 @@ from mlx_cc.errors import UserError
 from mlx_cc.model.load import CENTRE, parameters
 from mlx_cc.tasks import pick
 from mlx_cc.train.batches import find_split, labelled
-from mlx_cc.train.loop import Run, Step, Trainer
+from mlx_cc.train.loop import Run, Step, Stopped, Trainer
 from mlx_cc.train.settings import TrainSettings
 
 
@@ -65,12 +69,15 @@ def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
                 print(f"update {step.update}/{step.updates}: {said}", file=sys.stderr)
 
         try:
-            report = trainer.run(conversations["train"], conversations["validation"], show)
-        except KeyboardInterrupt:
+            with asked_to_stop() as stop:
+                report = trainer.run(conversations["train"], conversations["validation"], show, stop)
+        except Stopped:
             raise UserError(
                 f"{folder}: stopped at update {trainer.update}; its state is saved. "
                 "Add --resume to the same command to go on."
             ) from None
+    if report.updates < report.planned_updates:
+        console.print(f"stopped early: {settings.training.early_stopping_patience} validations without a better one.")
     console.print(
         f"{report.updates} updates in {report.seconds / 60:.1f} min, "
         f"{report.tokens / max(report.seconds, 1e-9):,.0f} tokens/s, peak {report.peak_memory_mb:,.0f} MB. "
@@ -79,6 +86,28 @@ def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
         "from their middle; no answer was cut."
     )
     return report
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Tells whether Ctrl-C or SIGTERM came while the block ran; a second Ctrl-C breaks off at once."""
+    signals: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if signals:
+            raise KeyboardInterrupt
+        signals.append(number)
+        print("stopping after this step; once more to stop at once", file=sys.stderr)
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(signals)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refuse_unequal_facts(conversations: dict, paths: dict) -> None:

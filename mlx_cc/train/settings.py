@@ -31,7 +31,9 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
         str, Meta(description="Where `fuse` writes; the run itself goes to adapters/ under the same name.")
     ] = "models/mistral-7b-contact-center"
     num_train_epochs: Annotated[float, Meta(gt=0, description="Passes over the train split; fractions allowed.")] = 3
-    per_device_train_batch_size: Annotated[int, Meta(ge=1, description="Conversations per step.")] = 2
+    per_device_train_batch_size: Annotated[
+        int, Meta(ge=1, description="Conversations per step, each with all its tasks; of close lengths.")
+    ] = 2
     gradient_accumulation_steps: Annotated[int, Meta(ge=1, description="Steps per optimizer update.")] = 8
     learning_rate: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 2.0e-5
     lr_scheduler_type: Annotated[
@@ -43,18 +45,39 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
     fp16: Annotated[
         bool, Meta(description="16-bit weights; on MLX that is bfloat16. A CPU computes in float32 all the same.")
     ] = True
-    bf16: Annotated[bool, Meta(description="Another word for fp16 here.")] = True
+    bf16: Annotated[bool, Meta(description="The same as fp16: either asks for bfloat16.")] = False
     gradient_checkpointing: Annotated[
         bool, Meta(description="Recompute activations in the backward pass: less memory, about a third slower.")
     ] = False
     loss: Annotated[
         Literal["tree", "rows"], Meta(description="Share the trunk between a conversation's tasks, or not.")
     ] = "tree"
+    objective: Annotated[
+        Literal["gold", "soft"],
+        Meta(description="Score tasks learn the labelled answer, or a distribution around it and its expected value."),
+    ] = "gold"
+    soft_width: Annotated[
+        float, Meta(ge=0, description="Spread of soft targets in steps between answers; 0: the two nearest answers.")
+    ] = 0.0
+    soft_error_weight: Annotated[
+        float, Meta(ge=0, description="Weight of (E[y] - y)^2 under `soft`, in quarters of the scale.")
+    ] = 0.5
     tasks: Annotated[tuple[str, ...], Meta(description="Tasks to train; empty means all six.")] = ()
     task_weights: Annotated[dict[str, float], Meta(description="Weight of a task's loss, 1 where not named.")] = {}
     logging_steps: Annotated[int, Meta(ge=1, description="Optimizer updates between lines of metrics.jsonl.")] = 1
     eval_steps: Annotated[int, Meta(ge=0, description="Updates between validations; 0 means once an epoch.")] = 0
+    early_stopping_patience: Annotated[
+        int, Meta(ge=0, description="Stop after this many validations without a new best; 0 never.")
+    ] = 0
+    spike_factor: Annotated[
+        float,
+        Meta(ge=0, description="Stop when three updates on end lose this much more than before training; 0 never."),
+    ] = 2.0
     save_steps: Annotated[int, Meta(ge=0, description="Updates between saves; 0 means at each validation.")] = 0
+    save_minutes: Annotated[float, Meta(gt=0, description="Save at least this often, in minutes.")] = 10.0
+    max_restarts: Annotated[
+        int, Meta(ge=0, description="Times a run killed by its GPU or by the system is continued by itself.")
+    ] = 3
     eval_conversations: Annotated[
         int, Meta(ge=1, description="Validation conversations used, always the same ones.")
     ] = 64
