@@ -7,7 +7,7 @@ The record rides in the first row of each conversation, so `mlx_cc.files.read_co
 back from such a file exactly what went in.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,18 +16,21 @@ from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.files import Row, written_whole
 from mlx_cc.prompt import PromptSettings, messages, question_of
-from mlx_cc.tasks import all_tasks
+from mlx_cc.tasks import pick
 
 
-def row_maker(centre: Centre, settings: PromptSettings = PromptSettings()) -> Callable[[Conversation], list[Row]]:
+def row_maker(
+    centre: Centre, settings: PromptSettings = PromptSettings(), tasks: Sequence[str] = ()
+) -> Callable[[Conversation], list[Row]]:
     """A function that gives a conversation's rows, in the order of the tasks; none when no task has a label.
 
     Label values must be allowed ones (`mlx_cc.ingest.analyses.with_valid_labels`).
     """
-    questions = {name: question_of(task, centre, settings) for name, task in all_tasks().items()}
+    picked = pick(tasks)
+    questions = {task.name: question_of(task, centre, settings) for task in picked}
 
     def rows(conversation: Conversation) -> list[Row]:
-        asked = [task for task in all_tasks().values() if task.name in conversation.labels]
+        asked = [task for task in picked if task.name in conversation.labels]
         if not asked:
             return []
         # The question ends the user's message, so the transcript is worded once for all tasks.

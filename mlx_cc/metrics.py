@@ -102,6 +102,22 @@ def quadratic_kappa(gold: Sequence[float], predicted: Sequence[float]) -> float:
     return float("nan") if expected == 0 else float(1 - np.mean((a - b) ** 2) / expected)
 
 
+def area_under_curve(positive: Any) -> Metric:
+    """Area under the ROC curve of `predicted` scores for labels equal to `positive`; NaN with one class only.
+
+    The share of pairs ranked rightly, ties counted half (Hanley and McNeil, 1982).
+    """
+
+    def area(gold: Sequence[Any], predicted: Sequence[float]) -> float:
+        hit = np.array([g == positive for g in gold])
+        hits, misses = int(hit.sum()), int((~hit).sum())
+        if not hits or not misses:
+            return float("nan")
+        return float((_ranks(predicted)[hit].sum() - hits * (hits + 1) / 2) / (hits * misses))
+
+    return area
+
+
 def on(part: Callable[[Any], Any], metric: Metric) -> Metric:
     """The metric applied to one part of each value, for example the score of a quality value."""
     return lambda gold, predicted: metric([part(g) for g in gold], [part(p) for p in predicted])

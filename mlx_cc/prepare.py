@@ -27,7 +27,7 @@ from mlx_cc.ingest.analyses import with_valid_labels
 from mlx_cc.metrics import interval
 from mlx_cc.prompt import Encoder, PromptSettings, plant_tasks
 from mlx_cc.splits import SPLITS, Split, SplitKey, split_of, unit_interval
-from mlx_cc.tasks import Task, all_tasks
+from mlx_cc.tasks import Task, all_tasks, pick
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
 CHATML = {split: f"{split}_chatml.jsonl" for split in SPLITS}
@@ -47,7 +47,11 @@ class Options:
     """How the data are prepared."""
 
     prompt: PromptSettings = PromptSettings()  # noqa: RUF009  frozen
+    tasks: tuple[str, ...] = ()
+    """That get rows; empty means all that are not optional."""
     split_by: SplitKey = "conversation"
+    shares: tuple[float, float] = (0.8, 0.1)
+    """Of train and validation; the rest is test."""
     train_limit: int | None = None
     """Keep only so many training conversations, those with the lowest hash; None keeps all."""
     issues_from_labels: bool = False
@@ -93,7 +97,7 @@ def _prepare(conversations: Iterable[Conversation], part: Path, centre: Centre, 
     write_centre(part / "centre.yaml", centre)
 
     counted = Counted()
-    rows_of = row_maker(centre, options.prompt)
+    rows_of = row_maker(centre, options.prompt, options.tasks)
     last_place = first.last_place()
     with ExitStack() as stack:
         files = {split: stack.enter_context(written_whole(part / name)) for split, name in CHATML.items()}
@@ -126,7 +130,7 @@ def _place(
     if not rows:
         return None, UNLABELLED
     try:
-        split = split_of(conversation, options.split_by)
+        split = split_of(conversation, options.split_by, options.shares)
     except UserError:
         return None, f"no {options.split_by} to split by"
     if split == "train" and last_place is not None and unit_interval(conversation.id) > last_place:
@@ -143,6 +147,7 @@ class FirstPass:
         self.classes: set[str] = set()
         self._centre = centre
         self._options = options
+        self._tasks = {task.name for task in pick(options.tasks)}
         self._enhancer = TemporalFeatureEnhancer(centre)
         self._lowest: list[float] = []
         """A heap of the negated places of the training conversations kept so far."""
@@ -177,10 +182,10 @@ class FirstPass:
 
     def _learn_limit(self, conversation: Conversation) -> None:
         limit = self._options.train_limit
-        if limit is None or not all_tasks().keys() & conversation.labels.keys():
+        if limit is None or not self._tasks & conversation.labels.keys():
             return
         try:
-            if split_of(conversation, self._options.split_by) != "train":
+            if split_of(conversation, self._options.split_by, self._options.shares) != "train":
                 return
         except UserError:
             return

@@ -17,7 +17,7 @@ from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.prepare import OUTPUTS, Options, baseline, percentiles, prepare
 from mlx_cc.prompt import PromptSettings, messages
 from mlx_cc.splits import split_of, unit_interval
-from mlx_cc.tasks import all_tasks
+from mlx_cc.tasks import all_tasks, pick
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -54,7 +54,7 @@ def rows_in(path):
 def test_a_row_is_worded_as_the_prompt_module_words_it():
     settings = PromptSettings(customer_turns=1)
     rows = row_maker(Centre(), settings)(call(3))
-    assert [row.task for row in rows] == list(all_tasks())
+    assert [row.task for row in rows] == [task.name for task in pick([])]
     for row in rows:
         task = all_tasks()[row.task]
         answer = task.write(call(3).label(row.task), Centre())

@@ -36,12 +36,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="Issue classes: the centre's, or those that occur in the labels.",
 )
+@click.option("--tasks", help="Comma-separated tasks that get rows; the six when left out.")
 @click.option(
     "--split-by",
     type=click.Choice(["conversation", "agent", "customer"]),
     default="conversation",
     show_default=True,
     help="What never straddles two splits.",
+)
+@click.option(
+    "--shares",
+    nargs=2,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=(0.8, 0.1),
+    show_default=True,
+    metavar="TRAIN VALIDATION",
+    help="Shares of the training and validation split; the rest is test.",
 )
 @click.option("--train-limit", type=click.IntRange(min=1), help="Keep only N training conversations.")
 @click.option(
@@ -86,7 +96,9 @@ def command(
     output_dir: Path,
     centre_file: Path | None,
     issues: str,
+    tasks: str | None,
     split_by: str,
+    shares: tuple[float, float],
     train_limit: int | None,
     customer_turns: int,
     tokenizer_name: str | None,
@@ -128,6 +140,8 @@ def command(
     sources = [*paths, *inputs, *([transcripts_dir] if transcripts_dir else [])]
     if not sources:
         raise UserError("nothing to prepare. Pass --transcripts-dir FOLDER, or a conversations file.")
+    if sum(shares) >= 1:
+        raise UserError(f"--shares {shares[0]:g} {shares[1]:g}: leaves nothing for test. Their sum must be below 1.")
     centre = read_centre(centre_file)
     if timezone or country:
         centre = msgspec.structs.replace(
@@ -146,7 +160,9 @@ def command(
         stream = read_labelled(files, reading, rejects, format, analyses_dir, label_source, strict)
         options = Options(
             prompt=PromptSettings(customer_turns=customer_turns),
+            tasks=tuple(name.strip() for name in tasks.split(",")) if tasks else (),
             split_by=cast("SplitKey", split_by),
+            shares=shares,
             train_limit=train_limit,
             issues_from_labels=issues == "auto",
             encoder=encoder,

@@ -55,6 +55,8 @@ class Task:
     """Answer text -> probability (sums to 1) to an answer."""
     schema: Callable[[int], dict[str, Any]] | None = None
     """JSON schema that constrains a decoded answer, given the number of turns."""
+    optional: bool = False
+    """Asked only where it is named."""
     lower_is_better: bool = False
     """Of the main measure."""
 
@@ -70,7 +72,7 @@ def all_tasks() -> dict[str, Task]:
 
 
 def pick(names: Sequence[str]) -> list[Task]:
-    """The named tasks; all of them for an empty list.
+    """The named tasks; for an empty list, all that are not optional.
 
     Raises:
         UserError: there is no such task.
@@ -79,7 +81,7 @@ def pick(names: Sequence[str]) -> list[Task]:
     for name in names:
         if name not in known:
             raise UserError(f"no task '{name}'. Known tasks: {', '.join(known)}.")
-    return [known[name] for name in names] if names else list(known.values())
+    return [known[name] for name in names] if names else [task for task in known.values() if not task.optional]
 
 
 # What score tasks share: answers are anchors 0, 5, ... 100 and the value is their mean.

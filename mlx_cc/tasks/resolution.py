@@ -1,0 +1,41 @@
+"""Whether the customer's problem was solved in this contact; asked only where it is named."""
+
+from mlx_cc.metrics import area_under_curve
+from mlx_cc.tasks import Answer, Task, ranked
+
+ORDER = 7
+ANSWERS = RESOLVED, PARTIAL, UNRESOLVED = ("resolved", "partial", "unresolved")
+
+VALUES = {RESOLVED: 1.0, PARTIAL: 0.5, UNRESOLVED: 0.0}
+
+
+def parse(text, centre):
+    if text.strip() not in ANSWERS:
+        raise ValueError(f"'{text.strip()}' is not one of resolved, unresolved, partial")
+    return VALUES[text.strip()]
+
+
+def fault(value, centre, turns):
+    return None if value in ANSWERS else f"'{value}' is not one of resolved, unresolved, partial"
+
+
+def read(distribution, centre):
+    """The value is the probability of `resolved`."""
+    p = distribution[RESOLVED]
+    return Answer(round(p, 4), max(distribution.values()), None, ranked(distribution))
+
+
+TASK = Task(
+    name="resolution",
+    question=lambda centre: (
+        "Was the customer's problem solved in this contact? Answer with resolved, partial or unresolved."
+    ),
+    write=lambda value, centre: value,
+    parse=parse,
+    fault=fault,
+    metrics={"AUC": area_under_curve(RESOLVED)},
+    constant=lambda values: sum(value == RESOLVED for value in values) / len(values),
+    answers=lambda centre: ANSWERS,
+    read=read,
+    optional=True,
+)
