@@ -1,9 +1,10 @@
 """Files: JSON lines streamed in and out, and files that appear whole or not at all."""
 
+import fcntl
 import gzip
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +13,25 @@ import msgspec
 
 from mlx_cc.conversation import Conversation, check
 from mlx_cc.errors import UserError
+
+
+@contextmanager
+def locked(path: Path, when_busy: Callable[[], Any]) -> Iterator[None]:
+    """Hold a folder, or a file made for it, against other processes that ask; killing the holder frees it.
+
+    Args:
+        when_busy: called when another process holds it; unless it raises, this one then waits.
+    """
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            when_busy()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

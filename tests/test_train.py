@@ -1,21 +1,29 @@
 """A training run: what it leaves behind, that it can be stopped and continued, and when it refuses to go on."""
 
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import ROOT, tiny_settings
+from conftest import LLAMA, ROOT, save_tiny, tiny_settings
 from msgspec.structs import replace
 
 from mlx_cc.commands.train import command
 from mlx_cc.conversation import Conversation
 from mlx_cc.conversation import replace as changed
 from mlx_cc.errors import UserError
-from mlx_cc.files import read_conversations, write_conversations
+from mlx_cc.files import locked, read_conversations, write_conversations
 from mlx_cc.train.loop import Stopped
 from mlx_cc.train.session import train
 from mlx_cc.train.settings import TrainSettings
@@ -81,6 +89,213 @@ def test_a_run_leaves_its_adapter_and_all_that_describes_it(trained: Path, prepa
     assert report["best_validation"] < report["first_validation"]
     assert yaml.safe_load((trained / "settings.yaml").read_text())["lora"]["r"] == 4
     assert (trained / "centre.yaml").read_text() == (prepared / "centre.yaml").read_text()
+
+
+def write_settings(settings: TrainSettings, path: Path) -> Path:
+    path.write_text(yaml.safe_dump(msgspec.to_builtins(settings)))
+    return path
+
+
+def wait_for(path: Path, lines: int, process: subprocess.Popen[Any]) -> None:
+    """Until a file has so many lines."""
+    while not path.exists() or path.read_text().count("\n") < lines:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_weights_of_one_left_alone(
+    tiny_model: Path, prepared: Path, tmp_path: Path
+):
+    settings = tiny_settings(tiny_model, prepared, num_train_epochs=2, save_steps=1, eval_steps=8, tasks=TWO)
+    settings = replace(settings, lora=replace(settings.lora, lora_dropout=0.2))
+    settings = replace(settings, training=replace(settings.training, per_device_train_batch_size=2))
+    config = write_settings(settings, tmp_path / "settings.yaml")
+    whole = train(settings, tmp_path / "whole")
+    program = [sys.executable, "-m", "mlx_cc.train", "--config", str(config), "--run", "killed", "--json"]
+    process = subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / "adapters" / "killed"
+    rng = random.Random()
+    for _ in range(2):
+        logged = folder / "metrics.jsonl"
+        done = logged.read_text().count("\n") if logged.exists() else 0
+        wait_for(logged, min(done + rng.randint(1, 4), whole.updates - 1), process)
+        time.sleep(rng.random() * 0.05)
+        child = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout.split()
+        found = [int(pid) for pid, parent in zip(child[::2], child[1::2], strict=True) if int(parent) == process.pid]
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "training was killed (SIGKILL); starting again" in said
+    assert json.loads(out)["updates"] == whole.updates
+    for name in ("adapters.safetensors", "checkpoint.safetensors"):
+        assert same_arrays(tmp_path / "whole" / name, folder / name)
+
+
+def test_ctrl_c_saves_and_ends_and_a_second_run_goes_on(tiny_model: Path, prepared: Path, tmp_path: Path):
+    settings = tiny_settings(tiny_model, prepared, num_train_epochs=2, tasks=TWO)
+    config = write_settings(settings, tmp_path / "settings.yaml")
+    whole = train(settings, tmp_path / "whole")
+    program = [sys.executable, "-m", "mlx_cc.train", "--config", str(config), "--run", "stopped"]
+    process = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    folder = tmp_path / "adapters" / "stopped"
+    wait_for(folder / "metrics.jsonl", 3, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the parent and the child
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "its state is saved. Add --resume" in said
+    assert "Traceback" not in said
+    assert train(settings, folder, resume=True).updates == whole.updates
+    assert same_arrays(tmp_path / "whole" / "checkpoint.safetensors", folder / "checkpoint.safetensors")
+
+
+def test_a_child_that_is_always_killed_is_not_started_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from mlx_cc.train import supervise
+
+    killed = "import os; print('child', flush=True); os.kill(os.getpid(), 9)"
+    monkeypatch.setattr(supervise, "_run", lambda command: subprocess.run([sys.executable, "-c", killed]).returncode)
+    told: list[str] = []
+    with pytest.raises(UserError, match=r"training was killed 3 times, last by SIGKILL.*--resume"):
+        supervise.supervise([], tmp_path / "checkpoint.safetensors", 2, told.append, pause_s=0)
+    assert told == [f"training was killed (SIGKILL); starting again from the start, {n} of 2 times" for n in (1, 2)]
+
+
+def test_a_run_ends_when_its_supervisor_is_gone(tiny_model: Path, prepared: Path, tmp_path: Path):
+    settings = tiny_settings(tiny_model, prepared, num_train_epochs=2, tasks=TWO)
+    config = write_settings(settings, tmp_path / "settings.yaml")
+    program = [sys.executable, "-m", "mlx_cc.train", "--config", str(config), "--run", "orphan"]
+    process = subprocess.Popen(program, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
+    folder = tmp_path / "adapters" / "orphan"
+    wait_for(folder / "metrics.jsonl", 1, process)
+    process.kill()
+    process.wait()
+    with locked(folder, lambda: None):  # waits for the child to end
+        done = (folder / "metrics.jsonl").read_text().count("\n")
+    assert 0 < done < 2 * 18
+    assert (folder / "checkpoint.safetensors").exists()
+
+
+def test_every_conversation_is_seen_once_an_epoch_and_lengths_in_a_step_are_close(
+    tiny_model: Path, prepared: Path, tmp_path: Path
+):
+    from mlx_cc.train.batches import Stream
+
+    settings = tiny_settings(tiny_model, prepared, per_device_train_batch_size=2, gradient_accumulation_steps=3)
+    trainer = trainer_of(settings, tmp_path)
+    conversations = list(read_conversations(prepared / "train_chatml.jsonl"))[:12]
+    stream = Stream(conversations, trainer.plant, 2, 3, 4, seed=3)
+    updates = [stream.update(number) for number in range(4)]
+    assert [len(step) for update in updates for step in update] == [2] * 12
+    seen = Counter(tree.conversation_id for update in updates for step in update for tree in step)
+    assert seen == {c.id: 2 for c in conversations}
+    lengths = [[tree.tokens for tree in step] for update in updates for step in update]
+    spread = np.mean([np.ptp(step) for step in lengths])
+    rng = np.random.default_rng(0)
+    assert spread < 0.3 * np.mean([np.ptp(s) for s in rng.permutation(np.ravel(lengths)).reshape(-1, 2)])
+    late = Stream(conversations, trainer.plant, 2, 3, 4, seed=3).update(3)  # as a resumed run asks
+    assert [[t.conversation_id for t in s] for s in late] == [[t.conversation_id for t in s] for s in updates[3]]
+    alone = Stream(conversations, trainer.plant, 1, 6, 4, seed=3)
+    seen = Counter(tree.conversation_id for number in range(4) for step in alone.update(number) for tree in step)
+    assert seen == {c.id: 2 for c in conversations}
+
+
+@pytest.mark.parametrize("per_step", [1, 2, 6])
+def test_accumulated_gradients_are_those_of_one_step(tiny_model: Path, prepared: Path, tmp_path: Path, per_step: int):
+    from mlx.utils import tree_flatten
+
+    settings = tiny_settings(tiny_model, prepared, task_weights={"issue": 3.0}, objective="soft")
+    trainer = trainer_of(settings, tmp_path)
+    trees = trainer.plant(list(read_conversations(prepared / "train_chatml.jsonl"))[:6])
+    loss, gradients, _ = trainer.gradients([[tree] for tree in trees])
+    steps = [trees[start : start + per_step] for start in range(0, 6, per_step)]
+    other, same, _ = trainer.gradients(steps)
+    assert other == pytest.approx(loss, rel=1e-5)
+    for (name, one), (_, two) in zip(tree_flatten(gradients), tree_flatten(same), strict=True):
+        assert np.abs(np.array(one) - np.array(two)).max() <= 1e-4 * np.abs(np.array(one)).max() + 1e-9, name
+
+
+def test_a_run_that_no_longer_improves_stops_early(tiny_model: Path, prepared: Path, tmp_path: Path, few: Any):
+    early = {"eval_steps": 1, "early_stopping_patience": 2, "learning_rate": 0.5, "spike_factor": 0.0}
+    settings = tiny_settings(tiny_model, prepared, num_train_epochs=20, tasks=TWO, **early)
+    report = trainer_of(settings, tmp_path).run(*few)
+    steps = [json.loads(line)["validation_loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert report.updates < report.planned_updates
+    assert report.updates == report.best_update + 2 == len(steps)
+    assert min(steps) == report.best_validation == steps[report.best_update - 1]
+    again = trainer_of(settings, tmp_path)
+    again.resume()
+    assert again.run(*few).updates == report.updates  # still no better
+
+
+def test_losses_that_grow_stop_the_run_and_spare_the_last_good_state(
+    tiny_model: Path, prepared: Path, tmp_path: Path, few: Any
+):
+    settings = tiny_settings(tiny_model, prepared, num_train_epochs=4, save_steps=1, tasks=TWO)
+    trainer = trainer_of(settings, tmp_path)
+
+    loss = trainer.loss
+
+    def disturb(step: Any) -> None:
+        if step.update == 2:
+            trainer.loss = lambda *given: tuple(10 * value for value in loss(*given))
+
+    with pytest.raises(UserError, match=r"conversations sample-\d+\) and was over .* for 3 updates; stopped"):
+        trainer.run(*few, disturb)
+    again = trainer_of(settings, tmp_path)
+    again.resume()
+    assert again.update == 2
+    assert again.run(*few).updates == 12
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora", "full", "4bit", "8bit", "checkpointed"])
+def test_every_way_of_tuning_learns_as_rows_do_and_loads_again(
+    tiny_model: Path, prepared: Path, tmp_path: Path, few: Any, kind: str
+):
+    from mlx_cc.model.load import load
+
+    learned = []
+    for loss in ("tree", "rows"):
+        settings = tiny_settings(tiny_model, prepared, num_train_epochs=1, loss=loss, tasks=TWO)
+        lora = replace(settings.lora, enabled=kind != "full", type="dora" if kind == "dora" else "lora")
+        settings = replace(settings, lora=lora)
+        if kind == "checkpointed":
+            settings = replace(settings, training=replace(settings.training, gradient_checkpointing=True))
+        if kind == "full":
+            settings = replace(settings, training=replace(settings.training, learning_rate=1e-3))
+        if kind.endswith("bit"):
+            settings = replace(settings, model=replace(settings.model, quantization=kind))
+        trainer = trainer_of(settings, tmp_path / loss)
+        report = trainer.run(*few)
+        assert report.best_validation < report.first_validation
+        learned.append(report.best_validation)
+        trees = trainer.plant(few[1])
+        trained = trainer.validate(trees)[0]
+        trainer.model.update(load(tmp_path / loss).model.parameters())
+        assert trainer.validate(trees)[0] == pytest.approx(trained, rel=1e-5)
+    assert learned[0] == pytest.approx(learned[1], rel=1e-3)
+
+
+def test_a_model_that_cannot_share_a_trunk_trains_on_rows_and_says_so(
+    prepared: Path, tmp_path: Path, few: Any, caplog: pytest.LogCaptureFixture
+):
+    layers = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 64}
+    model = save_tiny(tmp_path / "model", {**LLAMA, **layers})
+    report = trainer_of(tiny_settings(model, prepared, num_train_epochs=1, tasks=TWO), tmp_path / "run").run(*few)
+    assert report.best_validation < report.first_validation
+    assert "uses RotatingKVCache, so it can't share a trunk" in caplog.text
+    assert "Each row is computed alone" in caplog.text
+
+
+def test_two_runs_in_one_folder_are_refused(tiny_model: Path, prepared: Path, tmp_path: Path):
+    held = "from pathlib import Path; from mlx_cc.files import locked\nwith locked(Path('.'), print): print(flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", held], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
+    assert "another process trains in it" in fault(tiny_settings(tiny_model, prepared), tmp_path)
+    other.communicate("\n")
 
 
 @pytest.mark.parametrize("stop", [1, 3])
@@ -166,7 +381,7 @@ def test_the_command_trains_with_flags_over_the_file(
     monkeypatch.chdir(tmp_path)
     flags = ["--name", tiny_model, "--dir", prepared, "--output-dir", "models/mine", "--num-train-epochs", 0.01]
     config = ROOT / "configs" / "smollm2_135m_cpu.yaml"
-    flags += ["--max-seq-length", 1024, "--eval-conversations", 1, "--json"]
+    flags += ["--max-seq-length", 1024, "--eval-conversations", 1, "--in-process", "--json"]
     run = CliRunner().invoke(command, ["--config", str(config), *map(str, flags)])
     assert run.exit_code == 0, run.output
     report = json.loads(run.stdout)
@@ -208,7 +423,7 @@ def test_only_answer_tokens_are_learned(tiny_model: Path, prepared: Path, tmp_pa
     trainer.model.eval()
     tree = trainer.plant(few[0])[0]
     _, losses = tree_loss(trainer.model, [tree], {})
-    for branch, row, loss in zip(tree.branches, tree.rows, losses.tolist(), strict=True):
+    for branch, row, loss in zip(tree.branches, tree.rows, np.array(losses).tolist(), strict=True):
         chances = np.array(mx.softmax(trainer.model(mx.array([row]))[0], -1))
         answered = [chances[place - 1, row[place]] for place in range(len(row) - len(branch.answer), len(row))]
         assert loss == pytest.approx(-np.log(answered).mean(), rel=1e-4)

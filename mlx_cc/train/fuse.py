@@ -16,12 +16,12 @@ from typing import Any, Literal, NamedTuple
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_cc.analyst import Analyst, difference, load
+from mlx_cc.analyst import Analyst, difference
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, read_json
 from mlx_cc.model import machine, pull
-from mlx_cc.model.load import MAX_TOKENS, data_folder, keep_beside, run_settings
+from mlx_cc.model.load import MANIFEST, MAX_TOKENS, data_folder, keep_beside, run_settings
 from mlx_cc.model.load import load as load_from_disk
 from mlx_cc.tasks import Answer
 
@@ -87,7 +87,7 @@ def fuse(
     tell("reading the adapter's answers")
     loaded = load_from_disk(adapter)
     dtype = dtype or ("bfloat16" if machine.compute_dtype() == mx.bfloat16 else stored_dtype(base))
-    before = answers_of(Analyst(loaded), conversations)
+    before = answers_of(Analyst(loaded._replace(calibration=None)), conversations)
 
     tell("merging")
     layers = merge(loaded.model, DTYPES[dtype])
@@ -99,12 +99,14 @@ def fuse(
         with _disk_faults(output):
             tell("writing")
             _save(part, base, loaded.model, loaded.tokenizer, config, quantization)
-            keep_beside(part, loaded.centre, loaded.prompt)
+            keep_beside(part, loaded.centre, loaded.prompt, loaded.calibration)
+            if (adapter / MANIFEST).exists():
+                shutil.copy(adapter / MANIFEST, part)
             for file in [*part.iterdir(), part]:
                 pull.sync(file)
         del loaded
         tell("reading the fused model's answers")
-        after = answers_of(load(part), conversations)
+        after = answers_of(Analyst(load_from_disk(part, calibrated=False)), conversations)
         most = max(difference(a, b) for a, b in zip(before, after, strict=True))
         agreement = agreement_of(before, after)
         _judge(output, most, agreement, len(conversations), dtype, quantization, accept_loss)

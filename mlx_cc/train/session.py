@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -12,11 +13,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from mlx_cc.centre import read_centre
 from mlx_cc.errors import UserError
+from mlx_cc.files import locked
 from mlx_cc.model.load import CENTRE, parameters
 from mlx_cc.tasks import pick
 from mlx_cc.train.batches import find_split, labelled
 from mlx_cc.train.loop import Run, Step, Stopped, Trainer
 from mlx_cc.train.settings import TrainSettings
+from mlx_cc.train.supervise import parent_is_gone
 
 
 def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
@@ -25,6 +28,16 @@ def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
     Raises:
         UserError: data or model can't be found or read, or the run had to stop.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, partial(_refuse_busy, folder)):
+        return _train(settings, folder, resume)
+
+
+def _refuse_busy(folder: Path) -> None:
+    raise UserError(f"{folder}: another process trains in it. Wait for it, or choose another --run.")
+
+
+def _train(settings: TrainSettings, folder: Path, resume: bool) -> Run:
     console = Console(stderr=True, highlight=False)
     tasks = pick(settings.training.tasks)
     data = Path(settings.data.dir)
@@ -90,7 +103,10 @@ def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Tells whether Ctrl-C or SIGTERM came while the block ran; a second Ctrl-C breaks off at once."""
+    """Tells whether the block should end: on Ctrl-C, SIGTERM, or when the supervisor is gone.
+
+    A second Ctrl-C breaks off at once.
+    """
     signals: list[int] = []
 
     def note(number: int, _: object) -> None:
@@ -100,11 +116,11 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
         print("stopping after this step; once more to stop at once", file=sys.stderr)
 
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
-        yield lambda: False
+        yield parent_is_gone
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(signals)
+        yield lambda: bool(signals) or parent_is_gone()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
