@@ -3,11 +3,16 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from mlx_cc.errors import UserError
+from mlx_cc.prompt import Branch, Tree
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,6 +34,57 @@ def run(folder: Path, *arguments: str) -> str:
     )
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout
+
+
+def plain_loss(model: Any, tree: Tree) -> Any:
+    """Mean answer losses of the rows at once, padded on the right, as the model itself computes them."""
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    longest = max(len(row) for row in tree.rows)
+    logits = model(mx.array([row + [0] * (longest - len(row)) for row in tree.rows]))
+    losses = []
+    for place, (branch, row) in enumerate(zip(tree.branches, tree.rows, strict=True)):
+        at = slice(len(row) - len(branch.answer) - 1, len(row) - 1)
+        losses.append(nn.losses.cross_entropy(logits[place, at], mx.array(branch.answer)).mean())
+    return mx.stack(losses).sum()
+
+
+def test_its_loss_and_gradients_on_the_tree_are_those_of_rows(smollm2: str):
+    import mlx.core as mx
+    import mlx.nn as nn
+    from mlx.utils import tree_flatten
+
+    from mlx_cc.model.load import base_model
+    from mlx_cc.model.tree import checkpointed, make_tree
+    from mlx_cc.train.loop import add_adapters
+    from mlx_cc.train.loss import tree_loss
+    from mlx_cc.train.settings import Lora
+
+    model, _, _ = base_model(smollm2)
+    add_adapters(model, Lora(r=16, lora_dropout=0.0))
+    model.apply_to_modules(
+        lambda _, m: setattr(m, "lora_b", mx.random.normal(m.lora_b.shape) * 0.01) if "lora_b" in m else None
+    )
+    make_tree(model)
+    rng = np.random.default_rng(0)
+    text = iter(rng.integers(1000, 40_000, 1000).tolist())
+    sizes = ((12, 3), (1, 1), (20, 5), (3, 9), (12, 2), (25, 1))
+    branches = [Branch(str(n), tuple(islice(text, a)), tuple(islice(text, b))) for n, (a, b) in enumerate(sizes)]
+    trunk = tuple(islice(text, 60))
+    for tree in (Tree("six", trunk, tuple(branches)), Tree("one", trunk, tuple(branches[:1]))):
+        plain, expected = nn.value_and_grad(model, lambda tree: plain_loss(model, tree))(tree)
+        mx.eval(plain, expected)
+        for around in (nullcontext(), checkpointed(model)):
+            with around:
+                value, found = nn.value_and_grad(model, lambda tree: tree_loss(model, [tree], {})[0])(tree)
+                mx.eval(value, found)
+            assert value.item() == pytest.approx(plain.item(), rel=1e-5)
+            squares, difference = 0.0, 0.0
+            for (_, one), (_, other) in zip(tree_flatten(found), tree_flatten(expected), strict=True):
+                squares += float((other**2).sum().item())
+                difference += float(((one - other) ** 2).sum().item())
+            assert (difference / squares) ** 0.5 < 1e-4
 
 
 def test_from_transcripts_to_a_fused_model_that_answers(smollm2, tmp_path):
