@@ -9,14 +9,18 @@ What goes in is text or a `Conversation`; the keys that come out are those of `A
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mlx_cc import reasoning
+from mlx_cc.calibration import calibrated
 from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
 from mlx_cc.model import machine
-from mlx_cc.model.answers import read_answers
+from mlx_cc.model.answers import read_answers, read_answers_by_rows
 from mlx_cc.model.decode import Grammars, decode, schema_grammar
 from mlx_cc.model.load import Loaded
 from mlx_cc.model.load import load as load_from_disk
@@ -41,6 +45,10 @@ LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
 """Answers at or beyond these become critical issues."""
 MOST_TOKENS = 8192
 """Computed at once when several conversations are answered."""
+BATCH = 8
+"""Conversations computed at once, where they are not too long for that."""
+WINDOW = 4
+"""Batches taken from a stream together, so that conversations of close lengths meet."""
 COACHING_TOKENS, REASONING_TOKENS = 1_500, 6_000
 """More than the grammars allow in any language the tokenizer knows; ordinary answers take a quarter."""
 
@@ -56,8 +64,9 @@ class Analyst:
             loaded.max_tokens,
             loaded.name,
         )
+        self.fitted = loaded.calibration.tasks if loaded.calibration else {}
         self.encoder = Encoder(self.tokenizer)
-        make_tree(self.model)
+        self.shares_trunk = _shares_trunk(self.model)
         self._grammars: Grammars | None = None
 
     # Answers
@@ -72,9 +81,13 @@ class Analyst:
         return self.answer_all([conversation], tasks, decoded)[0]
 
     def answer_all(
-        self, conversations: Sequence[Conversation], tasks: Sequence[str] = (), decoded: bool = True
+        self,
+        conversations: Sequence[Conversation],
+        tasks: Sequence[str] = (),
+        decoded: bool = True,
+        batch: int = BATCH,
     ) -> list[dict[str, Answer]]:
-        """`answer` for several conversations; those of close lengths are computed at once."""
+        """`answer` for several conversations; up to `batch` of close lengths are computed at once."""
         asked = [task for task in pick(list(tasks)) if decoded or task.answers]
         planted = [
             plant_tasks(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens) for c in conversations
@@ -83,34 +96,64 @@ class Analyst:
         answers: list[dict[str, Answer]] = [{} for _ in conversations]
         machine.suit_threads()
         with machine.wired_limit():
-            for group in groups(planted, self.model.one_tree_at_a_time, MOST_TOKENS):
-                trunks = run_trunks(self.model, [tree.trunk for tree in group])
+            for group in self._groups(planted, batch):
+                trunks = run_trunks(self.model, [tree.trunk for tree in group]) if self.shares_trunk else None
                 for place, (tree, found) in enumerate(zip(group, self._read(trunks, asked, group), strict=True)):
                     turns = len(conversations[place_of[id(tree)]].turns)
                     for task, branch in zip(asked, tree.branches, strict=True):
-                        if not task.answers:
-                            found[task.name] = self._decode(trunks.one(place), task, branch.prompt, turns)
+                        if task.answers:
+                            continue
+                        prefix = trunks.one(place) if trunks else None
+                        prompt = branch.prompt if trunks else [*tree.trunk, *branch.prompt]
+                        found[task.name] = self._decode(prefix, task, prompt, turns)
                     answers[place_of[id(tree)]] = {task.name: found[task.name] for task in asked}
         return answers
 
-    def _read(self, trunks: Prefix, asked: Sequence[Task], trees: Sequence[Tree]) -> list[dict[str, Answer]]:
-        """The answers of the tasks that are read, for each tree."""
+    def _groups(self, trees: Sequence[Tree], batch: int) -> Iterator[list[Tree]]:
+        """Trees to be computed at once."""
+        one_at_a_time = not self.shares_trunk or self.model.one_tree_at_a_time
+        for group in groups(trees, one_at_a_time, MOST_TOKENS):
+            yield from (group[start : start + batch] for start in range(0, len(group), batch))
+
+    def answers(
+        self,
+        conversations: Iterable[Conversation],
+        tasks: Sequence[str] = (),
+        decoded: bool = True,
+        batch: int = BATCH,
+    ) -> Iterator[tuple[Conversation, dict[str, Answer]]]:
+        """`answer_all` over a stream: each conversation with its answers, in order, a few batches in memory."""
+        stream = iter(conversations)
+        slow = decoded and any(not task.answers for task in pick(list(tasks)))
+        while window := list(islice(stream, batch if slow else WINDOW * batch)):
+            yield from zip(window, self.answer_all(window, tasks, decoded, batch), strict=True)
+
+    def _read(self, trunks: Prefix | None, asked: Sequence[Task], trees: Sequence[Tree]) -> list[dict[str, Answer]]:
+        """The answers of the tasks that are read, for each tree; row by row where there are no trunks."""
         read = [(place, task) for place, task in enumerate(asked) if task.answers]
         if not read:
             return [{} for _ in trees]
         allowed = [task.answers(self.centre) for _, task in read if task.answers]
         tokens = [[self.encoder.answer(text) for text in texts] for texts in allowed]
         prompts = [[tree.branches[place].prompt for place, _ in read] for tree in trees]
+        if trunks:
+            by_tree = read_answers(self.model, trunks, prompts, tokens)
+        else:
+            by_tree = [
+                read_answers_by_rows(self.model, tree.trunk, questions, tokens)
+                for tree, questions in zip(trees, prompts, strict=True)
+            ]
         return [
             {
-                task.name: task.read(dict(zip(texts, map(float, p), strict=True)), self.centre)
+                task.name: calibrated(
+                    task, dict(zip(texts, p.tolist(), strict=True)), self.centre, self.fitted.get(task.name)
+                )
                 for (_, task), texts, p in zip(read, allowed, found, strict=True)
-                if task.read
             }
-            for found in read_answers(self.model, trunks, prompts, tokens)
+            for found in by_tree
         ]
 
-    def _decode(self, trunk: Prefix, task: Task, prompt: Sequence[int], turns: int) -> Answer:
+    def _decode(self, trunk: Prefix | None, task: Task, prompt: Sequence[int], turns: int) -> Answer:
         assert task.schema is not None
         constraint = self.grammars.constraint(schema_grammar(task.schema(turns)))
         text = "".join(decode(self.model, self.tokenizer, prompt, trunk, constraint, max_tokens=COACHING_TOKENS))
@@ -136,14 +179,34 @@ class Analyst:
         Returns:
             quality_score, effectiveness, csat_score, issue, root_cause (most probable issue classes,
             the first is `issue`), churn_risk, journey_type, contact_role, coaching (with the quote of
-            the turn cited), critical_issues, confidence and interval (by task), and reasoning
+            the turn cited), critical_issues, confidence and interval (by task), needs_review (whether a
+            calibrated task is less confident than its threshold), review (which tasks are), and reasoning
             ({thinking, analysis, insights, citations}, or None).
 
         Raises:
             UserError: the text has no turns.
         """
-        conversation = self.conversation(transcript)
-        answers = self.answer(conversation, decoded=coaching)
+        return next(self.analyze_all([transcript], include_reasoning, coaching))
+
+    def analyze_all(
+        self,
+        conversations: Iterable[str | Conversation],
+        include_reasoning: bool = False,
+        coaching: bool = True,
+        batch: int = BATCH,
+    ) -> Iterator[dict[str, Any]]:
+        """`analyze` over a stream, in order; up to `batch` conversations are computed at once.
+
+        Conversations are taken from the stream in windows: a batch with coaching, a few without.
+        """
+        ready = map(self.conversation, conversations)
+        for conversation, answers in self.answers(ready, decoded=coaching, batch=batch):
+            yield self._analysis(conversation, answers, include_reasoning)
+
+    def _analysis(
+        self, conversation: Conversation, answers: Mapping[str, Answer], include_reasoning: bool
+    ) -> dict[str, Any]:
+        review = [name for name, answer in answers.items() if name in self.fitted and self.fitted[name].doubts(answer)]
         said = {name: answer.value for name, answer in answers.items()}
         advice = [{**item, "quote": conversation.turns[item["turn"] - 1].text} for item in said.get("coaching", [])]
         chain = self._explain(conversation, said) if include_reasoning else None
@@ -161,6 +224,8 @@ class Analyst:
             "critical_issues": _critical(said),
             "confidence": {n: round(a.confidence, 4) for n, a in answers.items() if a.confidence is not None},
             "interval": {n: a.interval for n, a in answers.items() if a.interval is not None},
+            "needs_review": bool(review),
+            "review": review,
             "reasoning": chain,
             "model": self.name,
         }
@@ -223,6 +288,17 @@ class Analyst:
         if sum(costs) > max_tokens:
             lines, omitted = without_middle(lines, costs, max_tokens, self.tokenizer)
         return [{"role": "system", "content": f"{SYSTEM}\n\n{body(lines, facts).strip()}"}], omitted
+
+
+def _shares_trunk(model: Any) -> bool:
+    """Prepare a model to be computed as a tree; where it can't be, say so in one line."""
+    try:
+        make_tree(model)
+    except UserError as fault:
+        why = str(fault).partition(". ")[0]
+        logging.getLogger(__name__).warning("%s. Each answer is computed as a row of its own, which is slower.", why)
+        return False
+    return True
 
 
 def _closed(text: str) -> str:

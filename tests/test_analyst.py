@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import ROOT, SAMPLE
+from conftest import LLAMA, ROOT, SAMPLE, save_tiny
 
 from mlx_cc.centre import Centre
 from mlx_cc.commands import analyze, chat
@@ -57,7 +57,20 @@ def test_an_analysis_has_the_keys_that_people_act_on(analyst: Any):
     assert all(low <= high for low, high in found["interval"].values())
     assert isinstance(found["critical_issues"], list)
     assert found["reasoning"] is None
+    assert (found["needs_review"], found["review"]) == (False, [])
     json.dumps(found)
+
+
+def test_many_are_analysed_as_one_is(analyst: Any, sample_conversations: list[Conversation]):
+    asked = [TALK, *sample_conversations[:3]]
+    stream = analyst.analyze_all(asked, coaching=False, batch=2)
+    first = next(stream)  # before the rest is asked for
+    for found, one in zip([first, *stream], asked, strict=True):
+        alone = analyst.analyze(one, coaching=False)
+        assert found.keys() == alone.keys()
+        assert found["conversation_id"] == alone["conversation_id"]
+        assert found["confidence"] == pytest.approx(alone["confidence"], abs=2e-4)
+        assert found["quality_score"] == pytest.approx(alone["quality_score"], abs=0.11)
 
 
 def test_coaching_is_sound_and_quotes_a_turn_that_exists(analyst: Any, sample_conversations: list[Conversation]):
@@ -106,6 +119,81 @@ def test_the_same_conversation_gets_the_same_answers(analyst: Any):
     assert difference(whole, alone) < 1e-5
     for answer in whole.values():
         assert sum(answer.distribution.values()) == pytest.approx(1)
+
+
+def test_conversations_of_any_lengths_get_the_same_answers_together_as_alone(
+    analyst: Any, sample_conversations: list[Conversation]
+):
+    from mlx_cc.analyst import difference
+
+    ragged = [analyst.conversation(text) for text in ("Agent: Hi.\nCustomer: Bye.", TALK, TALK * 4)]
+    asked = [ragged[2], *sample_conversations[:4], *ragged, *sample_conversations[4:9]]
+    together = list(analyst.answers(asked, decoded=False, batch=3))
+    assert [conversation.id for conversation, _ in together] == [conversation.id for conversation in asked]
+    for conversation, found in together:
+        assert difference(found, analyst.answer(conversation, decoded=False)) < 1e-4
+
+
+def test_an_answer_s_probability_is_that_of_its_tokens_in_the_plain_model(analyst: Any, trained: Path):
+    from mlx_lm import load
+
+    base = json.loads((trained / "adapter_config.json").read_text())["model"]
+    model, _ = load(base, adapter_path=str(trained))
+    conversations = [analyst.conversation(TALK), analyst.conversation(TALK * 3)]
+    for conversation, found in analyst.answers(conversations, ["csat", "quality"], decoded=False):
+        expected = plain_probabilities(model, analyst, conversation, ["csat", "quality"])
+        for name, answer in found.items():
+            assert answer.distribution == pytest.approx(expected[name], abs=1e-4)
+
+
+def plain_probabilities(model: Any, analyst: Any, conversation: Conversation, names: list[str]) -> dict[str, Any]:
+    """Task -> allowed answer -> probability, each answer scored by a forward pass over its whole row."""
+    import mlx.core as mx
+    import numpy as np
+
+    from mlx_cc.prompt import plant_tasks
+    from mlx_cc.tasks import pick
+
+    tasks = pick(names)
+    tree = plant_tasks(conversation, tasks, analyst.centre, analyst.encoder, analyst.prompt, analyst.max_tokens)
+    found = {}
+    for task, branch in zip(tasks, tree.branches, strict=True):
+        assert task.answers is not None
+        texts, scores = task.answers(analyst.centre), []
+        for text in texts:
+            answer = analyst.encoder.answer(text)
+            row = [*tree.trunk, *branch.prompt, *answer]
+            logits = np.array(model(mx.array([row[:-1]]))[0, -len(answer) :], dtype=np.float64)
+            logits -= logits.max(axis=1, keepdims=True)
+            log = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+            scores.append(log[np.arange(len(answer)), list(answer)].sum())
+        p = np.exp(np.array(scores) - max(scores))
+        found[task.name] = dict(zip(texts, p / p.sum(), strict=True))
+    return found
+
+
+def test_a_model_that_cannot_share_a_trunk_answers_row_by_row_and_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    from mlx_lm.utils import load_model
+
+    import mlx_cc
+
+    layers = ["sliding_attention", "full_attention"]
+    folder = save_tiny(tmp_path / "sliding", {**LLAMA, "layer_types": layers, "sliding_window": 16})
+    analyst = mlx_cc.load(folder)
+    assert [record.getMessage() for record in caplog.records] == [
+        "model type 'llama' uses RotatingKVCache, so it can't share a trunk. "
+        "Each answer is computed as a row of its own, which is slower."
+    ]
+    names = ["quality", "csat", "issue"]
+    conversations = [analyst.conversation(TALK), analyst.conversation("Agent: Hi.\nCustomer: Bye.")]
+    for conversation, found in analyst.answers(conversations, names):
+        expected = plain_probabilities(load_model(folder)[0], analyst, conversation, names)
+        for name, answer in found.items():
+            assert answer.distribution == pytest.approx(expected[name], abs=1e-4)
+    assert 1 <= len(analyst.answer(conversations[0], ["coaching"])["coaching"].value) <= 3
+    assert len(caplog.records) == 1
 
 
 def test_what_the_first_lines_of_the_readme_do(trained: Path):

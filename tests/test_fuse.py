@@ -170,3 +170,19 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(trained: Path, tmp_path: Pat
         signal.signal(signal.SIGXFSZ, ignored)
     assert "could not be written" in fault(run)
     assert nothing_but(tmp_path)
+
+
+def test_a_fused_model_keeps_the_calibration_and_what_it_learned_from(trained: Path, prepared: Path, tmp_path: Path):
+    import mlx_cc
+    from mlx_cc.calibration import Calibration, Change, TaskCalibration, weights_of, write_calibration
+    from mlx_cc.evaluate.session import evaluate
+
+    adapter = shutil.copytree(trained, tmp_path / "run")
+    churn = TaskCalibration(0.3, 0.5, 0.9, 40, 0.5, "v.jsonl", Change(2, 1), Change(0.2, 0.1), knots=((0, 0), (90, 70)))
+    write_calibration(adapter, Calibration({"churn": churn}, weights_of(adapter)))
+    run = fuse(adapter, "--output", tmp_path / "fused", "--rows", 2, "--json")
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.stdout)["max_difference"] < 1e-5  # compared as the model gives them
+    assert mlx_cc.load(tmp_path / "fused").fitted == {"churn": churn}
+    with pytest.raises(UserError, match="the model was trained on them"):
+        evaluate(str(tmp_path / "fused"), prepared / "train_chatml.jsonl", None, base=None)

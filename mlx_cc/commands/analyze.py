@@ -63,15 +63,14 @@ def command(
     if first is None:
         raise nothing_in(file, rejects)
     analyst = load_analyst(model, errors)
-    for conversation in track(
-        chain([first], conversations),
+    for analysis in track(
+        analyst.analyze_all(chain([first], conversations), include_reasoning=reasoning, coaching=not no_coaching),
         description="analysing",
         total=how_many(file),
         console=errors,
         transient=True,
         disable=not errors.is_terminal,
     ):
-        analysis = analyst.analyze(conversation, include_reasoning=reasoning, coaching=not no_coaching)
         tell(analysis, as_json)
     for reject in rejects:
         click.echo(f"Not analysed: {printable(str(reject))}", err=True)
@@ -153,7 +152,7 @@ def tell(analysis: dict[str, Any], as_json: bool) -> None:
         table.add_row(
             task,
             Text(answer),
-            "" if confidence is None else f"{confidence:.0%}",
+            "" if confidence is None else f"{confidence:.0%}" + (", review" if task in analysis["review"] else ""),
             "" if interval is None else f"{interval[0]:g}-{interval[1]:g}",
         )
     console = Console(highlight=False, markup=False)

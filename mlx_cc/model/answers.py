@@ -8,6 +8,8 @@ divided by the sum over the allowed answers.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -78,6 +80,43 @@ def read_answers(
         log = np.bincount(trie.owners, weights=np.array(score, dtype=np.float64), minlength=len(trie.lengths))
         found.append([_normalised(log[span]) for span in spans])
     return found
+
+
+def read_answers_by_rows(
+    model: nn.Module, trunk: Tokens, prompts: Sequence[Tokens], answers: Sequence[Sequence[Tokens]]
+) -> list[np.ndarray]:
+    """What `read_answers` gives for one trunk, from any mlx-lm model: its own caches, copied where rows part.
+
+    The trunk and each question are computed once, each answer in a pass of its own.
+
+    Args:
+        trunk: token ids.
+    """
+    from mlx_lm.models.cache import make_prompt_cache
+
+    shared = make_prompt_cache(model)
+    _extend(model, trunk, shared)
+    found = []
+    for prompt, allowed in zip(prompts, answers, strict=True):
+        asked = deepcopy(shared)
+        _extend(model, prompt[:-1], asked)
+        log = [_log_probability(model, prompt[-1], answer, deepcopy(asked)) for answer in allowed]
+        found.append(_normalised(np.array(log)))
+    return found
+
+
+def _extend(model: Any, tokens: Tokens, cache: list[Any]) -> None:
+    """Add tokens to a cache; the LM head is not run."""
+    if tokens:
+        model(mx.array([list(tokens)]), cache=cache)
+        mx.eval([slot.state for slot in cache])
+
+
+def _log_probability(model: Any, last: int, answer: Tokens, cache: list[Any]) -> float:
+    """Of an answer behind a cache and the last token of its question."""
+    logits = model(mx.array([[last, *answer[:-1]]]), cache=cache)[0].astype(mx.float32)
+    chosen = logits[mx.arange(len(answer)), mx.array(list(answer))]
+    return float((chosen - mx.logsumexp(logits, axis=-1)).sum().item())
 
 
 def _normalised(log: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import mlx.nn as nn
 
+from mlx_cc.calibration import Calibration, read_calibration, write_calibration
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_json, write_text
@@ -15,6 +16,8 @@ from mlx_cc.settings import read_settings
 CENTRE = "centre.yaml"
 PROMPT = "prompt.yaml"
 """Files that travel with an adapter or a fused model."""
+MANIFEST = "manifest.txt"
+"""Beside an adapter or a fused model: ids of the conversations it learned from, one a line."""
 MAX_TOKENS = "max_seq_length"
 """Key of an adapter's or a fused model's config: the longest row it was tuned for, in tokens."""
 QUANTIZATION = "base_quantization"
@@ -34,6 +37,8 @@ class Loaded(NamedTuple):
     prompt: PromptSettings
     max_tokens: int
     """The longest row the model was tuned for, in tokens."""
+    calibration: Calibration | None = None
+    """None: answers are read as the model gives them."""
 
 
 def base_model(name_or_path: str | Path, quantization: str = "none") -> tuple[Any, Any, dict[str, Any]]:
@@ -87,18 +92,22 @@ def find(path: str | Path) -> Path:
     return path
 
 
-def load(path: str | Path) -> Loaded:
+def load(path: str | Path, calibrated: bool = True) -> Loaded:
     """Load an adapter folder, a fused model's folder, or a base model by name.
+
+    Args:
+        calibrated: with the calibration kept beside the weights, where there is one that fits them.
 
     Raises:
         UserError: it is none of these, and why.
     """
     folder = find(path)
+    kept = read_calibration if calibrated else lambda _: None
     adapter = folder / "adapter_config.json"
     if not adapter.exists():
         model, tokenizer, config = base_model(folder)
         here = pull.resolve(str(folder))
-        return Loaded(model, tokenizer, config, str(path), *tuned_for(here), _max_tokens(here))
+        return Loaded(model, tokenizer, config, str(path), *tuned_for(here), _max_tokens(here), kept(here))
     note = read_json(adapter, dict)
     if "model" not in note:
         raise UserError(f"{adapter}: names no base model under `model`, so it is no MLX adapter. Choose another.")
@@ -113,7 +122,8 @@ def load(path: str | Path) -> Loaded:
         reason = " ".join(line.strip() for line in str(fault).splitlines()[1:2]) or str(fault)
         raise UserError(f"{folder}: does not fit its base model {note['model']} ({reason}). Train it again.") from fault
     model.eval()
-    return Loaded(model, tokenizer, config, str(path), *tuned_for(folder), int(note.get("max_seq_length", 2048)))
+    most = int(note.get(MAX_TOKENS, 2048))
+    return Loaded(model, tokenizer, config, str(path), *tuned_for(folder), most, kept(folder))
 
 
 def only_run(root: Path = Path()) -> Path:
@@ -143,8 +153,8 @@ def tuned_for(folder: Path) -> tuple[Centre, PromptSettings]:
     )
 
 
-def keep_beside(folder: Path, centre: Centre, prompt: PromptSettings) -> None:
-    """Write what a tuned model's answers depend on into its folder."""
+def keep_beside(folder: Path, centre: Centre, prompt: PromptSettings, calibration: Calibration | None = None) -> None:
+    """Write what a tuned model's answers depend on into its folder; a calibration for whatever weights lie there."""
     import msgspec
     import yaml
 
@@ -152,6 +162,8 @@ def keep_beside(folder: Path, centre: Centre, prompt: PromptSettings) -> None:
 
     write_centre(folder / CENTRE, centre)
     write_text(folder / PROMPT, yaml.safe_dump(msgspec.to_builtins(prompt)))
+    if calibration:
+        write_calibration(folder, msgspec.structs.replace(calibration, weights=None))
 
 
 def _max_tokens(folder: Path) -> int:

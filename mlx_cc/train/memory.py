@@ -1,0 +1,287 @@
+"""How much memory a training step takes, from a model's config.json and the run's settings, before anything is loaded.
+
+A step's peak is what stands all the time (weights, adapters, their gradients and AdamW's two averages) and what
+is kept for the backward pass when that begins. Per token of a llama block, in numbers (d hidden size, q and kv widths
+of queries and keys, m width of the MLP):
+
+    d + d          the block's input and the middle of its residual stream, for the two norms
+    q + 2 kv       rotated queries, keys, values
+    2 m            gate and up, for SwiGLU
+    inputs         of each adapted projection, for its adapter's gradient
+
+and for attention, which is not fused in training, the softmax of heads x T x T (trunk) and heads x S x (T + S)
+(crown) scores. Layers below the lowest adapted one keep only the trunk's keys and values. `Kernels` holds what was
+measured on top.
+
+Shapes: T trunk tokens, S crown tokens (nodes of the trie), N trees at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from mlx_cc.errors import UserError
+from mlx_cc.prompt import Tree
+from mlx_cc.train.settings import Lora, TrainSettings
+
+GRADIENT_COPIES = 2
+"""The sum over an update's earlier groups, and the group being computed."""
+LOGIT_COPIES = 4
+"""Logits, their softmax and gradient, and what lies between."""
+INPUT = {"q_proj": 0, "k_proj": 0, "v_proj": 0, "o_proj": 1, "gate_proj": 2, "up_proj": 2, "down_proj": 3}
+"""Which projections have the same input."""
+
+
+class Kernels(NamedTuple):
+    """What attention and SwiGLU hold besides the tensors named above; measured (docs/performance.md)."""
+
+    trunk_temporaries: float
+    """Of one layer's backward pass, in score matrices of the trunk."""
+    crown_temporaries: float
+    """In score matrices of the crown."""
+    swiglu: float
+    """Intermediates of every layer's SwiGLU that MLX computes early, in MLP widths per token."""
+    recomputed: float
+    """Layers whose activations are there at once under gradient checkpointing."""
+
+
+OURS = Kernels(trunk_temporaries=8.7, crown_temporaries=5.5, swiglu=0.0, recomputed=2.0)
+"""`mlx_cc.model.cpu_kernels`, on x86 CPUs."""
+STOCK = Kernels(trunk_temporaries=1.5, crown_temporaries=1.5, swiglu=2.5, recomputed=1.0)
+"""MLX's own."""
+
+
+class Target(NamedTuple):
+    """What the machine that trains does with numbers."""
+
+    kernels: Kernels
+    is_cpu: bool
+    """Computes in float32 whatever the settings say, and fuses neither RoPE nor norms."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's sizes."""
+
+    layers: int
+    hidden: int
+    queries: int
+    """Width of all query heads together."""
+    keys: int
+    """Width of all key heads together; values are as wide."""
+    heads: int
+    mlp: int
+    vocabulary: int
+    tied: bool
+    """Whether the LM head is the embedding."""
+    stored: str
+    """Floating dtype of the weights on disk."""
+    bits: int
+    """Of a weight that is stored quantised; 0 where none is."""
+
+    def projections(self) -> dict[str, tuple[int, int]]:
+        """(inputs, outputs) of a block's seven projections."""
+        return {
+            "q_proj": (self.hidden, self.queries),
+            "k_proj": (self.hidden, self.keys),
+            "v_proj": (self.hidden, self.keys),
+            "o_proj": (self.queries, self.hidden),
+            "gate_proj": (self.hidden, self.mlp),
+            "up_proj": (self.hidden, self.mlp),
+            "down_proj": (self.mlp, self.hidden),
+        }
+
+    @property
+    def block(self) -> int:
+        """Parameters of one block."""
+        return sum(i * o for i, o in self.projections().values()) + 2 * self.hidden
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole model."""
+        return self.layers * self.block + self.vocabulary * self.hidden * (1 if self.tied else 2) + self.hidden
+
+
+def read_shape(config: Mapping[str, Any], where: str) -> Shape:
+    """The sizes in a config.json.
+
+    Raises:
+        UserError: the model is no dense decoder of llama's kind.
+    """
+    config = {**config, **config.get("text_config", {})}
+    experts = next((key for key in config if "num" in key and "experts" in key and config[key]), None)
+    needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+    lacks = next((key for key in needed if key not in config), None)
+    if experts or lacks:
+        found = f"has {experts}" if experts else f"has no {lacks}"
+        raise UserError(f"{where}: {found}; plan knows dense decoders such as Llama, Mistral and Qwen. Choose one.")
+    heads = config["num_attention_heads"]
+    size = config.get("head_dim") or config["hidden_size"] // heads
+    rounded = config.get("quantization") or config.get("quantization_config") or {}
+    return Shape(
+        layers=config["num_hidden_layers"],
+        hidden=config["hidden_size"],
+        queries=heads * size,
+        keys=(config.get("num_key_value_heads") or heads) * size,
+        heads=heads,
+        mlp=config["intermediate_size"],
+        vocabulary=config["vocab_size"],
+        tied=config.get("tie_word_embeddings", False),
+        stored=config.get("torch_dtype") or config.get("dtype") or "bfloat16",
+        bits=rounded.get("bits", 0),
+    )
+
+
+class Group(NamedTuple):
+    """Trees that are computed at once, padded to the longest; a row is a trunk without a crown."""
+
+    trees: int
+    trunk: int
+    crown: int
+    nodes: int
+    """States that the LM head sees, of all trees together."""
+
+    @property
+    def tokens(self) -> int:
+        """Computed, padding included."""
+        return self.trees * (self.trunk + self.crown)
+
+
+def group_of(trees: Sequence[Tree]) -> Group:
+    """The sizes of trees as `tree_loss` computes them."""
+    if all(tree.is_row for tree in trees):
+        longest = max(len(tree.rows[0]) for tree in trees) - 1
+        return Group(len(trees), longest, 0, sum(len(tree.branches[0].answer) for tree in trees))
+    crowns = [crown_of(tree) for tree in trees]
+    return Group(
+        len(trees), max(len(t.trunk) for t in trees), max(size for size, _ in crowns), sum(nodes for _, nodes in crowns)
+    )
+
+
+def crown_of(tree: Tree) -> tuple[int, int]:
+    """(tokens computed, states the LM head sees) of a tree's crown."""
+    from mlx_cc.model.answers import Trie
+
+    trie = Trie()
+    for branch in tree.branches:
+        trie.add(branch.prompt, branch.scale.answers if branch.scale else [branch.answer])
+    return len(trie.crown.tokens), len(set(trie.nodes))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes at a step's peak."""
+
+    weights: float
+    adapters: float
+    """Trained parameters that are not the model's own weights."""
+    optimizer: float
+    gradients: float
+    activations: float
+    """Kept for the backward pass, without what has its own line."""
+    attention: float
+    """Scores of all adapted layers, kept for the backward pass."""
+    keys_values: float
+    """Of the trunk, in all layers, and their gradients."""
+    temporaries: float
+    """Of one layer's backward pass; with checkpointing, the layers that are recomputed."""
+    logits: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return sum(self.__dict__.values())
+
+
+def trained_parameters(shape: Shape, lora: Lora) -> int:
+    """How many numbers are trained."""
+    layers = adapted_layers(shape, lora)
+    if not lora.enabled:
+        return layers * shape.block
+    adapted = [size for name, size in shape.projections().items() if name in lora.target_modules]
+    each = sum(lora.r * (i + o) + (o if lora.type == "dora" else 0) for i, o in adapted)
+    return layers * each
+
+
+def adapted_layers(shape: Shape, lora: Lora) -> int:
+    """Layers that gradients pass through."""
+    return shape.layers if lora.num_layers == -1 else min(lora.num_layers, shape.layers)
+
+
+def bytes_of_weight(shape: Shape, settings: TrainSettings, is_cpu: bool) -> float:
+    """Bytes that a weight takes, scales of quantised ones included."""
+    bits = shape.bits or {"none": 0, "4bit": 4, "8bit": 8}[settings.model.quantization]
+    if is_cpu or not bits:
+        return bytes_of_activation(shape, settings, is_cpu)
+    return bits / 8 + 4 / 64
+
+
+def bytes_of_activation(shape: Shape, settings: TrainSettings, is_cpu: bool) -> int:
+    """Bytes of a number that is computed."""
+    wide = not (settings.training.fp16 or settings.training.bf16) or (shape.stored == "float32" and not shape.bits)
+    return 4 if is_cpu or wide else 2
+
+
+def memory(shape: Shape, settings: TrainSettings, target: Target, groups: Sequence[Group]) -> Memory:
+    """The peak of a step whose loss takes these groups through one backward pass (one group, unless rows are apart)."""
+    lora, kernels = settings.lora, target.kernels
+    number = bytes_of_activation(shape, settings, target.is_cpu)
+    trained = trained_parameters(shape, lora)
+    each = 4 if lora.enabled else number
+    above = adapted_layers(shape, lora)
+    per_token = _kept_per_token(shape, lora, number, target)
+    checkpointing = settings.training.gradient_checkpointing
+
+    activations = attention = keys_values = temporaries = logits = 0.0
+    for group in groups:
+        n, t, s = group.trees, group.trunk, group.crown
+        trunk_layers = above - 1 if s else above  # of the last layer's trunk only keys and values are computed
+        trunk_scores = n * shape.heads * t * t * number
+        crown_scores = n * shape.heads * s * (t + s) * number
+        kv = 2 * shape.keys * number * n
+        layer = per_token * n * (t + s) + trunk_scores + crown_scores + kv * (t + s) * bool(s)
+        temporary = kernels.trunk_temporaries * trunk_scores + kernels.crown_temporaries * crown_scores
+        temporary = max(temporary, 4 * shape.mlp * number * group.tokens)
+        if checkpointing:
+            kept = shape.hidden * number * n + kv
+            activations += kept * (t * trunk_layers + s * above)
+            temporary += kernels.recomputed * layer
+        else:
+            activations += per_token * n * (t * trunk_layers + s * above) + n * t * t * above
+            attention += trunk_scores * trunk_layers + crown_scores * above
+        if s:
+            keys_values += kv * (t * (shape.layers - above) + (t * above if checkpointing else (t + s) * above))
+        temporaries = max(temporaries, temporary)
+        logits += LOGIT_COPIES * group.nodes * shape.vocabulary * 4
+    return Memory(
+        weights=shape.parameters * bytes_of_weight(shape, settings, target.is_cpu),
+        adapters=trained * each if lora.enabled else 0.0,
+        optimizer=2.0 * trained * each,
+        gradients=float(GRADIENT_COPIES * trained * each),
+        activations=activations,
+        attention=attention,
+        keys_values=keys_values,
+        temporaries=temporaries,
+        logits=logits,
+    )
+
+
+def _kept_per_token(shape: Shape, lora: Lora, number: int, target: Target) -> float:
+    """Bytes that one adapted layer keeps of a token for the backward pass, attention scores apart."""
+    kept = (2 * shape.hidden + shape.queries + 2 * shape.keys + (2 + target.kernels.swiglu) * shape.mlp) * number
+    if target.is_cpu:
+        kept += 2 * 4 * shape.queries / shape.heads  # cosines and sines of queries and keys
+    if not lora.enabled:  # inputs of all projections
+        return kept + (2 * shape.hidden + shape.queries + shape.mlp) * number
+    as_it_is: dict[int, int] = {}
+    for name, (inputs, outputs) in shape.projections().items():
+        if name not in lora.target_modules:
+            continue
+        kept += lora.r * 4 + (outputs * 4 if lora.type == "dora" else 0)
+        if lora.lora_dropout:
+            kept += inputs * (number + 4)  # the mask, and what is left as float32
+        elif number != 4:
+            kept += inputs * 4  # each adapter's own float32 copy
+        else:
+            as_it_is[INPUT[name]] = inputs
+    return kept + sum(as_it_is.values()) * number
