@@ -93,6 +93,29 @@ def macro_f1(gold: Sequence[Any], predicted: Sequence[Any]) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
+def macro_f1_of_bands(middle: float, seen: Sequence[float]) -> Metric:
+    """Macro-F1 of three classes of a number: below `middle`, at it, and above it.
+
+    An expected value is never exactly in the middle, so answers are put into classes by rank: as large a
+    share of the rows measured is low, and as large a share high, as among `seen`, the train split's values.
+    Answers that tie with the one at a border are in the middle. This looks at the other answers, never at the
+    labels of the rows measured.
+    """
+    values = np.asarray(seen, float)
+    low, high = float(np.mean(values < middle)), float(np.mean(values > middle))
+
+    def score(gold: Sequence[float], predicted: Sequence[float]) -> float:
+        if not len(gold):
+            return float("nan")
+        said, n = np.asarray(predicted, float), len(gold)
+        ordered = np.concatenate([[-np.inf], np.sort(said), [np.inf]])
+        floor, ceiling = ordered[round(low * n) + 1], ordered[n - round(high * n)]
+        classes = (said > ceiling).astype(int) - (said < floor)
+        return macro_f1(np.sign(np.asarray(gold, float) - middle).astype(int).tolist(), classes.tolist())
+
+    return score
+
+
 def quadratic_kappa(gold: Sequence[float], predicted: Sequence[float]) -> float:
     """Cohen's kappa with quadratic weights on rounded answers; NaN when both sides are one same constant."""
     a, b = np.rint(np.asarray(gold, float)), np.rint(np.asarray(predicted, float))

@@ -56,3 +56,20 @@ def test_a_paired_difference_sees_what_two_intervals_do_not():
 def test_log_loss_of_certainty_is_zero_and_of_a_coin_ln_2():
     assert log_loss([], [1.0, 1.0]) == 0
     assert log_loss([], [0.5, 0.5]) == pytest.approx(math.log(2))
+
+
+def test_three_classes_are_cut_by_rank_in_the_train_split_s_shares():
+    seen = [2.0] * 2 + [3.0] * 5 + [4.0] * 3
+    gold = [2.0, 2.5, 3.0, 3.0, 3.0, 3.0, 3.0, 3.5, 4.0, 5.0]
+    measure = metrics.macro_f1_of_bands(3, seen)
+    assert measure(gold, [2.91, 2.92, 3.01, 3.02, 3.03, 3.04, 3.05, 3.07, 3.08, 3.09]) == 1.0
+    assert measure(gold, [3.09, 2.92, 3.01, 3.02, 3.03, 3.04, 3.05, 3.07, 3.08, 2.91]) == pytest.approx(
+        (1 / 2 + 1 + 2 / 3) / 3
+    )
+
+
+def test_one_same_answer_is_all_middle_and_shares_may_leave_no_middle():
+    gold = [2.0, 2.0, 4.0, 4.0]
+    assert metrics.macro_f1_of_bands(3, [1.0, 3.0, 5.0])([2.0, 3.0, 4.0], [3.3, 3.3, 3.3]) == pytest.approx(0.5 / 3)
+    assert metrics.macro_f1_of_bands(3, [1.0, 5.0])(gold, [2.1, 2.2, 2.3, 2.4]) == 1.0
+    assert metrics.macro_f1_of_bands(3, [5.0, 5.0])(gold, [2.1, 2.2, 2.3, 2.4]) == pytest.approx(2 / 3 / 2)

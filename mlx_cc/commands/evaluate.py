@@ -14,7 +14,20 @@ import click
     "--train",
     "train_file",
     type=click.Path(path_type=Path),
-    help="Train split for the constant answer; else found beside.",
+    help="Train split for the baselines; else found beside.",
+)
+@click.option(
+    "--baselines",
+    default="constant,tfidf",
+    show_default=True,
+    help="Fitted on the train split: constant, tfidf and frozen (the base model's states), comma-separated, or none.",
+)
+@click.option(
+    "--limit-train",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="At most this many train conversations for frozen.",
 )
 @click.option("--base", default="auto", show_default=True, help="Model to compare with; `none` for none.")
 @click.option("--tasks", help="Comma-separated tasks; all when left out.")
@@ -26,6 +39,7 @@ import click
     show_default=True,
     help="Conversations whose coaching is decoded too (slow).",
 )
+@click.option("--no-calibration", is_flag=True, help="Leave out the calibration kept beside the model.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -36,14 +50,17 @@ def command(
     model: str,
     data: Path | None,
     train_file: Path | None,
+    baselines: str,
+    limit_train: int,
     base: str,
     tasks: str | None,
     limit: int | None,
     coaching: int,
+    no_calibration: bool,
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure each task on held-out conversations, beside the base model and a constant answer.
+    """Measure each task on held-out conversations, beside the base model and baselines fitted on the train split.
 
     Answers are kept as they come; the same command continues a run that was stopped.
 
@@ -52,6 +69,7 @@ def command(
       mlx_cc evaluate --model adapters/mistral-7b-contact-center
       mlx_cc evaluate --model models/mistral-7b-contact-center --base none --data data/test_chatml.jsonl
       mlx_cc evaluate --model adapters/star --tasks issue --limit 300 --json
+      mlx_cc evaluate --model adapters/star --base none --baselines constant,tfidf,frozen
     """
     import msgspec
     from rich.console import Console
@@ -64,15 +82,28 @@ def command(
     held_out = data or find_split(folder, "test")
     if train_file is None:
         train_file = next(iter(sorted(folder.glob("train_*.jsonl"))), None)
-    names = [name.strip() for name in tasks.split(",")] if tasks else _trained_tasks(model)
-    report = evaluate(model, held_out, train_file, names, None if base == "none" else base, limit, coaching, output)
+    names = [name.strip() for name in tasks.split(",")] if tasks else trained_tasks(model)
+    plain_base = None if base == "none" else base
+    report = evaluate(
+        model,
+        held_out,
+        train_file,
+        names,
+        plain_base,
+        limit,
+        coaching,
+        output,
+        calibrated=not no_calibration,
+        baselines=[] if baselines == "none" else [name.strip() for name in baselines.split(",")],
+        limit_train=limit_train,
+    )
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
     else:
         Console(width=None if Console().is_terminal else 180).print(table(report))
 
 
-def _trained_tasks(model: str) -> list[str]:
+def trained_tasks(model: str) -> list[str]:
     """The tasks an adapter was trained on; all for other models."""
     from mlx_cc.model.load import run_settings
 

@@ -1,43 +1,17 @@
 """Models side by side on the same rows: each task's measures, and paired differences."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.evaluate.predict import Predictions, Said
 from mlx_cc.metrics import Estimate, Metric, interval
 from mlx_cc.tasks import Task
 
 RESAMPLES = 1000
-
-
-def constants(
-    train: Sequence[Conversation], held_out: Sequence[Conversation], tasks: Sequence[Task], centre: Centre
-) -> Predictions:
-    """The best answers that ignore the conversation, from the train split's labels.
-
-    The value is the task's constant; the probability of a label is how often it occurs in the train
-    split, each allowed answer counted once more than it does (add-one smoothing).
-    """
-    found: Predictions = {c.id: {} for c in held_out}
-    for task in tasks:
-        values = [c.label(task.name) for c in train if task.name in c.labels]
-        if not values:
-            continue
-        fixed = task.constant(values)
-        seen = Counter(task.write(value, centre) for value in values)
-        answers = len(task.answers(centre)) if task.answers else 0
-        for c in held_out:
-            p = None
-            if answers and task.name in c.labels:
-                p = (seen[task.write(c.label(task.name), centre)] + 1) / (len(values) + answers)
-            found[c.id][task.name] = Said(fixed, p)
-    return found
 
 
 def log_loss(_: Sequence[Any], probabilities: Sequence[float]) -> float:
@@ -49,8 +23,14 @@ def compare(
     conversations: Sequence[Conversation],
     tasks: Sequence[Task],
     models: Mapping[str, Predictions],
+    train: Sequence[Conversation] = (),
 ) -> dict[str, Any]:
     """Measures of every model on every task, and the last model's paired difference to each other one.
+
+    A model that answers a task nowhere has no part in it.
+
+    Args:
+        train: the train split, for measures that need to know its labels; empty leaves these out.
 
     Returns:
         task -> {"n", "measures": {metric -> {model -> Estimate}}, "difference": {model -> Estimate of
@@ -58,34 +38,37 @@ def compare(
         Tasks without a labelled and answered row are left out.
     """
     report = {}
+    last = list(models)[-1]
     for task in tasks:
+        able = {model: p for model, p in models.items() if any(task.name in said for said in p.values())}
         rows = [
             c
             for c in conversations
-            if task.name in c.labels and all(task.name in p.get(c.id, {}) for p in models.values())
+            if task.name in c.labels and all(task.name in p.get(c.id, {}) for p in able.values())
         ]
-        if not rows:
+        if not rows or last not in able:
             continue
+        learned = [c.label(task.name) for c in train if task.name in c.labels]
+        metrics = {**task.metrics, **(task.metrics_after(learned) if task.metrics_after and learned else {})}
         gold = [c.label(task.name) for c in rows]
-        said = {model: [p[c.id][task.name].value for c in rows] for model, p in models.items()}
-        chances = {model: [p[c.id][task.name].gold_probability for c in rows] for model, p in models.items()}
+        said = {model: [p[c.id][task.name].value for c in rows] for model, p in able.items()}
+        chances = {model: [p[c.id][task.name].gold_probability for c in rows] for model, p in able.items()}
         measures = {
             metric: {
                 model: interval(measure, gold, predicted, resamples=RESAMPLES) for model, predicted in said.items()
             }
-            for metric, measure in task.metrics.items()
+            for metric, measure in metrics.items()
         }
         main = next(iter(task.metrics.values()))
-        last = list(models)[-1]
         scored = all(p is not None for found in chances.values() for p in found)
         if scored:
             measures["log loss"] = {m: interval(log_loss, gold, p, resamples=RESAMPLES) for m, p in chances.items()}
         report[task.name] = {
             "n": len(rows),
             "measures": measures,
-            "difference": {m: difference(main, gold, said[last], said[m]) for m in models if m != last},
+            "difference": {m: difference(main, gold, said[last], said[m]) for m in able if m != last},
             "log_loss_difference": {
-                m: difference(log_loss, gold, chances[last], chances[m]) for m in models if m != last and scored
+                m: difference(log_loss, gold, chances[last], chances[m]) for m in able if m != last and scored
             },
             "lower_is_better": task.lower_is_better,
         }

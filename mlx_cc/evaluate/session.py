@@ -12,7 +12,8 @@ from rich.table import Table
 from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.evaluate.compare import compare, constants, in_words, overall
+from mlx_cc.evaluate.baselines import NAMES, constants, frozen, tfidf
+from mlx_cc.evaluate.compare import compare, in_words, overall
 from mlx_cc.evaluate.predict import Predictions, fingerprint, predict
 from mlx_cc.files import read_json, write_json
 from mlx_cc.model import load as disk
@@ -30,20 +31,29 @@ def evaluate(
     limit: int | None = None,
     coaching: int = 0,
     output: Path | None = None,
+    calibrated: bool = True,
+    baselines: Sequence[str] = ("constant", "tfidf"),
+    limit_train: int = 1000,
 ) -> dict[str, Any]:
-    """Measure a model, its base and the constant answer on held-out conversations.
+    """Measure a model, its base and baselines on held-out conversations.
 
     Args:
         model: adapter, fused model or base model.
-        train: the train split, whose labels fit the constant; None leaves the constant out.
+        train: the train split, whose labels fit the baselines; None leaves them out.
         base: `auto` is the adapter's own base; None measures the model alone.
         limit: at most this many conversations, the first by id.
         coaching: conversations whose coaching is decoded and measured.
         output: folder for report.json and the answers' journals; default: evaluation/ in the model's folder.
+        calibrated: apply the calibration kept beside the model, where there is one.
+        baselines: which of `baselines.NAMES`.
+        limit_train: at most this many train conversations fit the frozen LM's head.
 
     Raises:
-        UserError: a model or file can't be read, or held-out conversations were trained on.
+        UserError: a model or file can't be read, there is no such baseline, or held-out conversations were
+            trained on.
     """
+    if unknown := [name for name in baselines if name not in NAMES]:
+        raise UserError(f"no baseline '{unknown[0]}'. Known: {', '.join(NAMES)}, or none.")
     place = disk.find(model)
     asked = [task for task in pick(list(tasks)) if task.answers or coaching]
     conversations = sorted(labelled(held_out, asked), key=lambda c: c.id)
@@ -53,25 +63,40 @@ def evaluate(
     seconds: dict[str, float] = {}
     folder = output or (place / "evaluation" if place.is_dir() else Path("evaluation"))
     base_name = _base_of(place) if base == "auto" else base
-    tuned = Analyst(disk.load(model))
-    if train is not None:
-        models["constant"] = constants(labelled(train, asked), conversations, asked, tuned.centre)
-    if base_name:
+    tuned = Analyst(disk.load(model, calibrated))
+    held = {c.id for c in conversations}
+    seen = [c for c in labelled(train, asked) if c.id not in held] if train is not None else []
+    untuned = base_name or _base_of(place)
+    plain = None
+    if untuned and (base_name or (seen and "frozen" in baselines)):
         plain = Analyst(
-            disk.load(base_name)._replace(centre=tuned.centre, prompt=tuned.prompt, max_tokens=tuned.max_tokens)
+            disk.load(untuned)._replace(centre=tuned.centre, prompt=tuned.prompt, max_tokens=tuned.max_tokens)
         )
-        models["base"], seconds["base"] = _predictions(
-            plain, pull.resolve(base_name), conversations, asked, coaching, folder
-        )
-        del plain
+    notes: dict[str, dict[str, str]] = {}
+    if seen and "constant" in baselines:
+        models[NAMES["constant"]] = constants(seen, conversations, asked, tuned.centre)
+    if seen and "tfidf" in baselines:
+        name = NAMES["tfidf"]
+        models[name], notes[name] = tfidf(seen, conversations, asked, tuned.centre, tuned.prompt)
+    if seen and "frozen" in baselines:
+        if plain is None or untuned is None:
+            raise UserError(f"{model} names no base model for the frozen LM. Name it with --base.")
+        name, weights = NAMES["frozen"], pull.resolve(untuned)
+        models[name], notes[name] = frozen(plain, weights, seen, conversations, asked, folder, limit_train)
+    if plain is not None and base_name:
+        weights = pull.resolve(base_name)
+        models["base"], seconds["base"] = _predictions(plain, weights, conversations, asked, coaching, folder)
+    del plain
     models["model"], seconds["model"] = _predictions(tuned, place, conversations, asked, coaching, folder)
     report = {
         "model": model,
         "base": base_name,
         "data": str(held_out),
         "conversations": len(conversations),
+        "calibrated": sorted(tuned.fitted),
         "seconds_per_conversation": seconds,
-        "tasks": compare(conversations, asked, models),
+        "baselines": notes,
+        "tasks": compare(conversations, asked, models, seen),
         "overall": overall(conversations, models),
         "sources": _sources(conversations, asked),
     }
@@ -80,8 +105,8 @@ def evaluate(
 
 
 def refuse_leak(place: Path, conversations: Sequence[Conversation], held_out: Path) -> None:
-    """Refuse to measure on conversations that the model's own manifest says it was trained on."""
-    manifest = place / "manifest.txt"
+    """Refuse to measure or fit on conversations that the model's own manifest says it was trained on."""
+    manifest = place / disk.MANIFEST
     if not manifest.exists():
         return
     seen = set(manifest.read_text().split("\n"))
@@ -89,7 +114,7 @@ def refuse_leak(place: Path, conversations: Sequence[Conversation], held_out: Pa
     if leaked:
         raise UserError(
             f"{held_out}: {len(leaked)} of {len(conversations)} conversations (such as {leaked[0]}) are in {manifest}: "
-            "the model was trained on them. Evaluate on another split."
+            "the model was trained on them. Take another split."
         )
 
 
@@ -127,36 +152,37 @@ def _sources(conversations: Sequence[Conversation], tasks: Sequence[Task]) -> di
 
 
 def table(report: dict[str, Any]) -> Table:
-    """The report as a table: a row for each measure, the main one of a task with its paired differences."""
-    first = next(iter(report["tasks"].values()))
-    models = list(next(iter(first["measures"].values())))
+    """The report as a table: a row for each measure, and under the main one and log loss the paired differences."""
+    models = list(
+        dict.fromkeys(m for task in report["tasks"].values() for found in task["measures"].values() for m in found)
+    )
+    models.sort(key=lambda model: model == "model")
     shown = Table(title=f"{report['model']} on {report['conversations']} held-out conversations of {report['data']}")
-    for name in ("task", "measure", "n", *models, *(f"model - {m}" for m in models[:-1])):
+    for name in ("task", "measure", "n", *models):
         shown.add_column(name, no_wrap=name in ("task", "measure"))
+
+    def add(task: str, measure: str, n: int | str, estimates: dict[str, Any]) -> None:
+        shown.add_row(task, measure, str(n), *(in_words(estimates[m]) if m in estimates else "" for m in models))
+
     for task, found in report["tasks"].items():
         for number, (metric, estimates) in enumerate(found["measures"].items()):
-            paired = (
-                found["difference"] if number == 0 else found["log_loss_difference"] if metric == "log loss" else {}
-            )
-            gaps = [in_words(paired[m]) if m in paired else "" for m in models[:-1]]
-            arrow = (" (lower is better)" if found["lower_is_better"] else "") if number == 0 else ""
-            shown.add_row(
-                task if number == 0 else "",
-                metric + arrow,
-                str(found["n"]),
-                *(in_words(estimates[m]) for m in models),
-                *gaps,
-                end_section=number == len(found["measures"]) - 1,
-            )
-    if report["overall"]:
-        whole = report["overall"]
-        shown.add_row(
-            "all that are read",
-            "log loss (lower is better)",
-            str(next(iter(whole["log loss"].values())).n),
-            *(in_words(whole["log loss"][m]) for m in models),
-            *(in_words(whole["difference"][m]) for m in models[:-1]),
-        )
-    simulated = sorted({s for sources in report["sources"].values() for s in sources})
-    shown.caption = f"95% intervals in brackets (bootstrap over conversations). Labels: {', '.join(simulated)}."
+            arrow = " (lower is better)" if metric == "log loss" or (number == 0 and found["lower_is_better"]) else ""
+            add(task if number == 0 else "", metric + arrow, found["n"] if number == 0 else "", estimates)
+            paired = found["difference"] if number == 0 else {}
+            paired = found["log_loss_difference"] if metric == "log loss" else paired
+            if paired:
+                add("", "  model minus it", "", paired)
+        shown.add_section()
+    if whole := report["overall"]:
+        n = next(iter(whole["log loss"].values())).n
+        add("all that are read", "log loss (lower is better)", n, whole["log loss"])
+        if whole["difference"]:
+            add("", "  model minus it", "", whole["difference"])
+    sources = sorted({s for sources in report["sources"].values() for s in sources})
+    shown.caption = "\n".join(
+        [
+            f"95% intervals in brackets (bootstrap over conversations). Labels: {', '.join(sources)}.",
+            *(f"{m}, {task}: {note}." for m, notes in report["baselines"].items() for task, note in notes.items()),
+        ]
+    )
     return shown

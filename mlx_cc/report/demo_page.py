@@ -56,7 +56,7 @@ def write_demo_page(path: Path, facts: dict[str, Any]) -> None:
         + "</div>",
         _section("What ran", _steps(facts["steps"])),
         _section("What it learned", _learned(facts)),
-        _section("Held-out answers: constant, base, tuned", _evaluation(report)),
+        _section("Held-out answers: baselines, base, tuned", _evaluation(report)),
         _section("One held-out conversation, analysed", _analysis(facts["conversation"], facts["analysis"])),
         _section("Agents in the train split", _agents(facts["agents"])),
         "</main></html>",
@@ -94,8 +94,20 @@ def _learned(facts: dict[str, Any]) -> str:
     )
 
 
-COLOURS = {"constant": "var(--grey)", "base": "var(--red)", "model": "var(--blue)"}
-NAMES = {"constant": "constant answer", "base": "base model", "model": "tuned model"}
+COLOURS = {
+    "constant": "var(--grey)",
+    "TF-IDF": "var(--green)",
+    "frozen LM": "var(--ink)",
+    "base": "var(--red)",
+    "model": "var(--blue)",
+}
+NAMES = {
+    "constant": "constant answer",
+    "TF-IDF": "TF-IDF and a linear model",
+    "frozen LM": "base model's states and a linear model",
+    "base": "base model",
+    "model": "tuned model",
+}
 
 
 def _evaluation(report: dict[str, Any]) -> str:
@@ -109,7 +121,7 @@ def _evaluation(report: dict[str, Any]) -> str:
         f"{-gap['value']:.2f} nats (95% interval {-gap['high']:.2f} to {-gap['low']:.2f}, n={gap['n']} conversations). "
         "Small held-out sets give wide intervals; each bar below shows its own.</p>"
     )
-    key = " ".join(f"<span style='color:{COLOURS[m]}'>■</span> {NAMES[m]}&nbsp;&nbsp;" for m in COLOURS)
+    key = " ".join(f"<span style='color:{COLOURS[m]}'>■</span> {NAMES[m]}&nbsp;&nbsp;" for m in overall["log loss"])
     bars = [_bars("all tasks", "log loss, lower is better", overall["log loss"])]
     for task, found in report["tasks"].items():
         metric = next(iter(found["measures"]))

@@ -59,6 +59,8 @@ class Task:
     """Asked only where it is named."""
     lower_is_better: bool = False
     """Of the main measure."""
+    metrics_after: Callable[[Sequence[Any]], Mapping[str, Metric]] | None = None
+    """Further measures, which need the train split's values to be defined."""
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mlx_cc.metrics import mean_absolute_error, quadratic_kappa, spearman, within
+from mlx_cc.metrics import macro_f1_of_bands, mean_absolute_error, quadratic_kappa, spearman, within
 from mlx_cc.tasks import Task, anchors, number_fault, parse_number, ranked, read_number
 
 ORDER = 2
@@ -34,4 +34,5 @@ TASK = Task(
     number=float,
     read=read,
     lower_is_better=True,
+    metrics_after=lambda values: {"macro-F1 (3 classes)": macro_f1_of_bands(3, values)},
 )

@@ -1,0 +1,362 @@
+"""What a tuned model has to beat: a constant answer, words counted, and the untuned model's own states.
+
+All are fitted on the labels of the train split alone. The last two are linear: logistic regression where
+the answers are classes, ridge regression where they are numbers. How strongly they are held back, and
+which features they use, is chosen by cross-validation inside the train split.
+"""
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from hashlib import blake2b
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from mlx_cc.analyst import BATCH, MOST_TOKENS, Analyst
+from mlx_cc.centre import Centre
+from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
+from mlx_cc.evaluate.predict import Predictions, Said, fingerprint
+from mlx_cc.files import written_whole
+from mlx_cc.prompt import PromptSettings, Tree, fact_line, groups, plant, turn_lines
+from mlx_cc.splits import unit_interval
+from mlx_cc.tasks import Task
+
+NAMES = {"constant": "constant", "tfidf": "TF-IDF", "frozen": "frozen LM"}
+"""The word that asks for a baseline -> its name in a report."""
+
+FOLDS, FEWEST = 5, 10
+"""Of the cross-validation: its parts, and the labels below which nothing is fitted."""
+MOST_CHOOSING = 2000
+"""Train conversations that the cross-validation looks at; all are used for the last fit."""
+MOST_WORDS = 50_000
+"""Words and pairs of words that are counted, the most frequent ones."""
+FEW = 300
+"""Train conversations below which a word that one of them alone has is counted too."""
+
+
+class Features(NamedTuple):
+    """One way to put conversations into numbers."""
+
+    name: str
+    train: np.ndarray
+    """Texts (N,) or states (N, hidden), a row for each train conversation."""
+    held_out: np.ndarray
+    scaler: Callable[[], Any]
+    """Makes a scikit-learn transformer; it is fitted on rows of `train`."""
+
+
+class Baseline(NamedTuple):
+    """What a baseline answers, and how it came to it."""
+
+    predictions: Predictions
+    notes: dict[str, str]
+    """Task -> what was fitted and on how many conversations, or why nothing was."""
+
+
+def constants(
+    train: Sequence[Conversation], held_out: Sequence[Conversation], tasks: Sequence[Task], centre: Centre
+) -> Predictions:
+    """The best answers that ignore the conversation, from the train split's labels.
+
+    The value is the task's constant; the probability of a label is how often it occurs in the train
+    split, each allowed answer counted once more than it does (add-one smoothing).
+    """
+    found: Predictions = {c.id: {} for c in held_out}
+    for task in tasks:
+        values = [c.label(task.name) for c in train if task.name in c.labels]
+        if not values:
+            continue
+        fixed = task.constant(values)
+        seen = Counter(task.write(value, centre) for value in values)
+        answers = len(task.answers(centre)) if task.answers else 0
+        for c in held_out:
+            p = None
+            if answers and task.name in c.labels:
+                p = (seen[task.write(c.label(task.name), centre)] + 1) / (len(values) + answers)
+            found[c.id][task.name] = Said(fixed, p)
+    return found
+
+
+def tfidf(
+    train: Sequence[Conversation],
+    held_out: Sequence[Conversation],
+    tasks: Sequence[Task],
+    centre: Centre,
+    settings: PromptSettings,
+) -> Baseline:
+    """Linear models on the words and pairs of words a model is shown, weighted by TF-IDF."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts, asked = (np.array([_text(c, settings) for c in some], dtype=object) for some in (train, held_out))
+    least = 1 if len(train) < FEW else 2
+    counter = partial(TfidfVectorizer, ngram_range=(1, 2), sublinear_tf=True, min_df=least, max_features=MOST_WORDS)
+    features = [Features("the words of the transcript", texts, asked, counter)]
+    return _linear(NAMES["tfidf"], features, (1, 10, 100, 1000), (0.3, 1, 3, 10, 30), train, held_out, tasks, centre)
+
+
+def frozen(
+    analyst: Analyst,
+    weights: Path,
+    train: Sequence[Conversation],
+    held_out: Sequence[Conversation],
+    tasks: Sequence[Task],
+    folder: Path,
+    limit: int,
+) -> Baseline:
+    """Linear models on the untuned model's last hidden states: their mean over the prompt, or the last one.
+
+    Args:
+        analyst: the untuned model, with the tuned one's centre and prompt.
+        weights: its folder.
+        folder: where the states are kept for the next time.
+        limit: at most this many train conversations, drawn by a hash of their ids.
+    """
+    from sklearn.preprocessing import StandardScaler
+
+    train = sorted(train, key=lambda c: unit_interval(c.id))[:limit]
+    seen, asked = (kept_states(analyst, weights, some, folder) for some in (train, held_out))
+    features = [
+        Features(name, seen[:, place], asked[:, place], StandardScaler)
+        for place, name in enumerate(("mean of the states", "last state"))
+    ]
+    strengths = (1e-3, 1e-2, 1e-1, 1.0, 10.0), (1e2, 1e3, 1e4, 1e5)
+    return _linear(NAMES["frozen"], features, *strengths, train, held_out, tasks, analyst.centre)
+
+
+def _text(conversation: Conversation, settings: PromptSettings) -> str:
+    """What the model is shown of a conversation, without the numbers of its turns."""
+    lines = [re.sub(r"^\[T\d+\] ", "", line) for line in turn_lines(conversation, settings)]
+    return "\n".join([fact_line(conversation), *lines] if settings.facts else lines)
+
+
+# States
+
+
+def kept_states(analyst: Analyst, weights: Path, conversations: Sequence[Conversation], folder: Path) -> np.ndarray:
+    """`states`, from `folder` where the same model has computed them for the same tokens before."""
+    trees = _trees(analyst, conversations)
+    key = blake2b(fingerprint(analyst, weights).encode(), digest_size=8)
+    for tree in trees:
+        key.update(np.array([len(tree.rows[0]), *tree.rows[0]], np.int32).tobytes())
+    path = folder / f"states-{key.hexdigest()}.npy"
+    if path.exists():
+        return np.load(path)
+    found = _states(analyst, trees)
+    with written_whole(path) as file:
+        np.save(file, found)
+    return found
+
+
+def states(analyst: Analyst, conversations: Sequence[Conversation]) -> np.ndarray:
+    """Last hidden states, after the final norm, of prompts that ask nothing: float32 (N, 2, hidden).
+
+    The first of the two is the mean over a prompt's tokens, the second is the state of its last token.
+
+    Raises:
+        UserError: the model keeps its decoder where it is not looked for.
+    """
+    return _states(analyst, _trees(analyst, conversations))
+
+
+def _trees(analyst: Analyst, conversations: Sequence[Conversation]) -> list[Tree]:
+    nothing = [("states", "", None)]
+    return [plant(c, nothing, analyst.encoder, analyst.prompt, analyst.max_tokens) for c in conversations]
+
+
+def _states(analyst: Analyst, trees: Sequence[Tree]) -> np.ndarray:
+    import mlx.core as mx
+
+    from mlx_cc.model import machine
+    from mlx_cc.model.tree import padded
+
+    if not hasattr(analyst.model, "model"):
+        raise UserError(f"{analyst.name}: its hidden states can't be reached. Leave `frozen` out of --baselines.")
+    place_of = {id(tree): place for place, tree in enumerate(trees)}
+    found: list[Any] = [None] * len(trees)
+    close = groups(trees, most_tokens=MOST_TOKENS)
+    batches = [group[start : start + BATCH] for group in close for start in range(0, len(group), BATCH)]
+    machine.suit_threads()
+    with machine.wired_limit():
+        for batch in _shown(batches, f"{NAMES['frozen']}: states"):
+            rows = [tree.rows[0] for tree in batch]
+            hidden = analyst.model.model(padded(rows)).astype(mx.float32)
+            both = [mx.stack([hidden[n, : len(row)].mean(0), hidden[n, len(row) - 1]]) for n, row in enumerate(rows)]
+            for tree, pair in zip(batch, np.array(mx.stack(both)), strict=True):
+                found[place_of[id(tree)]] = pair
+    return np.stack(found)
+
+
+def _shown(steps: Sequence[Any], what: str) -> Iterable[Any]:
+    """The steps, with a line on stderr that says how far they are."""
+    return track(steps, what, console=Console(stderr=True), transient=True)
+
+
+# Linear models
+
+
+class Head(NamedTuple):
+    """A kind of linear model."""
+
+    kind: str
+    guess: Callable[[Any, np.ndarray, Any, float], np.ndarray]
+    """Rows, their targets, other rows and a strength -> what is expected of the other rows."""
+    loss: Callable[[np.ndarray, np.ndarray], float]
+    """Targets and guesses to what cross-validation keeps low."""
+    strengths: Sequence[float]
+
+
+class Choice(NamedTuple):
+    """What cross-validation found best."""
+
+    loss: float
+    features: Features
+    strength: float
+    spread: float
+    """Standard deviation of target minus guess over rows held out in turn; 0 where targets are classes."""
+
+
+def _linear(
+    name: str,
+    features: Sequence[Features],
+    strengths_of_classes: Sequence[float],
+    strengths_of_numbers: Sequence[float],
+    train: Sequence[Conversation],
+    held_out: Sequence[Conversation],
+    tasks: Sequence[Task],
+    centre: Centre,
+) -> Baseline:
+    """A linear model for each task that has allowed answers; the constant answer where none can be fitted."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    found, notes = Baseline({c.id: {} for c in held_out}, {})
+    for task in tasks:
+        if task.answers is None or not any(task.name in c.labels for c in train):
+            continue
+        answers = task.answers(centre)
+        places = [
+            n
+            for n, c in enumerate(train)
+            if task.name in c.labels and task.write(c.label(task.name), centre) in answers
+        ]
+        values = [train[n].label(task.name) for n in places]
+        if task.number is not None:
+            targets = np.array([task.number(value) for value in values])
+            head = Head("ridge regression", _ridge, _squared_error, strengths_of_numbers)
+            enough = len(set(targets)) > 1
+        else:
+            targets = np.array([answers.index(task.write(value, centre)) for value in values])
+            guess = partial(_logistic, answers=len(answers))
+            head = Head("logistic regression", guess, _log_loss, strengths_of_classes)
+            enough = sum(count > 1 for count in Counter(targets.tolist()).values()) > 1
+        if not enough or len(places) < FEWEST:
+            reason = f"{len(places)} labels" if len(places) < FEWEST else "one answer only"
+            notes[task.name] = f"the constant answer: {reason} in the train split"
+            for conversation_id, said in constants(train, held_out, [task], centre).items():
+                found[conversation_id].update(said)
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            best = _choose(f"{name}: {task.name}", features, head, np.array(places), targets)
+            guesses = _fit(best.features, head, np.array(places), targets, best.features.held_out, best.strength)
+        for c, guess in zip(held_out, guesses, strict=True):
+            found[c.id][task.name] = _said(task, c, answers, guess, best.spread, len(places), centre)
+        notes[task.name] = f"{head.kind} on {best.features.name} ({best.strength:g}), {len(places)} train conversations"
+    return Baseline(found, notes)
+
+
+def _choose(name: str, features: Sequence[Features], head: Head, places: np.ndarray, targets: np.ndarray) -> Choice:
+    """The features and strength with the lowest loss on rows that are held out in turn.
+
+    Folds are dealt out along the sorted targets, so a class with two rows is in two of them.
+    """
+    rng = np.random.default_rng(0)
+    some = rng.permutation(len(places))[:MOST_CHOOSING]
+    places, targets = places[some], targets[some]
+    fold = np.empty(len(some), int)
+    fold[np.argsort(targets, kind="stable")] = np.arange(len(some)) % FOLDS
+    guesses: dict[tuple[int, float], list[tuple[np.ndarray, np.ndarray]]] = {}
+    steps = list(product(range(len(features)), range(FOLDS)))
+    for number, out in _shown(steps, name):
+        inside, outside = fold != out, fold == out
+        way = features[number]
+        scaler = way.scaler()
+        seen, asked = scaler.fit_transform(way.train[places[inside]]), scaler.transform(way.train[places[outside]])
+        for strength in head.strengths:
+            said = head.guess(seen, targets[inside], asked, strength)
+            guesses.setdefault((number, strength), []).append((targets[outside], said))
+    choices = []
+    for (number, strength), parts in guesses.items():
+        right, said = (np.concatenate(side) for side in zip(*parts, strict=True))
+        spread = float((right - said).std()) if said.ndim == 1 else 0.0
+        choices.append(Choice(head.loss(right, said), features[number], strength, spread))
+    return min(choices, key=lambda choice: choice.loss)
+
+
+def _fit(
+    way: Features, head: Head, places: np.ndarray, targets: np.ndarray, asked: np.ndarray, strength: float
+) -> np.ndarray:
+    scaler = way.scaler()
+    return head.guess(scaler.fit_transform(way.train[places]), targets, scaler.transform(asked), strength)
+
+
+def _logistic(seen: Any, targets: np.ndarray, asked: Any, strength: float, answers: int) -> np.ndarray:
+    """Probabilities (M, answers). Each answer counts as seen once more, so one never seen has a probability."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(C=strength, max_iter=1000).fit(seen, targets)
+    p = np.zeros((asked.shape[0], answers))
+    p[:, fitted.classes_] = fitted.predict_proba(asked)
+    return (len(targets) * p + 1) / (len(targets) + answers)
+
+
+def _ridge(seen: Any, targets: np.ndarray, asked: Any, strength: float) -> np.ndarray:
+    from sklearn.linear_model import Ridge
+
+    return Ridge(alpha=strength).fit(seen, targets).predict(asked)
+
+
+def _log_loss(targets: np.ndarray, p: np.ndarray) -> float:
+    return float(-np.log(p[np.arange(len(targets)), targets]).mean())
+
+
+def _squared_error(targets: np.ndarray, guesses: np.ndarray) -> float:
+    return float(((targets - guesses) ** 2).mean())
+
+
+def _said(
+    task: Task, conversation: Conversation, answers: Sequence[str], guess: Any, spread: float, n: int, centre: Centre
+) -> Said:
+    """A linear model's guess as an answer to the task.
+
+    Args:
+        guess: the probability of each answer, or a number on their scale.
+        spread: standard deviation of such a number's error.
+        n: train conversations.
+    """
+    assert task.read is not None
+    if task.number is None:
+        p, shown = guess, dict(zip(answers, map(float, guess), strict=True))
+    else:
+        scale = np.array(answers, float)
+        p = (n * _bell(scale, float(guess), spread) + 1) / (n + len(answers))
+        shown = {repr(float(np.clip(guess, scale[0], scale[-1]))): 1.0}
+    text = task.write(conversation.label(task.name), centre) if task.name in conversation.labels else None
+    chance = float(p[answers.index(text)]) if text in answers else None
+    return Said(task.read(shown, centre).value, chance)
+
+
+def _bell(scale: np.ndarray, middle: float, spread: float) -> np.ndarray:
+    """How much of a normal distribution is nearest to each point of an ascending scale; sums to 1."""
+    from scipy.stats import norm
+
+    borders = (scale[1:] + scale[:-1]) / 2
+    below = np.concatenate([[0.0], norm.cdf(borders, middle, max(spread, 1e-6)), [1.0]])
+    return np.diff(below)
