@@ -1,6 +1,32 @@
 """`mlx_cc bench`."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+    from mlx_cc.bench.contest import Contest
+
+MODEL = click.option("--model", default="smollm2-135m", show_default=True, help="Model to measure with.")
+ROUNDS = click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="Timed rounds.")
+CONTENDER = click.option(
+    "--contender", "names", multiple=True, help="Measure this one beside the tree; repeatable. Else all."
+)
+TRUNKS = click.option(
+    "--trunk",
+    "trunks",
+    type=click.IntRange(min=8),
+    multiple=True,
+    default=(1000,),
+    show_default=True,
+    help="Tokens of the conversation; repeatable.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON: an array with an object for each trunk.")
+OUTPUT = click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write that JSON here too.")
 
 
 @click.group(name="bench")
@@ -22,7 +48,7 @@ def records(conversations: int, turns: int, as_json: bool) -> None:
     """
     import json
 
-    from mlx_cc.bench import record_speed
+    from mlx_cc.bench.records import record_speed
 
     found = record_speed(conversations, turns)
     if as_json:
@@ -33,3 +59,122 @@ def records(conversations: int, turns: int, as_json: bool) -> None:
         f"{found.conversations_per_s:,.0f} conversations/s; peak memory {found.memory_first_tenth_mb:,.1f} MB after a "
         f"tenth, {found.memory_mb:,.1f} MB at the end"
     )
+
+
+@command.command()
+@MODEL
+@TRUNKS
+@click.option("--branches", type=click.IntRange(min=2), default=6, show_default=True, help="Questions asked of it.")
+@click.option(
+    "--branch-tokens", type=click.IntRange(min=2), default=60, show_default=True, help="Of each, with answer."
+)
+@click.option("--answer-tokens", type=click.IntRange(min=1), default=30, show_default=True, help="Of each answer.")
+@CONTENDER
+@ROUNDS
+@JSON
+@OUTPUT
+def train(
+    model: str,
+    trunks: tuple[int, ...],
+    branches: int,
+    branch_tokens: int,
+    answer_tokens: int,
+    names: tuple[str, ...],
+    runs: int,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Training side by side with unmodified mlx-lm: examples/s and peak memory of an update.
+
+    Each contender trains LoRA r=16 on q, k, v and o of all layers in a process of its own, in turns with the
+    others: the tree, mlx-lm with all rows in a batch and with one row at a time, rows with mlx-lm's defects
+    mended, and the tree on MLX's own kernels. Long: minutes for the default trunk on a CPU.
+
+    \b
+    Examples:
+      mlx_cc bench train --trunk 300 --runs 3
+      mlx_cc bench train --trunk 300 --trunk 1000 --trunk 2000 --output train.json
+      mlx_cc bench train --contender stock --contender stock-1x --json
+    """
+    from mlx_cc.bench.contest import chosen, warn_if_busy
+    from mlx_cc.bench.train import CONTENDERS, Job, train_speed
+
+    contenders = chosen(CONTENDERS, names)
+    warn_if_busy()
+    jobs = [Job(model, trunk, branches, branch_tokens, answer_tokens) for trunk in trunks]
+    found = [train_speed(job, contenders, runs) for job in jobs]
+    _keep(found, as_json, output)
+    if as_json:
+        return
+    for one in found:
+        _show(
+            one.contest,
+            f"Training {model}: trunk {one.job.trunk} tokens, {branches} branches of {branch_tokens}",
+            "examples/s",
+        )
+        if one.bound_reached is not None:
+            share = one.bound_reached
+            click.echo(
+                f"Over the faster mended rows: {share.ratio:.2f} [{share.low:.2f}, {share.high:.2f}] of the "
+                f"{one.bound:.2f}x that computing the trunk once can save.\n"
+            )
+
+
+@command.command()
+@MODEL
+@TRUNKS
+@click.option("--coaching-tokens", type=click.IntRange(min=1), default=40, show_default=True, help="Decoded by each.")
+@CONTENDER
+@ROUNDS
+@JSON
+@OUTPUT
+def analyze(
+    model: str,
+    trunks: tuple[int, ...],
+    coaching_tokens: int,
+    names: tuple[str, ...],
+    runs: int,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Six answers about a conversation side by side with unmodified mlx-lm: conversations/s and peak memory.
+
+    The contenders, each in a process of its own and in turns: the tree, six mlx_lm.generate calls,
+    mlx_lm.batch_generate, both with the conversation cached once, and the tree on MLX's own kernels.
+
+    \b
+    Examples:
+      mlx_cc bench analyze
+      mlx_cc bench analyze --model adapters/mistral-7b-contact-center --trunk 2000 --runs 3
+      mlx_cc bench analyze --contender generate --json
+    """
+    from mlx_cc.bench.analyze import CONTENDERS, Job, analysis_speed
+    from mlx_cc.bench.contest import chosen, warn_if_busy
+
+    contenders = chosen(CONTENDERS, names)
+    warn_if_busy()
+    found = [analysis_speed(Job(model, trunk, coaching_tokens), contenders, runs) for trunk in trunks]
+    _keep(found, as_json, output)
+    if as_json:
+        return
+    for one in found:
+        _show(one.contest, f"Six answers of {model}: about {one.job.trunk} tokens", "conversations/s")
+
+
+def _keep(found: "Sequence[Struct]", as_json: bool, output: Path | None) -> None:
+    import msgspec
+
+    from mlx_cc.files import write_json
+
+    if output:
+        write_json(output, found)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+
+
+def _show(found: "Contest", title: str, unit: str) -> None:
+    from rich.console import Console
+
+    from mlx_cc.bench.contest import table
+
+    Console(width=None if Console().is_terminal else 180).print(table(found, title, unit))

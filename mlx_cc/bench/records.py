@@ -1,4 +1,4 @@
-"""Measurements a user can repeat on their own machine."""
+"""How fast conversation records stream."""
 
 import filecmp
 import resource

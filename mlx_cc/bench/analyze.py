@@ -1,0 +1,205 @@
+"""Answering the six questions about a conversation: the tree and the ways mlx-lm offers.
+
+One unit of work is one conversation, from tokens to answers. The tree computes the conversation once, reads the five
+structured answers and decodes the coaching under its grammar. mlx-lm decodes all six, greedily. Everybody decodes the
+same number of coaching tokens; mlx-lm decodes as many of a structured answer as the median of its allowed answers
+takes, end token included, which is what a tuned model needs. No end token stops anybody earlier.
+"""
+
+import statistics
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from mlx_cc.bench.contest import Contender, Contest, Done, contest
+from mlx_cc.prompt import Encoder, Tree, plant_tasks
+from mlx_cc.tasks import Task, pick
+
+
+class Job(Struct):
+    """What is analysed."""
+
+    model: str
+    trunk: int
+    """Tokens of the conversation, about."""
+    coaching_tokens: int = 40
+    """Decoded."""
+    seed: int = 0
+
+
+class AnalysisSpeed(Struct):
+    """A contest of analysis."""
+
+    job: Job
+    contest: Contest
+
+
+def analysis_speed(job: Job, contenders: Sequence[Contender], rounds: int) -> AnalysisSpeed:
+    """Measure contenders on a job.
+
+    Raises:
+        UserError: a contender can't do the job.
+    """
+    return AnalysisSpeed(job, contest("analyze", contenders, job, 1, rounds, f"analysis, trunk {job.trunk}"))
+
+
+class Asked(NamedTuple):
+    """A loaded model and what it is asked."""
+
+    model: Any
+    tokenizer: Any
+    tasks: list[Task]
+    tree: Tree
+    turns: int
+    allowed: list[list[tuple[int, ...]]]
+    """Token ids of the allowed answers of each task that has some."""
+    lengths: list[int]
+    """Tokens to decode for each task where answers are not read."""
+
+
+def asked(job: Job) -> Asked:
+    """Load the model and grow a simulated conversation, turn by turn, to about the length of the job's trunk."""
+    from mlx_cc.conversation import Conversation
+    from mlx_cc.model.load import load
+    from mlx_cc.simulate import Parameters, World, simulate
+
+    loaded = load(job.model)
+    encoder, tasks = Encoder(loaded.tokenizer), pick([])
+    world = World(Parameters(conversations=1 + job.trunk // 50, agents=5, seed=job.seed))
+    turns = tuple(islice((turn for c in simulate(world) for turn in c.turns), 1 + job.trunk // 8))
+
+    def planted(count: int) -> Tree:
+        conversation = Conversation(id="bench", turns=turns[:count])
+        return plant_tasks(conversation, tasks, loaded.centre, encoder, loaded.prompt, max_tokens=10**9)
+
+    count = max(1, bisect_right(range(len(turns)), job.trunk, key=lambda n: len(planted(n).trunk) if n else 0) - 1)
+    answers = [task.answers(loaded.centre) if task.answers else () for task in tasks]
+    allowed = [[encoder.answer(text) for text in texts] for texts in answers]
+    lengths = [statistics.median_low(map(len, some)) if some else job.coaching_tokens for some in allowed]
+    loaded.tokenizer.eos_token_ids = ()
+    return Asked(
+        loaded.model, loaded.tokenizer, tasks, planted(count), count, [some for some in allowed if some], lengths
+    )
+
+
+# The contenders: each prepares a conversation and returns what answers it
+
+
+def tree(job: Job) -> Callable[[], list[str]]:
+    """As `Analyst.answer` does it; returns the decoded answers."""
+    from mlx_cc.model.answers import read_answers
+    from mlx_cc.model.decode import Grammars, decode, schema_grammar
+    from mlx_cc.model.tree import make_tree, run_trunks
+
+    model, tokenizer, tasks, planted, turns, allowed, _ = asked(job)
+    make_tree(model)
+    grammars = Grammars(tokenizer)
+    branches = list(zip(tasks, planted.branches, strict=True))
+
+    def answer() -> list[str]:
+        trunk = run_trunks(model, [planted.trunk])
+        read_answers(model, trunk, [[branch.prompt for task, branch in branches if task.answers]], allowed)
+        decoded = []
+        for task, branch in branches:
+            if task.schema:
+                constraint = grammars.constraint(schema_grammar(task.schema(turns)))
+                pieces = decode(model, tokenizer, branch.prompt, trunk, constraint, job.coaching_tokens)
+                decoded.append("".join(pieces))
+        return decoded
+
+    return answer
+
+
+def generate(job: Job) -> Callable[[], list[str]]:
+    """Six calls of `mlx_lm.generate`."""
+    import mlx_lm
+
+    model, tokenizer, _, planted, _, _, lengths = asked(job)
+    prompts = planted.rows
+    return lambda: [
+        mlx_lm.generate(model, tokenizer, prompt, max_tokens=length)
+        for prompt, length in zip(prompts, lengths, strict=True)
+    ]
+
+
+def batch_generate(job: Job) -> Callable[[], list[str]]:
+    """One call of `mlx_lm.batch_generate`."""
+    import mlx_lm
+
+    model, tokenizer, _, planted, _, _, lengths = asked(job)
+    return lambda: mlx_lm.batch_generate(model, tokenizer, planted.rows, max_tokens=lengths).texts
+
+
+def cached(job: Job) -> Callable[[], list[str]]:
+    """The trunk's prompt cache made once and copied for each call of `mlx_lm.generate`."""
+    from copy import deepcopy
+
+    import mlx_lm
+
+    model, tokenizer, _, planted, _, _, lengths = asked(job)
+
+    def answer() -> list[str]:
+        cache = prompt_cache(model, planted.trunk)
+        return [
+            mlx_lm.generate(model, tokenizer, list(branch.prompt), max_tokens=length, prompt_cache=deepcopy(cache))
+            for branch, length in zip(planted.branches, lengths, strict=True)
+        ]
+
+    return answer
+
+
+def batch_cached(job: Job) -> Callable[[], list[str]]:
+    """The trunk's prompt cache made once and given to one call of `mlx_lm.batch_generate`."""
+    import mlx_lm
+
+    model, tokenizer, _, planted, _, _, lengths = asked(job)
+
+    def answer() -> list[str]:
+        cache = prompt_cache(model, planted.trunk)
+        prompts = [list(branch.prompt) for branch in planted.branches]
+        caches = [cache] * len(prompts)  # mlx-lm copies them
+        return mlx_lm.batch_generate(model, tokenizer, prompts, prompt_caches=caches, max_tokens=lengths).texts
+
+    return answer
+
+
+def prompt_cache(model: Any, tokens: Sequence[int]) -> list[Any]:
+    """What `mlx_lm.cache_prompt` makes of a prompt."""
+    import mlx.core as mx
+    from mlx_lm.generate import generate_step
+    from mlx_lm.models.cache import make_prompt_cache
+
+    cache = make_prompt_cache(model)
+    for _ in generate_step(mx.array(list(tokens)), model, max_tokens=0, prompt_cache=cache):
+        pass
+    return cache
+
+
+def timed(prepare: Callable[[Job], Callable[[], list[str]]]) -> Callable[[Job, Done], None]:
+    """A contender from what prepares its answers."""
+
+    def run(job: Job, done: Done) -> None:
+        from mlx_cc.model import machine
+
+        answer = prepare(job)
+        machine.reset_peak_memory()
+        while True:
+            started = time.perf_counter()
+            answer()
+            done(time.perf_counter() - started)
+
+    return run
+
+
+CONTENDERS = (
+    Contender("tree", "mlx_cc: the trunk once, five answers read, coaching decoded", "mlx_cc", timed(tree)),
+    Contender("generate", "mlx-lm: six calls of generate", "stock", timed(generate)),
+    Contender("batch", "mlx-lm: batch_generate", "stock", timed(batch_generate)),
+    Contender("cached", "mlx-lm, mended: the trunk cached once, six calls of generate", "stock", timed(cached)),
+    Contender("batch-cached", "mlx-lm, mended: the trunk cached once, batch_generate", "stock", timed(batch_cached)),
+    Contender("tree-stock-kernels", "the tree on stock kernels", "stock", timed(tree)),
+)
