@@ -30,6 +30,7 @@ ROOMS = [
     "prepare",
     "agents",
     "reasoning",
+    "calibration",
     "model",
     "analyst",
     "report",

@@ -16,12 +16,13 @@ measured on top.
 Shapes: T trunk tokens, S crown tokens (nodes of the trie), N trees at once.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mlx_cc.errors import UserError
-from mlx_cc.prompt import Tree
+from mlx_cc.prompt import Tree, groups
 from mlx_cc.train.settings import Lora, TrainSettings
 
 GRADIENT_COPIES = 2
@@ -30,10 +31,12 @@ LOGIT_COPIES = 4
 """Logits, their softmax and gradient, and what lies between."""
 INPUT = {"q_proj": 0, "k_proj": 0, "v_proj": 0, "o_proj": 1, "gate_proj": 2, "up_proj": 2, "down_proj": 3}
 """Which projections have the same input."""
+LONGEST = 16
+"""Steps with the most tokens that are searched for the one that takes the most memory."""
 
 
 class Kernels(NamedTuple):
-    """What attention and SwiGLU hold besides the tensors named above; measured (docs/performance.md)."""
+    """What attention and SwiGLU hold besides the tensors named above; measured on SmolLM2-135M in float32."""
 
     trunk_temporaries: float
     """Of one layer's backward pass, in score matrices of the trunk."""
@@ -139,7 +142,9 @@ class Group(NamedTuple):
     trunk: int
     crown: int
     nodes: int
-    """States that the LM head sees, of all trees together."""
+    """States whose logits are learned from, of all trees together."""
+    head: int = 0
+    """States that the LM head computes on top, as `rows_loss` does for whole rows."""
 
     @property
     def tokens(self) -> int:
@@ -159,7 +164,7 @@ def group_of(trees: Sequence[Tree]) -> Group:
 
 
 def crown_of(tree: Tree) -> tuple[int, int]:
-    """(tokens computed, states the LM head sees) of a tree's crown."""
+    """(tokens computed, states the LM head computes) of a tree's crown."""
     from mlx_cc.model.answers import Trie
 
     trie = Trie()
@@ -241,7 +246,7 @@ def memory(shape: Shape, settings: TrainSettings, target: Target, groups: Sequen
         kv = 2 * shape.keys * number * n
         layer = per_token * n * (t + s) + trunk_scores + crown_scores + kv * (t + s) * bool(s)
         temporary = kernels.trunk_temporaries * trunk_scores + kernels.crown_temporaries * crown_scores
-        temporary = max(temporary, 4 * shape.mlp * number * group.tokens)
+        temporary = max(temporary, 4 * shape.mlp * number * group.tokens, 2 * group.head * shape.vocabulary * number)
         if checkpointing:
             kept = shape.hidden * number * n + kv
             activations += kept * (t * trunk_layers + s * above)
@@ -252,7 +257,7 @@ def memory(shape: Shape, settings: TrainSettings, target: Target, groups: Sequen
         if s:
             keys_values += kv * (t * (shape.layers - above) + (t * above if checkpointing else (t + s) * above))
         temporaries = max(temporaries, temporary)
-        logits += LOGIT_COPIES * group.nodes * shape.vocabulary * 4
+        logits += (LOGIT_COPIES * group.nodes * 4 + group.head * number) * shape.vocabulary
     return Memory(
         weights=shape.parameters * bytes_of_weight(shape, settings, target.is_cpu),
         adapters=trained * each if lora.enabled else 0.0,
@@ -285,3 +290,47 @@ def _kept_per_token(shape: Shape, lora: Lora, number: int, target: Target) -> fl
         else:
             as_it_is[INPUT[name]] = inputs
     return kept + sum(as_it_is.values()) * number
+
+
+# Steps
+
+
+def this_target() -> Target:
+    """What this machine does with numbers."""
+    import mlx.core as mx
+
+    from mlx_cc.model import cpu_kernels, machine
+
+    return Target(OURS if cpu_kernels.wanted() else STOCK, machine.compute_dtype() == mx.float32)
+
+
+def largest_step(trees: Sequence[Tree], settings: TrainSettings, shape: Shape, target: Target) -> list[Group]:
+    """The groups of one backward pass that take the most memory, of the steps with the most tokens."""
+    found = [backward for step in steps_of(trees, settings)[-LONGEST:] for backward in backwards(step, settings)]
+    return max(found, key=lambda groups: memory(shape, settings, target, groups).total)
+
+
+def steps_of(trees: Sequence[Tree], settings: TrainSettings) -> list[list[Tree]]:
+    """Trees of close lengths, as many as a step computes, shortest first."""
+    size = settings.training.per_device_train_batch_size
+    ordered = sorted(trees, key=lambda tree: tree.tokens)
+    return [ordered[max(0, end - size) : end] for end in range(len(ordered), 0, -size)][::-1]
+
+
+def backwards(step: Sequence[Tree], settings: TrainSettings) -> list[list[Group]]:
+    """The groups of each backward pass of a step: one, or all rows of a conversation."""
+    if settings.training.loss == "tree":
+        return [[group_of(group)] for group in groups(step)]
+    return [_rows_of(tree) for tree in step]
+
+
+def _rows_of(tree: Tree) -> list[Group]:
+    """The rows that `rows_loss` computes, each by itself."""
+    answers = [(b, a) for b in tree.branches for a in (b.scale.answers if b.scale else (b.answer,))]
+    lengths = [len(tree.trunk) + len(branch.prompt) + len(answer) - 1 for branch, answer in answers]
+    return [Group(1, n, 0, len(answer), n - len(answer)) for n, (_, answer) in zip(lengths, answers, strict=True)]
+
+
+def stock_length(tokens: int, max_tokens: int) -> int:
+    """Tokens of a row as mlx-lm pads it."""
+    return min(1 + 32 * math.ceil(tokens / 32), max_tokens)

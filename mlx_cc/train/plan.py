@@ -8,7 +8,6 @@ Nothing is written. "Stock" is mlx-lm's way: one row per answer, padded, the tra
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,29 @@ import numpy as np
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.files import read_json
-from mlx_cc.prompt import Encoder, Tokenizer, Tree, groups, plant_tasks
+from mlx_cc.prompt import Encoder, Tokenizer, Tree, plant_tasks
 from mlx_cc.tasks import pick
 from mlx_cc.train.batches import find_split, labelled
-from mlx_cc.train.memory import OURS, STOCK, Group, Memory, Shape, Target, group_of, memory, read_shape
+from mlx_cc.train.memory import (
+    STOCK,
+    Group,
+    Memory,
+    Shape,
+    Target,
+    backwards,
+    largest_step,
+    memory,
+    read_shape,
+    stock_length,
+    this_target,
+)
 from mlx_cc.train.memory import trained_parameters as count_trained
+from mlx_cc.train.probe import Probe, Track, probe, untracked
 from mlx_cc.train.roofline import CHIPS, Chip, forward_operations, seconds, usable_bytes
 from mlx_cc.train.settings import TrainSettings
 
 SAMPLE = 2000
 """The most conversations that are planted; counts are scaled up to all."""
-LONGEST = 16
-"""Steps with the most tokens that are searched for the one that takes the most memory."""
-Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
-"""(things, what is done with them, how many): the things, with progress shown."""
-
-
-def untracked(things: Iterable[Any], doing: str, count: int) -> Iterable[Any]:
-    """A `Track` that shows nothing."""
-    return things
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,14 @@ class Spread:
     p95: float
     max: float
     mean: float
-    edges: list[float]
+    edges: list[int]
     """Of the histogram's bins, one more than there are bins."""
     counts: list[int]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Tokens of the train split. Totals are for one epoch of all conversations, scaled up where a sample was planted."""
+    """Tokens of the train split. Totals are for an epoch of all conversations, scaled up where a sample was planted."""
 
     conversations: int
     planted: int
@@ -96,24 +99,6 @@ class Hours:
     def times(self, factor: float) -> "Hours":
         """All three multiplied."""
         return Hours(self.low * factor, self.likely * factor, self.high * factor)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Real steps on this machine: seconds = per_step + per_token x tokens."""
-
-    steps: int
-    tokens: list[int]
-    seconds: list[float]
-    per_step: float
-    per_token: float
-    slower: tuple[float, float]
-    """Measured over fitted seconds, at the 10th and 90th percentile of the steps."""
-    forward_per_token: float
-    """Seconds of a validation pass."""
-    peak_bytes: int
-    estimated_bytes: float
-    """What `memory` says of the largest of these steps."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +239,7 @@ def _data(settings: TrainSettings) -> tuple[list[Conversation], list[Conversatio
     return train, held_out, read_centre(centre if centre.exists() else None)
 
 
-def _tokenizer(folder: Path, config: dict[str, Any]) -> Tokenizer:
+def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
     import logging
 
     logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -296,11 +281,6 @@ def count(trees: Sequence[Tree], conversations: int, turns: int, max_tokens: int
     )
 
 
-def stock_length(tokens: int, max_tokens: int) -> int:
-    """Tokens of a row as mlx-lm pads it."""
-    return min(1 + 32 * math.ceil(tokens / 32), max_tokens)
-
-
 def spread(lengths: Sequence[int]) -> Spread:
     """Percentiles and a histogram with at most twelve bins of a round width."""
     low, high = min(lengths), max(lengths)
@@ -329,113 +309,13 @@ def marked(tree: Tree, tokenizer: Tokenizer) -> Marked:
     return Marked(tree.conversation_id, tokenizer.decode(list(tree.trunk)), branches)
 
 
-# Memory
-
-
-def this_target() -> Target:
-    """What this machine does with numbers."""
-    import mlx.core as mx
-
-    from mlx_cc.model import cpu_kernels, machine
-
-    return Target(OURS if cpu_kernels.wanted() else STOCK, machine.compute_dtype() == mx.float32)
-
-
-def largest_step(trees: Sequence[Tree], settings: TrainSettings, shape: Shape, target: Target) -> list[Group]:
-    """The groups of one backward pass that take the most memory, of the steps with the most tokens."""
-    found = [backward for step in steps_of(trees, settings)[-LONGEST:] for backward in _backwards(step, settings)]
-    return max(found, key=lambda groups: memory(shape, settings, target, groups).total)
-
-
-def steps_of(trees: Sequence[Tree], settings: TrainSettings) -> list[list[Tree]]:
-    """Trees of close lengths, as many as a step computes, shortest first."""
-    size = settings.training.per_device_train_batch_size
-    ordered = sorted(trees, key=lambda tree: tree.tokens)
-    return [ordered[max(0, end - size) : end] for end in range(len(ordered), 0, -size)][::-1]
-
-
-def _backwards(step: Sequence[Tree], settings: TrainSettings) -> list[list[Group]]:
-    """The groups of each backward pass of a step: one, or all rows of a conversation."""
-    if settings.training.loss == "tree":
-        return [[group_of(group)] for group in groups(step)]
-    return [[Group(1, length, 0, length) for length in _row_lengths(tree)] for tree in step]
-
-
-def _row_lengths(tree: Tree) -> list[int]:
-    """Tokens of the rows that `rows_loss` computes."""
-    answers = [(b, a) for b in tree.branches for a in (b.scale.answers if b.scale else (b.answer,))]
-    return [len(tree.trunk) + len(branch.prompt) + len(answer) - 1 for branch, answer in answers]
+# Memory and time
 
 
 def _stock_step(counts: Counts, settings: TrainSettings) -> Group:
     rows = settings.training.per_device_train_batch_size
     length = stock_length(int(counts.row.max), settings.model.max_seq_length)
     return Group(rows, length, 0, rows * length)
-
-
-# Time
-
-
-def probe(
-    trainer: Any,
-    trees: Sequence[Tree],
-    validation: Sequence[Tree],
-    count: int,
-    shape: Shape,
-    target: Target,
-    track: Track = untracked,
-) -> Probe:
-    """Time the gradients of `count` steps from the shortest to the longest, after one to warm up; keeps nothing."""
-    from mlx_cc.model import machine
-    from mlx_cc.model.tree import checkpointed
-
-    settings: TrainSettings = trainer.settings
-    steps = steps_of(trees, settings)
-    chosen = [steps[place] for place in np.linspace(0, len(steps) - 1, count).round().astype(int)]
-    chosen = [chosen[place] for place in np.random.default_rng(0).permutation(count)]  # drifts of speed are no slope
-    tokens, measured = [], []
-    trainer.model.train()
-    with checkpointed(trainer.model) if settings.training.gradient_checkpointing else nullcontext():
-        with machine.wired_limit():
-            trainer.gradients([steps[len(steps) // 2]])
-            machine.reset_peak_memory()
-            for step in track(chosen, "timing steps", count):
-                machine.suit_threads()
-                started = time.perf_counter()
-                _, _, computed = trainer.gradients([step])
-                measured.append(time.perf_counter() - started)
-                tokens.append(computed)
-            peak = machine.peak_memory_bytes()
-    few = sorted(validation, key=lambda tree: tree.tokens)[:: math.ceil(len(validation) / 6)]
-    started = time.perf_counter()
-    trainer.validate(few)
-    forward = (time.perf_counter() - started) / sum(tree.tokens for tree in few)
-    per_step, per_token = fit(tokens, measured)
-    ratios = np.array(measured) / (per_step + per_token * np.array(tokens))
-    low, high = np.percentile(ratios, (10, 90)).tolist()
-    found = [memory(shape, settings, target, b) for step in chosen for b in _backwards(step, settings)]
-    standing = max(found, key=lambda m: m.total)
-    return Probe(
-        steps=count,
-        tokens=tokens,
-        seconds=measured,
-        per_step=per_step,
-        per_token=per_token,
-        slower=(low, high),
-        forward_per_token=forward,
-        peak_bytes=peak,
-        estimated_bytes=standing.total - standing.optimizer,
-    )
-
-
-def fit(tokens: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
-    """(a, b) of seconds = a + b tokens, by least squares; a is 0 where that makes no sense of the points."""
-    x, y = np.array(tokens, float), np.array(seconds)
-    if len(set(tokens)) > 1:
-        b, a = np.polyfit(x, y, 1).tolist()
-        if a >= 0 and b > 0:
-            return a, b
-    return 0.0, float(y.sum() / x.sum())
 
 
 def _hours(
@@ -463,7 +343,7 @@ def _works(
     longest = settings.model.max_seq_length
 
     def ours(found: Sequence[Tree]) -> list[Group]:
-        return [group for tree in found for backward in _backwards([tree], settings) for group in backward]
+        return [group for tree in found for backward in backwards([tree], settings) for group in backward]
 
     def stock(found: Sequence[Tree]) -> list[Group]:
         lengths = [stock_length(len(row), longest) for tree in found for row in tree.rows]

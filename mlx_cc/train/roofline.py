@@ -50,7 +50,7 @@ def forward_operations(shape: Shape, group: Group, layers: int | None = None) ->
     products = 2 * shape.block * n * (t * trunk_layers + s * layers)
     products += 4 * shape.hidden * shape.keys * n * t * bool(s)
     attention = 4 * shape.queries * n * (t * t * trunk_layers + s * (t + s) * layers)
-    return products + attention + 2 * shape.hidden * shape.vocabulary * group.nodes
+    return products + attention + 2 * shape.hidden * shape.vocabulary * (group.nodes + group.head)
 
 
 def operations(shape: Shape, settings: TrainSettings, group: Group) -> float:

@@ -1,0 +1,211 @@
+"""`mlx_cc plan`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlx_cc.settings import flags
+from mlx_cc.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mlx_cc.train.memory import Memory
+    from mlx_cc.train.plan import Counts, Marked, Plan, Spread
+
+
+@click.command(name="plan", context_settings={"show_default": False})
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="YAML file with the settings below.")
+@click.option(
+    "--probe",
+    type=click.IntRange(min=2),
+    default=10,
+    show_default=True,
+    help="Real steps to time on this machine; nothing of them is kept.",
+)
+@click.option("--no-probe", is_flag=True, help="Time nothing and load no weights: counts and reckoning alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
+@flags(TrainSettings)
+def command(config: Path | None, probe: int, no_probe: bool, as_json: bool, overrides: dict[str, Any]) -> None:
+    """Say what a training run will take, before it starts: tokens, updates, memory and hours.
+
+    Takes the settings of `train`, as a file and as flags. Counts tokens on the prepared data, reckons the memory from
+    the model's config.json, times a few real steps for the hours on this machine, and reckons those on Apple's chips.
+    Shows one conversation as the model will see it, with the tokens that are learned marked. Writes nothing.
+
+    \b
+    Examples:
+      mlx_cc plan --config configs/mistral_7b_mac.yaml
+      mlx_cc plan --config configs/mistral_7b_mac.yaml --no-probe
+      mlx_cc plan --config configs/smollm2_135m_cpu.yaml --max-seq-length 1024 --probe 20
+    """
+    import sys
+
+    import msgspec
+    from rich.console import Console
+
+    from mlx_cc.settings import read_settings, with_overrides
+
+    settings = (
+        read_settings(config, TrainSettings, overrides) if config else with_overrides(TrainSettings, overrides, "flags")
+    )
+    from rich.progress import track
+
+    from mlx_cc.train.plan import plan
+
+    console = Console(stderr=True, highlight=False)
+    found = plan(
+        settings,
+        0 if no_probe else probe,
+        lambda things, doing, count: track(things, doing, count, console=console),
+        console.print,
+    )
+    if as_json:
+        click.echo(msgspec.json.encode(as_document(found)))
+    else:
+        show(found, Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120))
+
+
+def as_document(plan: "Plan") -> dict[str, Any]:
+    """A plan as JSON keeps it, with what is derived."""
+    import msgspec
+
+    document = msgspec.to_builtins(plan, str_keys=True)
+    document["counts"]["saved"] = plan.counts.saved
+    for name in ("memory", "stock_memory"):
+        document[name]["total"] = getattr(plan, name).total
+    document["example"]["text"] = plan.example.text
+    return document
+
+
+def show(plan: "Plan", console: "Console") -> None:
+    """Print a plan for people."""
+    counts = plan.counts
+    console.print(
+        f"{plan.model}: {plan.trained_parameters:,} of {plan.parameters / 1e6:,.0f} million parameters are trained "
+        f"({plan.trained_parameters / plan.parameters:.2%})"
+    )
+    sampled = "" if counts.planted == counts.conversations else f" (counted on {counts.planted:,} of them, scaled up)"
+    console.print(
+        f"{counts.conversations:,} conversations{sampled}, {counts.rows_each:.1f} answers each; {plan.epochs:g} epochs "
+        f"in {plan.updates:,} optimizer updates; {plan.validations} validations on {plan.validation_conversations}"
+    )
+    _show_tokens(counts, console)
+    _show_memory(plan, console)
+    _show_time(plan, console)
+    _show_example(plan.example, console)
+
+
+def _show_tokens(counts: "Counts", console: "Console") -> None:
+    table = _table("tokens", "5%", "25%", "50%", "75%", "95%", "most", "mean")
+    for name, spread in (("trunk", counts.trunk), ("branch", counts.branch), ("row", counts.row)):
+        values = (spread.p5, spread.p25, spread.p50, spread.p75, spread.p95, spread.max, spread.mean)
+        table.add_row(name, *(f"{value:,.0f}" for value in values))
+    console.print()
+    console.print(table)
+    for name, spread in (("trunk", counts.trunk), ("branch", counts.branch)):
+        console.print(f"\n{name}, tokens")
+        _show_histogram(spread, console)
+    console.print(
+        f"\n{counts.tree_tokens:,} tokens an epoch as trees, {counts.row_tokens:,} as separate rows "
+        f"({counts.saved:.0%} saved), {counts.stock_tokens:,} padded as mlx-lm pads; "
+        f"{counts.trained_tokens:,} of answers are learned"
+    )
+    console.print(
+        f"{counts.shortened:.1%} of conversations lose turns from their middle, {counts.omitted_turns:.1%} of all "
+        "turns; no answer is cut"
+    )
+
+
+def _show_histogram(spread: "Spread", console: "Console") -> None:
+    most = max(spread.counts)
+    for low, high, count in zip(spread.edges, spread.edges[1:], spread.counts, strict=False):
+        console.print(f"{low:>7,.0f} - {high - 1:<7,.0f} {'█' * round(40 * count / most):40} {count:,}")
+
+
+def _show_memory(plan: "Plan", console: "Console") -> None:
+    table = _table("memory at the peak of a step, MB", "this run", "stock, by rows")
+    for part in plan.memory.__dict__:
+        values = (getattr(memory, part) for memory in (plan.memory, plan.stock_memory))
+        table.add_row(part.replace("keys_values", "trunk's keys and values"), *map(_megabytes, values))
+    table.add_row("all", *(_megabytes(memory.total) for memory in (plan.memory, plan.stock_memory)), style="bold")
+    console.print()
+    console.print(table)
+    console.print(f"{plan.machine} has {plan.machine_bytes / 1e9:,.1f} GB: {_fits(plan.memory, plan.machine_bytes)}")
+    if plan.probe:
+        console.print(
+            f"measured in the probe: {_megabytes(plan.probe.peak_bytes)} MB; estimated for the same steps: "
+            f"{_megabytes(plan.probe.estimated_bytes)} MB"
+        )
+
+
+def _show_time(plan: "Plan", console: "Console") -> None:
+    table = _table("time", "this run", "stock", "tokens/s", "memory", "fits, GB")
+    if plan.hours and plan.stock_hours and plan.probe:
+        speed = sum(plan.probe.tokens) / sum(plan.probe.seconds)
+        times = (f"{_time(h.likely)} ({_range(h.low, h.high)})" for h in (plan.hours, plan.stock_hours))
+        table.add_row("this machine", *times, f"{speed:,.0f}", _gigabytes(plan.memory.total))
+    for on in plan.chips:
+        table.add_row(
+            f"{on.chip.name}, {on.chip.gpu_cores} cores",
+            _range(*on.hours),
+            _range(*on.stock_hours),
+            f"{on.tokens_per_s[0]:,.0f} - {on.tokens_per_s[1]:,.0f}",
+            _gigabytes(on.memory_bytes),
+            ", ".join(f"{size}" for size, fits in on.fits.items() if fits) or f"not {max(on.fits)}",
+        )
+    console.print()
+    console.print(table)
+    if plan.probe:
+        console.print(
+            f"This machine: {plan.probe.steps} steps timed, range from their spread; its stock time is the ratio of "
+            "tokens, an estimate."
+        )
+    console.print("Apple's chips: reasoned from published rates at full load, not measured.")
+
+
+def _show_example(example: "Marked", console: "Console") -> None:
+    from rich.text import Text
+
+    console.print(f"\nConversation {example.conversation} as the model sees it; what is learned is marked:\n")
+    text = Text(example.text)
+    if console.is_terminal:
+        text.highlight_regex(r"(?s)⟦.*?⟧", "bold green")
+    console.print(text)
+
+
+def _table(*titles: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, title in enumerate(titles):
+        table.add_column(title, justify="right" if place else "left", no_wrap=True)
+    return table
+
+
+def _fits(memory: "Memory", available: int) -> str:
+    if memory.total <= 0.8 * available:
+        return "it fits"
+    remedy = "gradient_checkpointing, fewer lora.num_layers or a smaller max_seq_length"
+    return f"it {'hardly fits' if memory.total <= available else 'does not fit'}; {remedy} take less"
+
+
+def _megabytes(count: float) -> str:
+    return f"{count / 1e6:,.0f}"
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:,.1f} GB"
+
+
+def _time(hours: float) -> str:
+    if hours < 1:
+        return f"{60 * hours:,.0f} min" if hours > 1 / 60 else "1 min"
+    return f"{hours:,.0f} h" if hours >= 10 else f"{hours:.1f} h"
+
+
+def _range(low: float, high: float) -> str:
+    return _time(high) if _time(low) == _time(high) else f"{_time(low)} - {_time(high)}"
