@@ -50,8 +50,9 @@ def _exp(x: mx.array) -> mx.array:
 
 
 @mx.compile
-def _exp_of_difference(x: mx.array, most: mx.array) -> mx.array:
-    return _exp(mx.maximum(x - most, -87.0))
+def _powers(scores: mx.array, mask: mx.array, most: mx.array) -> mx.array:
+    """exp(scores - most), 0 where the mask is False."""
+    return mx.where(mask, _exp(mx.clip(scores - most, -87.0, 0.0)), 0.0)
 
 
 def _sigmoid(x: mx.array) -> mx.array:
@@ -84,16 +85,22 @@ def _swiglu_vjp(primals: tuple[mx.array, mx.array], cotangent: mx.array, _: mx.a
 
 
 @mx.custom_function
-def softmax(scores: mx.array) -> mx.array:
-    """Softmax over the last axis, float32."""
-    powers = _exp_of_difference(scores, scores.max(axis=-1, keepdims=True))
+def softmax(scores: mx.array, mask: mx.array) -> mx.array:
+    """Softmax over the last axis where the mask is True, 0 elsewhere; float32. The mask has no gradient.
+
+    One operation, so that a backward pass keeps its result and none of the steps to it.
+    """
+    most = mx.where(mask, scores, -1e30).max(axis=-1, keepdims=True)
+    powers = _powers(scores, mask, most)
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
 @softmax.vjp
-def _softmax_vjp(_: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
+def _softmax_vjp(
+    primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array
+) -> tuple[mx.array, mx.array]:
     weighted = cotangent * output
-    return weighted - output * weighted.sum(axis=-1, keepdims=True)
+    return weighted - output * weighted.sum(axis=-1, keepdims=True), mx.zeros_like(primals[1])
 
 
 def attention(
@@ -112,9 +119,9 @@ def attention(
     scores = (q @ k.swapaxes(-1, -2)).reshape(batch, heads, length, k.shape[2])
     if isinstance(mask, str):
         mask = mx.tri(length, k.shape[2], k.shape[2] - length, dtype=mx.bool_) if length > 1 else None
-    if mask is not None:
-        scores = mx.where(mask, scores, -1e30) if mask.dtype == mx.bool_ else scores + mask
-    weights: Any = softmax(scores)
+    if mask is not None and mask.dtype != mx.bool_:
+        scores, mask = scores + mask, None
+    weights: Any = softmax(scores, mx.array(True) if mask is None else mask)
     weights = weights.reshape(batch, groups, heads // groups * length, -1)
     return (weights @ v).reshape(batch, heads, length, size)
 
