@@ -21,12 +21,13 @@ from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.model import machine
 from mlx_cc.model.answers import read_answers, read_answers_by_rows
-from mlx_cc.model.decode import Grammars, decode, schema_grammar
+from mlx_cc.model.decode import Grammars, decode, decode_all, schema_grammar
 from mlx_cc.model.load import Loaded
 from mlx_cc.model.load import load as load_from_disk
 from mlx_cc.model.tree import Prefix, make_tree, run_trunks
 from mlx_cc.prompt import (
     SYSTEM,
+    Branch,
     Encoder,
     PromptSettings,
     Tree,
@@ -98,15 +99,15 @@ class Analyst:
         with machine.wired_limit():
             for group in self._groups(planted, batch):
                 trunks = run_trunks(self.model, [tree.trunk for tree in group]) if self.shares_trunk else None
-                for place, (tree, found) in enumerate(zip(group, self._read(trunks, asked, group), strict=True)):
-                    turns = len(conversations[place_of[id(tree)]].turns)
-                    for task, branch in zip(asked, tree.branches, strict=True):
-                        if task.answers:
-                            continue
-                        prefix = trunks.one(place) if trunks else None
-                        prompt = branch.prompt if trunks else [*tree.trunk, *branch.prompt]
-                        found[task.name] = self._decode(prefix, task, prompt, turns)
-                    answers[place_of[id(tree)]] = {task.name: found[task.name] for task in asked}
+                turns = [len(conversations[place_of[id(tree)]].turns) for tree in group]
+                found = self._read(trunks, asked, group)
+                for place, task in enumerate(asked):
+                    if not task.answers:
+                        said = self._decode(trunks, task, [(tree.trunk, tree.branches[place]) for tree in group], turns)
+                        for answered, answer in zip(found, said, strict=True):
+                            answered[task.name] = answer
+                for tree, answered in zip(group, found, strict=True):
+                    answers[place_of[id(tree)]] = {task.name: answered[task.name] for task in asked}
         return answers
 
     def _groups(self, trees: Sequence[Tree], batch: int) -> Iterator[list[Tree]]:
@@ -153,11 +154,25 @@ class Analyst:
             for found in by_tree
         ]
 
-    def _decode(self, trunk: Prefix | None, task: Task, prompt: Sequence[int], turns: int) -> Answer:
+    def _decode(
+        self,
+        trunks: Prefix | None,
+        task: Task,
+        asked: Sequence[tuple[Sequence[int], Branch]],
+        turns: Sequence[int],
+    ) -> list[Answer]:
+        """The answers to a task that is decoded, of conversations with so many turns each."""
         assert task.schema is not None
-        constraint = self.grammars.constraint(schema_grammar(task.schema(turns)))
-        text = "".join(decode(self.model, self.tokenizer, prompt, trunk, constraint, max_tokens=COACHING_TOKENS))
-        return Answer(task.parse(_closed(text), self.centre))
+        constraints = [self.grammars.constraint(schema_grammar(task.schema(count))) for count in turns]
+        if trunks and len(asked) > 1:
+            prompts = [branch.prompt for _, branch in asked]
+            texts = decode_all(self.model, self.tokenizer, prompts, trunks, constraints, COACHING_TOKENS)
+        else:
+            (trunk, branch), prefix = asked[0], trunks.one(0) if trunks else None
+            prompt = branch.prompt if prefix else [*trunk, *branch.prompt]
+            pieces = decode(self.model, self.tokenizer, prompt, prefix, constraints[0], max_tokens=COACHING_TOKENS)
+            texts = ["".join(pieces)]
+        return [Answer(task.parse(_closed(text), self.centre)) for text in texts]
 
     @property
     def grammars(self) -> Grammars:

@@ -73,6 +73,36 @@ def test_many_are_analysed_as_one_is(analyst: Any, sample_conversations: list[Co
         assert found["quality_score"] == pytest.approx(alone["quality_score"], abs=0.11)
 
 
+def test_several_texts_are_decoded_at_once_as_each_is_alone(
+    analyst: Any, sample_conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
+):
+    from mlx_cc import analyst as module
+    from mlx_cc.model.decode import decode, schema_grammar
+    from mlx_cc.tasks import all_tasks
+
+    schema = all_tasks()["coaching"].schema
+    assert schema is not None
+    several = sorted(sample_conversations, key=lambda c: sum(len(t.text) for t in c.turns))[:3]
+    compared = []
+
+    def both(model: Any, tokenizer: Any, prompts: Any, trunks: Any, constraints: Any, most: int) -> list[str]:
+        texts = decode_all(model, tokenizer, prompts, trunks, constraints, most)
+        for place, text in enumerate(texts):
+            fresh = analyst.grammars.constraint(schema_grammar(schema(len(several[place].turns))))
+            compared.append((text, "".join(decode(model, tokenizer, prompts[place], trunks.one(place), fresh, most))))
+        return texts
+
+    decode_all = module.decode_all
+    monkeypatch.setattr(module, "decode_all", both)
+    monkeypatch.setattr(module, "COACHING_TOKENS", 60)
+    monkeypatch.setattr(module, "groups", lambda trees, *_: [list(trees)])  # padding or not
+    analyst.answer_all(several, ["csat", "coaching"])
+    assert len(compared) == 3
+    for together, alone in compared:
+        assert len(alone) > 60
+        assert together == alone
+
+
 def test_coaching_is_sound_and_quotes_a_turn_that_exists(analyst: Any, sample_conversations: list[Conversation]):
     conversation = sample_conversations[0]
     advice = analyst.analyze(conversation)["coaching"]

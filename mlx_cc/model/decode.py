@@ -88,14 +88,10 @@ def decode(
 ) -> Iterator[str]:
     """Text pieces of a continuation of `prompt` (token ids) behind `prefix` (one trunk), greedy by default."""
     from mlx_lm.generate import stream_generate
-    from mlx_lm.models.cache import KVCache, make_prompt_cache
+    from mlx_lm.models.cache import make_prompt_cache
     from mlx_lm.sample_utils import make_sampler
 
-    cache: list[Any] = make_prompt_cache(model)
-    if prefix:
-        cache = [KVCache() for _ in prefix.layers]
-        for slot, layer in zip(cache, prefix.layers, strict=True):
-            slot.state = (layer.keys, layer.values, layer.keys.shape[2])
+    cache: list[Any] = _cache_of(prefix) if prefix else make_prompt_cache(model)
     for piece in stream_generate(
         model,
         tokenizer,
@@ -106,3 +102,47 @@ def decode(
         prompt_cache=cache,
     ):
         yield piece.text
+
+
+def decode_all(
+    model: nn.Module,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[int]],
+    trunks: Prefix,
+    constraints: Sequence[Constraint],
+    max_tokens: int = 256,
+) -> list[str]:
+    """Continuations of several prompts at once, each behind its own trunk and under its own constraint; greedy."""
+    from mlx_lm.generate import BatchGenerator
+
+    generator = BatchGenerator(
+        model,
+        max_tokens=max_tokens,
+        stop_tokens=[[token] for token in tokenizer.eos_token_ids],
+        completion_batch_size=len(prompts),
+        prefill_batch_size=len(prompts),
+    )
+    said: dict[int, list[int]] = {}
+    try:
+        uids = generator.insert(
+            [list(prompt) for prompt in prompts],
+            caches=[_cache_of(trunks.one(place)) for place in range(len(prompts))],
+            logits_processors=[[constraint] for constraint in constraints],
+        )
+        while responses := generator.next_generated():
+            for response in responses:
+                if response.finish_reason != "stop":
+                    said.setdefault(response.uid, []).append(response.token)
+    finally:
+        generator.close()
+    return [tokenizer.decode(said.get(uid, [])) for uid in uids]
+
+
+def _cache_of(trunk: Prefix) -> list[Any]:
+    """The mlx-lm caches of one trunk."""
+    from mlx_lm.models.cache import KVCache
+
+    cache = [KVCache() for _ in trunk.layers]
+    for slot, layer in zip(cache, trunk.layers, strict=True):
+        slot.state = (layer.keys, layer.values, layer.keys.shape[2])
+    return cache
