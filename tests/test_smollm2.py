@@ -103,7 +103,7 @@ def test_from_transcripts_to_a_fused_model_that_answers(smollm2, tmp_path):
 
     report = json.loads(run(tmp_path, "evaluate", "--model", "adapters/e2e", "--limit", "2", "--json"))
     assert report["overall"]["log loss"]["model"]["n"] == report["conversations"] == 2
-    assert set(report["tasks"]["quality"]["measures"]["MAE"]) == {"constant", "base", "model"}
+    assert set(report["tasks"]["quality"]["measures"]["MAE"]) == {"constant", "TF-IDF", "base", "model"}
 
     run(tmp_path, "fuse", "adapters/e2e", "--rows", "1")
     call = tmp_path / "call.txt"
