@@ -114,11 +114,14 @@ class Pretended:
         self.alive.remove(self.name)
 
 
+ALONE = "a loads, a, a, b loads, b, b"
+
+
 @pytest.mark.parametrize(
     ("megabytes", "turns"),
     [
-        (20.0, "a loads, a, b loads, b, a, b, a, b"),
-        (60.0, "a loads, a, b loads, b" + ", a loads, a, a, b loads, b, b" * 2),
+        (20.0, f"{ALONE}, {ALONE}, a, b"),
+        (60.0, f"{ALONE}, {ALONE}, {ALONE}"),
     ],
 )
 def test_contenders_take_turns_and_stay_loaded_only_where_memory_holds_them_all(megabytes, turns, monkeypatch):
@@ -126,10 +129,10 @@ def test_contenders_take_turns_and_stay_loaded_only_where_memory_holds_them_all(
     monkeypatch.setattr(Pretended, "turns", [])
     monkeypatch.setattr(Pretended, "megabytes", megabytes)
     two = [Contender(name, "", "stock", lambda job, done: None) for name in "ab"]
-    found = contest("train", two, training.Job("model", 10), 1, rounds=2, title="")
+    found = contest("train", two, training.Job("model", 10), 1, rounds=3, title="")
     assert ", ".join(Pretended.turns) == turns
     assert Pretended.alive == []
-    assert [entry.seconds for entry in found.entries] == [[1.0, 1.0]] * 2
+    assert [entry.seconds for entry in found.entries] == [[1.0] * 3] * 2
 
 
 # What is compared

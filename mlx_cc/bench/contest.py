@@ -1,7 +1,7 @@
 """A contest: ways to do the same work, each in a process of its own, measured in turns.
 
-The processes keep their models loaded and one works at a time, in rounds A B C, A B C, ...: whatever else the
-machine does falls on all of them. Where half its memory would not hold them all, each starts anew for its turn.
+One works at a time, in rounds A B C, A B C, ...: whatever else the machine does falls on all of them. In the first
+round each is alone. Then, where half of memory holds them all, they stay loaded; else each starts anew for its turn.
 The first contender is the one the others are compared with, round by round.
 """
 
@@ -190,10 +190,11 @@ def contest(bench: str, contenders: Sequence[Contender], job: Struct, units: int
     alive: dict[str, Worker] = {}
     first: dict[str, tuple[About, Unit]] = {}
     measured: dict[str, list[Unit]] = {contender.name: [] for contender in contenders}
+    expected: dict[str, float] = {}
 
-    def begin(contender: Contender) -> tuple[About, Unit]:
+    def begin(contender: Contender) -> None:
         worker = alive[contender.name] = Worker(bench, contender)
-        return worker.begin(job)
+        first.setdefault(contender.name, worker.begin(job))
 
     def stop() -> None:
         while alive:
@@ -203,24 +204,22 @@ def contest(bench: str, contenders: Sequence[Contender], job: Struct, units: int
         with progress:
             bar = progress.add_task(title, total=None)
             together, held = True, 0.0
-            for contender in contenders:
-                progress.update(bar, description=f"{title}: loading {contender.name}")
-                about, warm = first[contender.name] = begin(contender)
-                held += warm.peak_memory_mb * 1e6
-                together = together and held < about.memory_bytes / 2
-                if not together:
-                    stop()
-            expected = {name: warm.seconds * (1 if together else 2) for name, (_, warm) in first.items()}
-            progress.reset(bar, total=rounds * sum(expected.values()))
             for number in range(1, rounds + 1):
                 for contender in contenders:
                     progress.update(bar, description=f"{title}: round {number}/{rounds}, {contender.name}")
                     if contender.name not in alive:
                         begin(contender)
                     measured[contender.name].append(alive[contender.name].unit())
-                    progress.advance(bar, expected[contender.name])
-                    if not together:
+                    if number == 1:
+                        held += first[contender.name][1].peak_memory_mb * 1e6
+                    if number == 1 or not together:  # alone, until all are known to fit into memory at once
                         stop()
+                    if number > 1:
+                        progress.advance(bar, expected[contender.name])
+                if number == 1:
+                    together = held < first[contenders[0].name][0].memory_bytes / 2
+                    expected = {name: warm.seconds * (1 if together else 2) for name, (_, warm) in first.items()}
+                    progress.reset(bar, total=(rounds - 1) * sum(expected.values()) or 1)
                 times = ", ".join(f"{name} {found[-1].seconds:.2f} s" for name, found in measured.items())
                 console.print(f"{title}: round {number}/{rounds}: {times}", soft_wrap=True)
     finally:
