@@ -1,20 +1,23 @@
-"""What a step computes: conversations planted as trees, in an order that depends on the seed alone.
+"""What a run learns from, and what a step computes: conversations planted as trees, in an order of the seed alone.
 
 The stream of an epoch is a random order of all conversations. Where a step computes several, windows of the
 stream are sorted by length and cut into steps, and the steps are shuffled: lengths in a step are close, no
 conversation is left out, and a conversation moves by less than a window.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations
-from mlx_cc.prompt import Tree
-from mlx_cc.tasks import Task
+from mlx_cc.prompt import Encoder, Tree, plant_tasks
+from mlx_cc.tasks import Task, pick
+from mlx_cc.train.settings import TrainSettings
 
 WINDOW = 32
 """Updates whose conversations are sorted by length together."""
@@ -47,6 +50,45 @@ def labelled(path: Path, tasks: Sequence[Task]) -> list[Conversation]:
         names = ", ".join(task.name for task in tasks)
         raise UserError(f"{path}: no conversation has a label for {names}. Nothing to learn from.")
     return found
+
+
+class Data(NamedTuple):
+    """What a run learns from."""
+
+    train: list[Conversation]
+    validation: list[Conversation]
+    """Always the same ones: the first by id, as many as the settings say."""
+    centre: Centre
+
+
+def find_data(settings: TrainSettings) -> Data:
+    """The conversations of a run and the centre they were prepared for.
+
+    Raises:
+        UserError: there is no file, no label to learn from, or only one split has temporal features, so that
+            prompts would differ.
+    """
+    tasks, folder = pick(settings.training.tasks), Path(settings.data.dir)
+    paths = [find_split(folder, split, getattr(settings.data, split)) for split in ("train", "validation")]
+    found = [labelled(path, tasks) for path in paths]
+    bare, full = sorted(zip(paths, found, strict=True), key=lambda pair: any(c.temporal for c in pair[1]))
+    if any(c.temporal for c in full[1]) and not any(c.temporal for c in bare[1]):
+        raise UserError(
+            f"{bare[0]}: has no temporal features while {full[0]} has them, so their prompts would differ. "
+            f"Run `mlx_cc temporal` on both."
+        )
+    centre = paths[0].parent / "centre.yaml"
+    validation = sorted(found[1], key=lambda c: c.id)[: settings.training.eval_conversations]
+    return Data(found[0], validation, read_centre(centre if centre.exists() else None))
+
+
+def plant(
+    conversations: Iterable[Conversation], settings: TrainSettings, centre: Centre, encoder: Encoder
+) -> list[Tree]:
+    """Conversations as the trees a run trains on, answers included."""
+    tasks, soft = pick(settings.training.tasks), settings.training.objective == "soft"
+    longest = settings.model.max_seq_length
+    return [plant_tasks(c, tasks, centre, encoder, settings.prompt, longest, True, soft) for c in conversations]
 
 
 def epoch_order(count: int, epoch: int, seed: int) -> np.ndarray:

@@ -31,9 +31,9 @@ from mlx_cc.files import write_json, write_text, written_whole
 from mlx_cc.model import machine
 from mlx_cc.model.load import QUANTIZATION, base_model, keep_beside, parameters
 from mlx_cc.model.tree import checkpointed, make_tree
-from mlx_cc.prompt import Encoder, Tree, groups, plant_tasks
+from mlx_cc.prompt import Encoder, Tree, groups
 from mlx_cc.tasks import Task, pick
-from mlx_cc.train.batches import Stream
+from mlx_cc.train.batches import Stream, plant
 from mlx_cc.train.loss import Objective, rows_loss, tree_loss, weight_of
 from mlx_cc.train.settings import Lora, Training, TrainSettings
 
@@ -207,11 +207,7 @@ class Trainer:
 
     def plant(self, conversations: Sequence[Conversation]) -> list[Tree]:
         """Conversations as trees of this run's tasks, answers included."""
-        longest, soft = self.settings.model.max_seq_length, self.settings.training.objective == "soft"
-        return [
-            plant_tasks(c, self.tasks, self.centre, self.encoder, self.settings.prompt, longest, True, soft)
-            for c in conversations
-        ]
+        return plant(conversations, self.settings, self.centre, self.encoder)
 
     def gradients(
         self, steps: Sequence[Sequence[Tree]], stop: Callable[[], bool] = lambda: False

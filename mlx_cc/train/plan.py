@@ -7,19 +7,16 @@ Nothing is written. "Stock" is mlx-lm's way: one row per answer, padded, the tra
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlx_cc.centre import Centre, read_centre
-from mlx_cc.conversation import Conversation
 from mlx_cc.files import read_json
-from mlx_cc.prompt import Encoder, Tokenizer, Tree, plant_tasks
-from mlx_cc.tasks import pick
-from mlx_cc.train.batches import find_split, labelled
+from mlx_cc.prompt import Encoder, Tokenizer, Tree
+from mlx_cc.train.batches import find_data, plant
 from mlx_cc.train.memory import (
     STOCK,
     Group,
@@ -179,14 +176,15 @@ def plan(
     folder = pull.resolve(settings.model.name, pull_missing=False)
     config = read_json(folder / "config.json", dict)
     shape = read_shape(config, str(folder / "config.json"))
-    conversations, held_out, centre = _data(settings)
+    conversations, held_out, centre = find_data(settings)
     order = np.random.default_rng(training.seed).permutation(len(conversations))
     sample = [conversations[place] for place in order[:SAMPLE]]
     tokenizer = _tokenizer(folder, config)
     started = time.perf_counter()
-    trees = plant(track(sample, "counting tokens", len(sample)), settings, centre, tokenizer)
+    encoder = Encoder(tokenizer)
+    trees = plant(track(sample, "counting tokens", len(sample)), settings, centre, encoder)
     plant_seconds = (time.perf_counter() - started) / len(trees)
-    validation = plant(track(held_out, "counting validation", len(held_out)), settings, centre, tokenizer)
+    validation = plant(track(held_out, "counting validation", len(held_out)), settings, centre, encoder)
     turns = sum(len(conversation.turns) for conversation in sample)
     counts = count(trees, len(conversations), turns, settings.model.max_seq_length)
 
@@ -228,17 +226,6 @@ def plan(
     )
 
 
-def _data(settings: TrainSettings) -> tuple[list[Conversation], list[Conversation], Centre]:
-    """Train conversations, those validated on, and the centre they were prepared for."""
-    tasks = pick(settings.training.tasks)
-    folder = Path(settings.data.dir)
-    paths = [find_split(folder, split, getattr(settings.data, split)) for split in ("train", "validation")]
-    train, validation = (labelled(path, tasks) for path in paths)
-    centre = paths[0].parent / "centre.yaml"
-    held_out = sorted(validation, key=lambda c: c.id)[: settings.training.eval_conversations]
-    return train, held_out, read_centre(centre if centre.exists() else None)
-
-
 def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
     import logging
 
@@ -246,15 +233,6 @@ def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
     from mlx_lm.utils import load_tokenizer
 
     return load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
-
-
-def plant(
-    conversations: Iterable[Conversation], settings: TrainSettings, centre: Centre, tokenizer: Tokenizer
-) -> list[Tree]:
-    """Conversations as the trees a run trains on."""
-    tasks, encoder = pick(settings.training.tasks), Encoder(tokenizer)
-    longest, soft = settings.model.max_seq_length, settings.training.objective == "soft"
-    return [plant_tasks(c, tasks, centre, encoder, settings.prompt, longest, True, soft) for c in conversations]
 
 
 # Tokens

@@ -11,12 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mlx_cc.centre import read_centre
 from mlx_cc.errors import UserError
 from mlx_cc.files import locked
-from mlx_cc.model.load import CENTRE, parameters
-from mlx_cc.tasks import pick
-from mlx_cc.train.batches import find_split, labelled
+from mlx_cc.model.load import parameters
+from mlx_cc.train.batches import find_data
 from mlx_cc.train.loop import Run, Step, Stopped, Trainer
 from mlx_cc.train.settings import TrainSettings
 from mlx_cc.train.supervise import parent_is_gone
@@ -39,21 +37,15 @@ def _refuse_busy(folder: Path) -> None:
 
 def _train(settings: TrainSettings, folder: Path, resume: bool) -> Run:
     console = Console(stderr=True, highlight=False)
-    tasks = pick(settings.training.tasks)
-    data = Path(settings.data.dir)
-    paths = {split: find_split(data, split, getattr(settings.data, split)) for split in ("train", "validation")}
-    conversations = {split: labelled(path, tasks) for split, path in paths.items()}
-    _refuse_unequal_facts(conversations, paths)
-    centre_file = paths["train"].parent / CENTRE
-    centre = read_centre(centre_file if centre_file.exists() else None)
+    data = find_data(settings)
     with console.status("loading the model"):
-        trainer = Trainer(settings, folder, centre)
+        trainer = Trainer(settings, folder, data.centre)
         if resume:
             trainer.resume()
     trainable, total = parameters(trainer.model)
     console.print(
         f"{settings.model.name}: {trainable:,} of {total:,} parameters are trained ({trainable / total:.2%}); "
-        f"{len(conversations['train'])} conversations, {len(conversations['validation'])} for validation; "
+        f"{len(data.train)} conversations, {len(data.validation)} for validation; "
         f"run in {folder}"
     )
     progress = Progress(
@@ -83,7 +75,7 @@ def _train(settings: TrainSettings, folder: Path, resume: bool) -> Run:
 
         try:
             with asked_to_stop() as stop:
-                report = trainer.run(conversations["train"], conversations["validation"], show, stop)
+                report = trainer.run(data.train, data.validation, show, stop)
         except Stopped:
             raise UserError(
                 f"{folder}: stopped at update {trainer.update}; its state is saved. "
@@ -124,14 +116,3 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _refuse_unequal_facts(conversations: dict, paths: dict) -> None:
-    """Prompts must carry the same kind of facts in training and validation."""
-    with_facts = {split: sum(c.temporal is not None for c in found) for split, found in conversations.items()}
-    if (with_facts["train"] == 0) != (with_facts["validation"] == 0):
-        has, lacks = ("train", "validation") if with_facts["train"] else ("validation", "train")
-        raise UserError(
-            f"{paths[lacks]}: has no temporal features while {paths[has]} has them, so their prompts would differ. "
-            f"Run `mlx_cc temporal` on both."
-        )
