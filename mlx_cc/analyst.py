@@ -9,7 +9,6 @@ What goes in is text or a `Conversation`; the keys that come out are those of `A
 
 import contextlib
 import json
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,13 +17,12 @@ from typing import Any
 from mlx_cc import reasoning
 from mlx_cc.calibration import calibrated
 from mlx_cc.conversation import Conversation
-from mlx_cc.errors import UserError
 from mlx_cc.model import machine
 from mlx_cc.model.answers import read_answers, read_answers_by_rows
 from mlx_cc.model.decode import Grammars, decode, decode_all, schema_grammar
 from mlx_cc.model.load import Loaded
 from mlx_cc.model.load import load as load_from_disk
-from mlx_cc.model.tree import Prefix, make_tree, run_trunks
+from mlx_cc.model.tree import Prefix, run_trunks, shares_trunk
 from mlx_cc.prompt import (
     SYSTEM,
     Branch,
@@ -67,7 +65,7 @@ class Analyst:
         )
         self.fitted = loaded.calibration.tasks if loaded.calibration else {}
         self.encoder = Encoder(self.tokenizer)
-        self.shares_trunk = _shares_trunk(self.model)
+        self.shares_trunk = shares_trunk(self.model, "Each answer is computed as a row of its own, which is slower.")
         self._grammars: Grammars | None = None
 
     # Answers
@@ -303,17 +301,6 @@ class Analyst:
         if sum(costs) > max_tokens:
             lines, omitted = without_middle(lines, costs, max_tokens, self.tokenizer)
         return [{"role": "system", "content": f"{SYSTEM}\n\n{body(lines, facts).strip()}"}], omitted
-
-
-def _shares_trunk(model: Any) -> bool:
-    """Prepare a model to be computed as a tree; where it can't be, say so in one line."""
-    try:
-        make_tree(model)
-    except UserError as fault:
-        why = str(fault).partition(". ")[0]
-        logging.getLogger(__name__).warning("%s. Each answer is computed as a row of its own, which is slower.", why)
-        return False
-    return True
 
 
 def _closed(text: str) -> str:

@@ -13,6 +13,7 @@ right: causal attention keeps the padding out of a trunk, the crown's mask out o
 Shapes: N trees, T trunk tokens, S crown tokens, Hkv key/value heads of D dimensions.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
@@ -231,6 +232,17 @@ def make_tree(model: Any) -> None:
         model.one_tree_at_a_time = not _tree_error(model, [[1, 2, 3, 4, 5], [7, 6, 5, 4, 3, 2]]) < 5e-2
     except ValueError:  # shapes that don't go together
         model.one_tree_at_a_time = True
+
+
+def shares_trunk(model: Any, otherwise: str) -> bool:
+    """`make_tree`; where the model can't be one, log why, and what happens `otherwise`, in one line."""
+    try:
+        make_tree(model)
+    except UserError as fault:
+        why = str(fault).partition(". ")[0]
+        logging.getLogger(__name__).warning("%s. %s", why, otherwise)
+        return False
+    return True
 
 
 def _tree_error(model: Any, rows: Sequence[Sequence[int]]) -> float:

@@ -7,7 +7,6 @@ moment: what it resumes from is an update that was finished.
 """
 
 import json
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from mlx_cc.errors import UserError
 from mlx_cc.files import write_json, write_text, written_whole
 from mlx_cc.model import machine
 from mlx_cc.model.load import QUANTIZATION, base_model, keep_beside, parameters
-from mlx_cc.model.tree import checkpointed, make_tree
+from mlx_cc.model.tree import checkpointed, shares_trunk
 from mlx_cc.prompt import Encoder, Tree, groups
 from mlx_cc.tasks import Task, pick
 from mlx_cc.train.batches import Stream, plant
@@ -158,7 +157,8 @@ class Trainer:
         self.encoder = Encoder(tokenizer)
         mx.random.seed(training.seed)
         self.adapter_config = add_adapters(model, settings.lora)
-        self.loss = tree_loss if training.loss == "tree" and _shares_trunks(model) else rows_loss
+        otherwise = "Each row is computed alone, as with `loss: rows` under training."
+        self.loss = tree_loss if training.loss == "tree" and shares_trunk(model, otherwise) else rows_loss
         self.objective = Objective(training.soft_width, training.soft_error_weight)
         self.optimizer = optim.AdamW(learning_rate=training.learning_rate, weight_decay=training.weight_decay)
         self.optimizer.init(model.trainable_parameters())
@@ -453,13 +453,3 @@ def not_finite(group: Sequence[Tree], losses: mx.array) -> list[str]:
     """Ids of the conversations with a branch whose loss is no number."""
     owners = [tree.conversation_id for tree in group for _ in tree.branches]
     return list(dict.fromkeys(o for o, x in zip(owners, np.array(losses), strict=True) if not math.isfinite(x)))
-
-
-def _shares_trunks(model: Any) -> bool:
-    """Prepare the model to be computed as a tree; where it can't be, say why."""
-    try:
-        make_tree(model)
-    except UserError as fault:
-        logging.getLogger(__name__).warning("%s Each row is computed alone, as with that setting.", fault)
-        return False
-    return True
