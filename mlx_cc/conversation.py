@@ -50,6 +50,10 @@ class Label(Record, frozen=True):
 
     value: Any
     source: Source
+    scale: tuple[float, float] | None = None
+    """Lowest and highest of the scale its source used, where that is not the task's own."""
+    given: float | None = None
+    """The value on that scale; `value` is converted to the task's."""
 
 
 class Temporal(Record, frozen=True):
@@ -129,6 +133,8 @@ class Conversation(Record, frozen=True):
     labels: dict[str, Label] = {}
     """Task (or measure) name -> label. A model's own answer is never stored here."""
     provenance: Provenance | None = None
+    flags: tuple[str, ...] = ()
+    """What a person should know before trusting it, such as `roles_unknown`."""
     temporal: Temporal | None = None
     reasoning: Reasoning | None = None
 

@@ -22,8 +22,8 @@ from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.export import encode, row_maker
 from mlx_cc.files import Row, read_conversations, write_conversations, write_json, written_whole
-from mlx_cc.ingest import Reject
 from mlx_cc.ingest.analyses import with_valid_labels
+from mlx_cc.ingest.format import Reject
 from mlx_cc.metrics import interval
 from mlx_cc.prompt import Encoder, PromptSettings, plant_tasks
 from mlx_cc.splits import SPLITS, Split, SplitKey, split_of, unit_interval

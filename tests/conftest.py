@@ -112,8 +112,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sample_conversations() -> list[Conversation]:
     """The sample set with its labels."""
-    from mlx_cc.ingest import Reading, read_folder
+    from mlx_cc.ingest import read_folder
     from mlx_cc.ingest.analyses import Analyses
+    from mlx_cc.ingest.format import Reading
 
     rejected: list[Any] = []
     analyses = Analyses(SAMPLE / "analyses", rejects=rejected.append)

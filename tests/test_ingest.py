@@ -15,8 +15,9 @@ from mlx_cc.commands.ingest import command
 from mlx_cc.conversation import Conversation, Label, Turn
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations
-from mlx_cc.ingest import Reading, read_folder
+from mlx_cc.ingest import read_folder
 from mlx_cc.ingest.analyses import Analyses, labels_of, with_valid_labels
+from mlx_cc.ingest.format import Reading
 from mlx_cc.ingest.jsonl_map import read_map
 
 ROOT = Path(__file__).parent.parent
@@ -252,7 +253,7 @@ def test_a_format_is_added_by_adding_a_file(tmp_path, monkeypatch):
     formats.mkdir()
     (formats / "shout.py").write_text(
         "from mlx_cc.conversation import Conversation, Turn\n"
-        "from mlx_cc.ingest import Format\n"
+        "from mlx_cc.ingest.format import Format\n"
         "def read(file, reading):\n"
         "    yield Conversation(id=file.stem, turns=(Turn(role='agent', text=file.text()[4:].strip()),))\n"
         "FORMAT = Format('shout', lambda path, head: head.startswith(b'!!!!'), read)\n"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from mlx_cc.analyst import Analyst
     from mlx_cc.conversation import Conversation, Role
-    from mlx_cc.ingest import Reading, Reject
+    from mlx_cc.ingest.format import Reading, Reject
 
 
 @click.command(name="analyze")
@@ -54,7 +54,7 @@ def command(
     from rich.console import Console
     from rich.progress import track
 
-    from mlx_cc.ingest import Reading
+    from mlx_cc.ingest.format import Reading
 
     errors = Console(stderr=True, highlight=False)
     rejects: list[Reject] = []

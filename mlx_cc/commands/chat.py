@@ -128,7 +128,7 @@ def only_conversation(file: Path) -> "Conversation":
     """
     from mlx_cc.commands.analyze import nothing_in, read
     from mlx_cc.errors import UserError
-    from mlx_cc.ingest import Reading, Reject
+    from mlx_cc.ingest.format import Reading, Reject
 
     rejects: list[Reject] = []
     found = read(file, Reading(), rejects.append)

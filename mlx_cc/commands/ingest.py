@@ -78,9 +78,11 @@ def command(
 
     from mlx_cc.centre import read_centre
     from mlx_cc.files import write_conversations
-    from mlx_cc.ingest import Reading, input_files, rejects_file
     from mlx_cc.ingest.analyses import read_labelled, with_valid_labels
+    from mlx_cc.ingest.format import Reading
     from mlx_cc.ingest.jsonl_map import read_map
+    from mlx_cc.ingest.rejects import rejects_file
+    from mlx_cc.ingest.source import input_files
 
     centre = read_centre(centre_file)
     # Class names are the centre's own: without its settings `prepare` checks them.

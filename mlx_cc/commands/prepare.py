@@ -131,9 +131,11 @@ def command(
     from mlx_cc.centre import read_centre
     from mlx_cc.commands.ingest import bars, tell_what_was_left
     from mlx_cc.errors import UserError
-    from mlx_cc.ingest import Reading, input_files, rejects_file
     from mlx_cc.ingest.analyses import read_labelled
+    from mlx_cc.ingest.format import Reading
     from mlx_cc.ingest.jsonl_map import read_map
+    from mlx_cc.ingest.rejects import rejects_file
+    from mlx_cc.ingest.source import input_files
     from mlx_cc.prepare import OUTPUTS, Options, prepare
     from mlx_cc.prompt import PromptSettings
 

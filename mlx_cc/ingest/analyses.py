@@ -18,7 +18,10 @@ import msgspec
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import SOURCES, Conversation, Label, Source, replace
 from mlx_cc.errors import UserError
-from mlx_cc.ingest import File, Reading, Reject, Rejects, from_json, input_files, open_file, read_folder
+from mlx_cc.ingest import read_folder
+from mlx_cc.ingest.format import Reading, Reject
+from mlx_cc.ingest.rejects import Rejects
+from mlx_cc.ingest.source import File, from_json, input_files, open_file
 from mlx_cc.tasks import all_tasks, number_fault
 
 KEYS: dict[str, tuple[str, ...]] = {

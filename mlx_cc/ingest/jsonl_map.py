@@ -21,8 +21,10 @@ from msgspec import Meta, Struct
 
 from mlx_cc.conversation import Conversation, Provenance, Source, replace
 from mlx_cc.errors import UserError
-from mlx_cc.ingest import File, Format, Reading, Reject, from_json, sound, suffix, to_conversation, zone
 from mlx_cc.ingest.analyses import label_value
+from mlx_cc.ingest.format import Format, Reading, Reject
+from mlx_cc.ingest.record import sound, to_conversation, zone
+from mlx_cc.ingest.source import File, from_json, suffix
 from mlx_cc.settings import read_settings
 
 Path_ = Annotated[str, Meta(min_length=1)]

@@ -22,7 +22,10 @@ import yaml
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.ingest import File, Format, Reading, Reject, role_of, suffix, to_conversation, unknown_speaker
+from mlx_cc.ingest.format import Format, Reading, Reject
+from mlx_cc.ingest.record import to_conversation
+from mlx_cc.ingest.roles import role_of, unknown_speaker
+from mlx_cc.ingest.source import File, suffix
 
 FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 STAMP = re.compile(r"\[(\d+(?::\d+)+(?:\.\d+)?)\][ \t]*")

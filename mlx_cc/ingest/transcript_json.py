@@ -11,7 +11,9 @@ from typing import Any
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.ingest import File, Format, Reading, Reject, from_json, to_conversation
+from mlx_cc.ingest.format import Format, Reading, Reject
+from mlx_cc.ingest.record import to_conversation
+from mlx_cc.ingest.source import File, from_json
 
 START = re.compile(rb"\s*(?:\{|\[\s*\{)")
 

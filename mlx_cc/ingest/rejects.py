@@ -1,0 +1,45 @@
+"""What was set aside: files and records that can't be read, with the reason."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from mlx_cc.files import written_whole
+from mlx_cc.ingest.format import Reject
+
+
+@dataclass
+class Rejects:
+    """Writes rejects and counts them; call it with each."""
+
+    file: IO[bytes]
+    count: int = 0
+    files: set[str] = field(default_factory=set)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Reason, with what is particular to one case left out -> how often."""
+    first: Reject | None = None
+
+    def __call__(self, reject: Reject) -> None:
+        """Set one aside."""
+        self.file.write(msgspec.json.encode(reject._asdict()) + b"\n")
+        self.count += 1
+        self.files.add(reject.file)
+        kind = re.sub(r" from .*; the first", "; the first", reject.reason)
+        self.reasons[re.sub(r"'[^']*'|\b\d+\b", "...", kind)] += 1
+        self.first = self.first or reject
+
+
+@contextmanager
+def rejects_file(path: Path | str) -> Iterator[Rejects]:
+    """`rejects.jsonl`, one {file, line, reason} a line; there is no such file when nothing was rejected."""
+    with written_whole(path) as file:
+        rejects = Rejects(file)
+        yield rejects
+    if not rejects.count:
+        Path(path).unlink()
