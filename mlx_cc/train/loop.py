@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -221,11 +222,13 @@ class Trainer:
         weights = self.settings.training.task_weights
         total = sum(weight_of(tree, weights) for step in steps for tree in step)
         grad = nn.value_and_grad(self.model, lambda group: self.loss(self.model, group, weights, self.objective))
+        state = [self.model.state, mx.random.state]
         summed, loss = None, 0.0
         for group in self._groups(steps):
             if stop():
                 raise Stopped
-            (value, losses), found = grad(group)
+            # Hardly two groups have the same shapes, so each is compiled for itself: what fusing saves is more
+            (value, losses), found = mx.compile(partial(grad, group), inputs=state, outputs=state)()
             summed = found if summed is None else tree_map(mx.add, summed, found)
             mx.eval(summed, value, losses)
             loss += cast(float, value.item()) / total
