@@ -37,7 +37,7 @@ from mlx_cc.prompt import (
     turn_lines,
     without_middle,
 )
-from mlx_cc.tasks import Answer, Task, pick
+from mlx_cc.tasks import Answer, Task, likely, pick
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
 LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
@@ -192,9 +192,10 @@ class Analyst:
         Returns:
             quality_score, effectiveness, csat_score, issue, root_cause (most probable issue classes,
             the first is `issue`), churn_risk, journey_type, contact_role, coaching (with the quote of
-            the turn cited), critical_issues, confidence and interval (by task), needs_review (whether a
-            calibrated task is less confident than its threshold), review (which tasks are), and reasoning
-            ({thinking, analysis, insights, citations}, or None).
+            the turn cited), critical_issues, confidence (by task), interval (of scores: lowest and highest of
+            the shortest run of answers that holds 80% of the probability), likely (of classes: the fewest
+            that hold 80%), needs_review (whether a calibrated task is less confident than its threshold),
+            review (which tasks are), and reasoning ({thinking, analysis, insights, citations}, or None).
 
         Raises:
             UserError: the text has no turns.
@@ -237,6 +238,7 @@ class Analyst:
             "critical_issues": _critical(said),
             "confidence": {n: round(a.confidence, 4) for n, a in answers.items() if a.confidence is not None},
             "interval": {n: a.interval for n, a in answers.items() if a.interval is not None},
+            "likely": {n: likely(a.distribution) for n, a in answers.items() if a.distribution and a.interval is None},
             "needs_review": bool(review),
             "review": review,
             "reasoning": chain,

@@ -55,6 +55,8 @@ def test_an_analysis_has_the_keys_that_people_act_on(analyst: Any):
     assert set(found["confidence"]) == {"quality", "csat", "issue", "churn", "journey"}
     assert all(0 < p <= 1 for p in found["confidence"].values())
     assert all(low <= high for low, high in found["interval"].values())
+    assert set(found["likely"]) == {"issue", "journey"}
+    assert found["likely"]["issue"][:3] == found["root_cause"][: len(found["likely"]["issue"])]
     assert isinstance(found["critical_issues"], list)
     assert found["reasoning"] is None
     assert (found["needs_review"], found["review"]) == (False, [])
@@ -261,7 +263,7 @@ def test_a_list_that_was_cut_off_keeps_its_whole_objects():
 def test_analyze_prints_a_table_with_what_stands_out(trained: Path):
     done = run(analyze.command, CALL, "--model", trained)
     assert done.exit_code == 0, done.output
-    for word in ("quality", "csat", "issue", "churn", "journey", "confidence", "80% interval", "Coaching: ", "  [T"):
+    for word in ("quality", "csat", "issue", "churn", "journey", "confidence", "80% of the probability", "Coaching: ", "  [T"):
         assert word in done.stdout
 
 

@@ -11,7 +11,7 @@ from mlx_cc import reasoning
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation, Turn
 from mlx_cc.errors import UserError
-from mlx_cc.tasks import all_tasks, pick
+from mlx_cc.tasks import all_tasks, likely, pick
 
 CENTRE = Centre()
 VALUES = {
@@ -75,6 +75,12 @@ def test_a_score_is_the_mean_with_the_shortest_80_percent_interval():
     answer = read({"0": 0.1, "10": 0.4, "20": 0.4, "90": 0.1}, CENTRE)
     assert answer.value == pytest.approx(21)
     assert answer.interval == (10, 20)
+
+
+def test_the_likely_classes_are_the_fewest_that_hold_80_percent():
+    assert likely({"a": 0.2, "b": 0.6, "c": 0.15, "d": 0.05}) == ["b", "a"]
+    assert likely({"a": 0.1, "b": 0.9}) == ["b"]
+    assert likely({"a": 0.4, "b": 0.35, "c": 0.25}) == ["a", "b", "c"]
 
 
 def test_an_unknown_task_is_named_with_the_known_ones():

@@ -146,14 +146,15 @@ def tell(analysis: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(analysis).decode())
         return
-    table = Table("task", "answer", "confidence", "80% interval", title=Text(printable(analysis["conversation_id"])))
+    table = Table("task", "answer", "confidence", "80% of the probability", title=Text(printable(analysis["conversation_id"])))
     for task, answer in answers(analysis).items():
         confidence, interval = analysis["confidence"].get(task), analysis["interval"].get(task)
+        held = f"{interval[0]:g}-{interval[1]:g}" if interval else "\n".join(analysis["likely"].get(task, ()))
         table.add_row(
             task,
             Text(answer),
             "" if confidence is None else f"{confidence:.0%}" + (", review" if task in analysis["review"] else ""),
-            "" if interval is None else f"{interval[0]:g}-{interval[1]:g}",
+            Text(held),
         )
     console = Console(highlight=False, markup=False)
     console.print(table)

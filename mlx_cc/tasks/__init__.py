@@ -117,6 +117,17 @@ def ranked(distribution: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(distribution.items(), key=lambda item: -item[1]))
 
 
+def likely(distribution: Mapping[str, float]) -> list[str]:
+    """The fewest answers that hold 80% of the probability together: what an interval is to a score."""
+    found, mass = [], 0.0
+    for answer, p in ranked(distribution).items():
+        if mass >= 0.8 - 1e-9:
+            break
+        found.append(answer)
+        mass += p
+    return found
+
+
 def number_fault(value: Any, low: float, high: float) -> str | None:
     """Why a value is not a number in [low, high]; None when it is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
