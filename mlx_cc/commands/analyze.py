@@ -146,7 +146,8 @@ def tell(analysis: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(analysis).decode())
         return
-    table = Table("task", "answer", "confidence", "80% of the probability", title=Text(printable(analysis["conversation_id"])))
+    title = Text(printable(analysis["conversation_id"]))
+    table = Table("task", "answer", "confidence", "80% of the probability", title=title)
     for task, answer in answers(analysis).items():
         confidence, interval = analysis["confidence"].get(task), analysis["interval"].get(task)
         held = f"{interval[0]:g}-{interval[1]:g}" if interval else "\n".join(analysis["likely"].get(task, ()))
