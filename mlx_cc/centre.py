@@ -1,6 +1,7 @@
 """The centre: what is particular to one contact centre, kept in one YAML file.
 
-Issue classes, journey types, effectiveness bands, opening hours, holidays and peak seasons.
+Issue classes, journey types, effectiveness bands, opening hours, holidays and peak seasons, and which
+queues or teams have their own.
 The defaults are usable as they are; `configs/centre.yaml` spells them out.
 """
 
@@ -17,6 +18,8 @@ from mlx_cc.settings import read_settings
 Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 SeasonDay = Annotated[str, Meta(pattern=r"^(\d{4}-)?\d{2}-\d{2}$")]
+Weekday = Annotated[int, Meta(ge=0, le=6)]
+Seasons = dict[str, tuple[SeasonDay, SeasonDay]]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]*$", description="lower case, digits and underscores")]
 
 
@@ -26,9 +29,28 @@ class Hours(Struct, frozen=True, forbid_unknown_fields=True):
     open: Clock = "09:00"
     """Time of day, HH:MM."""
     close: Clock = "17:00"
-    """Time of day, HH:MM; 24:00 is midnight."""
-    days: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """Days of the week; Monday is 0."""
+    """Time of day, HH:MM; 24:00 is midnight. One that is not after `open` is on the next day."""
+    days: tuple[Weekday, ...] = (0, 1, 2, 3, 4)
+    """Days of the week on which they open; Monday is 0."""
+    other_days: dict[Weekday, tuple[Clock, Clock]] = {}
+    """Day of the week -> its own opening and closing time."""
+
+
+class Queue(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one queue or team has of its own; the rest is the centre's."""
+
+    timezone: str | None = None
+    """IANA zone of its site; it counts before a conversation's own."""
+    country: str | None = None
+    """ISO 3166-1; it counts before a conversation's own."""
+    subdivision: str | None = None
+    """ISO 3166-2 subdivision without the country."""
+    hours: Hours | None = None
+    """Its opening hours."""
+    holidays: tuple[Day, ...] | None = None
+    """Its days off besides the public holidays, instead of the centre's."""
+    peak_seasons: Seasons | None = None
+    """Its peak seasons, instead of the centre's."""
 
 
 ISSUES: dict[str, tuple[str, ...]] = {
@@ -79,10 +101,12 @@ class Centre(Struct, frozen=True, forbid_unknown_fields=True):
     """Opening hours, in the site's local time."""
     holidays: tuple[Day, ...] = ()
     """Days off besides the public holidays of the country and subdivision."""
-    peak_seasons: dict[str, tuple[SeasonDay, SeasonDay]] = msgspec.field(
+    peak_seasons: Seasons = msgspec.field(
         default_factory=lambda: {"holiday_shopping": ("11-20", "12-31"), "tax_season": ("03-15", "04-15")}
     )
     """Name -> first and last day, `MM-DD` for every year or `YYYY-MM-DD` for one."""
+    queues: dict[str, Queue] = {}
+    """Name of a queue, else of a team, in upper or lower case -> what differs there."""
 
     @property
     def issue_classes(self) -> tuple[str, ...]:

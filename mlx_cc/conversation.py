@@ -6,7 +6,7 @@ the business of the task that owns the label (`tasks/`).
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -18,7 +18,7 @@ Channel = Literal["voice", "chat", "email", "sms", "social", "unknown"]
 Source = Literal["human_qa", "survey", "platform", "teacher", "simulated"]
 SOURCES: tuple[str, ...] = get_args(Source)
 
-Seconds = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=512)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -100,6 +100,8 @@ class Provenance(Record, frozen=True):
     file: str
     line: int | None = None
     format: str | None = None
+    redacted: bool = False
+    """Whether personal data was replaced by placeholders on the way in."""
 
 
 class Conversation(Record, frozen=True):
@@ -144,6 +146,9 @@ class Conversation(Record, frozen=True):
         return None if found is None else found.value
 
 
+Kind = TypeVar("Kind", bound=Record)
+
+
 def check(conversation: Conversation) -> None:
     """Raise UserError for what the field types alone cannot express.
 
@@ -161,6 +166,6 @@ def check(conversation: Conversation) -> None:
         raise UserError(f"conversation {conversation.id} has no turn with text. Leave it out or restore its turns.")
 
 
-def replace(conversation: Conversation, **changes: Any) -> Conversation:
-    """A copy with some fields changed."""
-    return msgspec.structs.replace(conversation, **changes)
+def replace(record: Kind, **changes: Any) -> Kind:
+    """A copy of a record, or of a part of one, with some fields changed."""
+    return msgspec.structs.replace(record, **changes)

@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +14,9 @@ import msgspec
 
 from mlx_cc.conversation import Conversation, check
 from mlx_cc.errors import UserError
+
+LONGEST_LINE = 64 << 20
+"""Bytes of a line that are held in memory; no record is longer."""
 
 
 @contextmanager
@@ -97,7 +101,9 @@ def lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
+                if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                    raise UserError(f"{path}:{number}: longer than {LONGEST_LINE >> 20} MB. Is it one record a line?")
                 if not line.isspace():
                     yield number, line
     except FileNotFoundError as fault:

@@ -66,9 +66,14 @@ def _refuse_unknown(tree: dict[Any, Any], kind: type[msgspec.Struct], where: str
             near = difflib.get_close_matches(str(key), hints, n=1)
             hint = f"Did you mean '{prefix}{near[0]}'?" if near else f"Known here: {', '.join(hints)}."
             raise UserError(f"{where}: no setting '{prefix}{key}'. {hint}")
-        inner = hints[key]
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct) and isinstance(value, dict):
-            _refuse_unknown(value, inner, where, f"{prefix}{key}.")
+        inner, sections = hints[key], {f"{prefix}{key}.": value}
+        if get_origin(inner) is dict and isinstance(value, dict):
+            inner, sections = get_args(inner)[1], {f"{prefix}{key}.{name}.": section for name, section in value.items()}
+        for found in (inner, *get_args(inner)):
+            if isinstance(found, type) and issubclass(found, msgspec.Struct):
+                for name, section in sections.items():
+                    if isinstance(section, dict):
+                        _refuse_unknown(section, found, where, name)
 
 
 class Setting(NamedTuple):

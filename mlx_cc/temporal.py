@@ -1,6 +1,7 @@
 """The 18 temporal features: when a contact came in, on the site's own clock and calendar."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from importlib import resources
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 
-from mlx_cc.centre import Centre
+from mlx_cc.centre import Centre, Hours
 from mlx_cc.conversation import Conversation, Temporal, replace
 from mlx_cc.errors import UserError
 
@@ -23,13 +24,35 @@ DAY_PARTS = ("night",) * 6 + ("morning",) * 6 + ("afternoon",) * 5 + ("evening",
 """Hour 0-23 -> part of the day."""
 
 
+Spans = tuple[tuple[int, int] | None, ...]
+"""Weekday -> opening and closing time in minutes of the day, None where closed."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Place, hours and calendar of a queue or team; None where it has those of the centre."""
+
+    timezone: str | None = None
+    country: str | None = None
+    subdivision: str | None = None
+    spans: Spans | None = None
+    holidays: Sequence[str] | None = None
+    peak_seasons: Mapping[str, Sequence[str]] | None = None
+
+
+HOME = Desk()
+
+
 class TemporalFeatureEnhancer:
     """Computes the features of `mlx_cc.conversation.Temporal`.
 
-    Local features need the site's wall clock. It is known when a time zone is (argument,
-    conversation, enhancer or centre, in that order), or when a time is given without any offset:
-    that is a wall-clock reading already. An aware time without the site's zone says nothing about
-    the site's clock, so it gives `timestamp` in UTC and None for every local feature.
+    Local features need the site's wall clock. It is known when a time zone is (argument, the
+    centre's `queues`, conversation, enhancer or centre, in that order), or when a time is given
+    without any offset: that is a wall-clock reading already. An aware time without the site's zone
+    says nothing about the site's clock, so it gives `timestamp` in UTC and None for every local feature.
+
+    Opening hours, holidays and peak seasons are those of the conversation's queue, else of its team,
+    where the centre has an entry for it under `queues`.
 
     Attributes:
         holidays: ISO days (`2025-12-25`) off besides the public holidays; may be extended.
@@ -52,8 +75,8 @@ class TemporalFeatureEnhancer:
         self.country, self.subdivision = _place(country, subdivision, centre.country, centre.subdivision)
         self.holidays: list[str] = list(centre.holidays)
         self.peak_seasons: dict[str, Any] = {name: list(days) for name, days in centre.peak_seasons.items()}
-        self._open, self._close = _minutes(centre.hours.open), _minutes(centre.hours.close)
-        self._open_days = frozenset(centre.hours.days)
+        self._spans = _spans(centre.hours)
+        self._desks = self._desks_of(centre)
         if self.timezone is not None:
             _zone(self.timezone)
         if self.country is not None:
@@ -67,6 +90,7 @@ class TemporalFeatureEnhancer:
         is_followup: bool | None = None,
         country: str | None = None,
         subdivision: str | None = None,
+        queue: str | None = None,
     ) -> dict[str, Any]:
         """The 18 features of one moment, keyed as in `Temporal`.
 
@@ -79,23 +103,32 @@ class TemporalFeatureEnhancer:
             is_followup: whether this contact follows an earlier one; None when not known.
             country: ISO 3166-1 alpha-2.
             subdivision: ISO 3166-2, with or without the country (`SCT`, `GB-SCT`).
+            queue: name of a queue or team, for its own place, hours and calendar.
         """
-        features = self._features(_moment(timestamp), timezone, queue_wait_s, is_followup, country, subdivision)
+        desk = self._desks.get(queue.casefold(), HOME) if queue else HOME
+        country, subdivision = _place(country, subdivision, desk.country, desk.subdivision)
+        moment, timezone = _moment(timestamp), timezone or desk.timezone
+        features = self._features(moment, desk, timezone, queue_wait_s, is_followup, country, subdivision)
         return msgspec.structs.asdict(features)
 
     def temporal_of(self, conversation: Conversation) -> Temporal:
-        """The features of one conversation, by its own zone and country where it names them."""
+        """The features of one conversation, by its queue's zone and country, else its own, where either is named."""
+        desk = self._desk_of(conversation) if self._desks else HOME
+        country, subdivision = conversation.country, conversation.subdivision
+        if desk.country:
+            country, subdivision = _place(desk.country, desk.subdivision, country, subdivision)
         is_followup = conversation.is_followup
         if is_followup is None and conversation.previous_contact_id is not None:
             is_followup = True
         try:
             return self._features(
                 conversation.started_at,
-                conversation.timezone,
+                desk,
+                desk.timezone or conversation.timezone,
                 conversation.queue_wait_s,
                 is_followup,
-                conversation.country,
-                conversation.subdivision,
+                country,
+                subdivision,
             )
         except UserError as fault:
             raise UserError(f"conversation {conversation.id}: {fault}") from fault
@@ -105,9 +138,38 @@ class TemporalFeatureEnhancer:
         for conversation in conversations:
             yield replace(conversation, temporal=self.temporal_of(conversation))
 
+    def _desk_of(self, conversation: Conversation) -> Desk:
+        for name in (conversation.queue, conversation.team):
+            if name is not None and (found := self._desks.get(name.casefold())) is not None:
+                return found
+        return HOME
+
+    def _desks_of(self, centre: Centre) -> dict[str, Desk]:
+        """Name in lower case -> what is its own, checked."""
+        desks: dict[str, Desk] = {}
+        for name, queue in centre.queues.items():
+            if name.casefold() in desks:
+                raise UserError(f"queues: two entries are named {name!r} but for the case. Leave one out.")
+            country, subdivision = queue.country, queue.subdivision
+            if country or subdivision:
+                country, subdivision = _place(country, subdivision, self.country, self.subdivision)
+            try:
+                if queue.timezone is not None:
+                    _zone(queue.timezone)
+                if country is not None:
+                    _public_holidays(country, subdivision)
+            except UserError as fault:
+                raise UserError(f"queue {name!r}: {fault}") from fault
+            spans = None if queue.hours is None else _spans(queue.hours)
+            desks[name.casefold()] = Desk(
+                queue.timezone, country, subdivision, spans, queue.holidays, queue.peak_seasons
+            )
+        return desks
+
     def _features(
         self,
         moment: datetime | None,
+        desk: Desk,
         timezone: str | None,
         queue_wait_s: float | None,
         is_followup: bool | None,
@@ -131,8 +193,11 @@ class TemporalFeatureEnhancer:
             country,
             subdivision,
             country or timezone,
-            tuple(map(str, self.holidays)),
-            tuple((name, *map(str, days)) for name, days in self.peak_seasons.items()),
+            tuple(map(str, self.holidays if desk.holidays is None else desk.holidays)),
+            tuple(
+                (name, *map(str, days))
+                for name, days in (self.peak_seasons if desk.peak_seasons is None else desk.peak_seasons).items()
+            ),
         )
         today = local.date()
         day = _day(today, *calendar)
@@ -140,22 +205,10 @@ class TemporalFeatureEnhancer:
             timestamp=local.isoformat(),
             time_of_day=DAY_PARTS[local.hour],
             hour=local.hour,
-            is_business_hours=self._is_open(local, day, calendar),
+            is_business_hours=_is_open(desk.spans or self._spans, local, day, calendar),
             **day._asdict(),
             **operational,
         )
-
-    def _is_open(self, local: datetime, day: "Day", calendar: tuple[Any, ...]) -> bool:
-        """Whether the centre is open. Hours past midnight belong to the day they opened on; holidays are closed."""
-        minute = local.hour * 60 + local.minute
-        if day.is_holiday:
-            return False
-        if self._open < self._close:
-            return day.day_of_week_num in self._open_days and self._open <= minute < self._close
-        if minute >= self._open:
-            return day.day_of_week_num in self._open_days
-        eve = _day(local.date() - timedelta(days=1), *calendar)
-        return minute < self._close and eve.day_of_week_num in self._open_days and not eve.is_holiday
 
 
 class Day(NamedTuple):
@@ -199,6 +252,24 @@ def _day(
         is_holiday=day in own or (None if public is None and not own else public is not None and day in public),
         peak_season=in_season[-1] if in_season else None,
     )
+
+
+def _is_open(spans: Spans, local: datetime, day: Day, calendar: tuple[Any, ...]) -> bool:
+    """Whether the doors are open. Hours past midnight belong to the day they opened on; holidays are closed."""
+    if day.is_holiday:
+        return False
+    minute = local.hour * 60 + local.minute
+    today, eve = spans[day.day_of_week_num], spans[day.day_of_week_num - 1]
+    if today and today[0] <= minute and (minute < today[1] or today[1] <= today[0]):
+        return True
+    if eve and minute < eve[1] <= eve[0]:
+        return not _day(local.date() - timedelta(days=1), *calendar).is_holiday
+    return False
+
+
+def _spans(hours: Hours) -> Spans:
+    every = dict.fromkeys(hours.days, (hours.open, hours.close)) | hours.other_days
+    return tuple((_minutes(every[day][0]), _minutes(every[day][1])) if day in every else None for day in range(7))
 
 
 def _moment(timestamp: datetime | str | float) -> datetime:

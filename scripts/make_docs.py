@@ -32,7 +32,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "mlx_cc.analyst": ("load", "load_model", "Analyst", "Analysis"),
     "mlx_cc.conversation": ("Conversation", "Turn", "Label", "Temporal", "Reasoning", "Provenance", "check", "replace"),
     "mlx_cc.files": ("read_conversations", "write_conversations"),
-    "mlx_cc.centre": ("Centre", "Hours", "read_centre", "write_centre"),
+    "mlx_cc.centre": ("Centre", "Hours", "Queue", "read_centre", "write_centre"),
     "mlx_cc.temporal": ("TemporalFeatureEnhancer",),
     "mlx_cc.agents.fingerprint": ("AgentFingerprinter", "Profile", "Estimate"),
     "mlx_cc.agents.coaching": ("generate_coaching", "Finding", "Priority"),

@@ -263,7 +263,17 @@ def test_a_list_that_was_cut_off_keeps_its_whole_objects():
 def test_analyze_prints_a_table_with_what_stands_out(trained: Path):
     done = run(analyze.command, CALL, "--model", trained)
     assert done.exit_code == 0, done.output
-    for word in ("quality", "csat", "issue", "churn", "journey", "confidence", "80% of the probability", "Coaching: ", "  [T"):
+    for word in (
+        "quality",
+        "csat",
+        "issue",
+        "churn",
+        "journey",
+        "confidence",
+        "80% of the probability",
+        "Coaching: ",
+        "  [T",
+    ):
         assert word in done.stdout
 
 

@@ -3,17 +3,20 @@
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
 
-from mlx_cc.centre import Centre, Hours
+from mlx_cc.centre import Centre, Hours, Queue, read_centre, write_centre
 from mlx_cc.commands.temporal import command
-from mlx_cc.conversation import Conversation, Label, Temporal, Turn
+from mlx_cc.conversation import Conversation, Label, Temporal, Turn, replace
 from mlx_cc.errors import UserError
 from mlx_cc.export import write_chatml
 from mlx_cc.files import read_conversations, write_conversations
+from mlx_cc.ingest.contacts import Contacts
+from mlx_cc.ingest.format import Incoming
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
 EIGHTEEN = [
@@ -104,6 +107,35 @@ def test_a_reading_inside_the_spring_gap_moves_past_it_and_the_autumn_hour_follo
     assert chicago.extract_temporal_features(twice.replace(fold=1))["timestamp"] == "2025-11-02T01:30:00-06:00"
 
 
+@pytest.mark.parametrize(
+    ("reading", "fold", "shown"),
+    [
+        ("2025-10-05T02:15", 0, "2025-10-05T02:45:00+11:00"),  # half an hour was skipped
+        ("2025-04-06T01:45", 0, "2025-04-06T01:45:00+11:00"),  # half an hour came twice
+        ("2025-04-06T01:45", 1, "2025-04-06T01:45:00+10:30"),
+    ],
+)
+def test_where_the_clocks_move_by_half_an_hour_a_reading_follows_them(reading, fold, shown):
+    howe = TemporalFeatureEnhancer(timezone="Australia/Lord_Howe")
+    moment = datetime.fromisoformat(reading).replace(fold=fold)
+    assert howe.extract_temporal_features(moment)["timestamp"] == shown
+
+
+def test_opening_hours_are_those_of_the_wall_clock_on_both_sides_of_a_change():
+    london = TemporalFeatureEnhancer(Centre(timezone="Europe/London", hours=Hours(days=(0, 1, 2, 3, 4, 5, 6))))
+    opens = {"2025-03-29": "09:00Z", "2025-03-30": "08:00Z", "2025-10-25": "08:00Z", "2025-10-26": "09:00Z"}
+    for day, at in opens.items():
+        moment = datetime.fromisoformat(f"{day}T{at}")
+        assert london.extract_temporal_features(moment)["is_business_hours"] is True
+        assert london.extract_temporal_features(moment - timedelta(seconds=1))["is_business_hours"] is False
+
+
+def test_an_hour_that_comes_twice_lies_in_the_night_shift_twice():
+    nights = TemporalFeatureEnhancer(Centre(timezone="America/Chicago", hours=Hours("22:00", "06:00", (5,))))
+    found = [nights.extract_temporal_features(f"2025-11-02T{hour:02}:30Z") for hour in range(3, 13)]
+    assert [f["is_business_hours"] for f in found] == [True] * 9 + [False]  # from 22:30 to 05:30, with 01:30 twice
+
+
 def test_a_half_hour_zone_can_change_the_date():
     features = TemporalFeatureEnhancer().extract_temporal_features("2025-01-31T18:45Z", timezone="Asia/Kolkata")
     assert (features["timestamp"], features["date"], features["hour"], features["month"]) == (
@@ -137,9 +169,39 @@ def test_without_a_country_or_list_a_holiday_is_unknown():
     assert (features["is_holiday"], features["is_business_hours"]) == (None, True)
 
 
-def test_the_last_days_of_2026_are_in_iso_week_53():
-    features = TemporalFeatureEnhancer().extract_temporal_features("2026-12-31T10:00")
-    assert (features["week_of_year"], features["quarter"], features["season"]) == (53, 4, "winter")
+@pytest.mark.parametrize(
+    ("day", "week"),
+    [
+        ("2026-12-31", 53),
+        ("2027-01-03", 53),
+        ("2027-01-04", 1),
+        ("2020-12-31", 53),
+        ("2021-01-01", 53),
+        ("2021-01-04", 1),
+        ("2024-12-30", 1),
+        ("2025-12-28", 52),
+    ],
+)
+def test_weeks_are_iso_weeks_and_some_years_have_53(day, week):
+    assert TemporalFeatureEnhancer().extract_temporal_features(f"{day}T10:00")["week_of_year"] == week
+
+
+@pytest.mark.parametrize(
+    ("country", "subdivision", "day", "holiday"),
+    [
+        ("US", None, "2021-12-31", True),  # New Year's Day 2022 is a Saturday, observed in the year before
+        ("US", None, "2023-01-02", True),  # a Sunday, observed on the Monday
+        ("GB", "ENG", "2026-12-28", True),  # Boxing Day is a Saturday
+        ("AU", "NSW", "2025-01-27", True),  # Australia Day is a Sunday
+        ("AU", "VIC", "2025-11-04", True),  # Melbourne Cup
+        ("AU", "NSW", "2025-11-04", False),
+        ("IN", "KA", "2025-11-01", True),  # Kannada Rajyotsava
+        ("IN", "DL", "2025-11-01", False),
+    ],
+)
+def test_observed_and_regional_holidays_are_those_of_the_place(country, subdivision, day, holiday):
+    enhancer = TemporalFeatureEnhancer(country=country, subdivision=subdivision)
+    assert enhancer.extract_temporal_features(f"{day}T11:00")["is_holiday"] is holiday
 
 
 @pytest.mark.parametrize(
@@ -153,6 +215,13 @@ def test_the_last_days_of_2026_are_in_iso_week_53():
 )
 def test_seasons_follow_the_hemisphere(place, season):
     assert TemporalFeatureEnhancer().extract_temporal_features("2025-01-15T10:00", **place)["season"] == season
+
+
+def test_a_year_in_the_south_has_its_seasons_the_other_way_round():
+    north, south = (TemporalFeatureEnhancer(country=country) for country in ("GB", "NZ"))
+    days = ["2025-01-15T10:00", "2025-04-15T10:00", "2025-07-15T10:00", "2025-10-15T10:00"]
+    assert [north.extract_temporal_features(day)["season"] for day in days] == ["winter", "spring", "summer", "autumn"]
+    assert [south.extract_temporal_features(day)["season"] for day in days] == ["summer", "autumn", "winter", "spring"]
 
 
 def test_the_weekend_is_the_country_s():
@@ -246,6 +315,115 @@ def test_the_conversation_s_own_place_comes_before_the_centre_s():
     assert (enhancer.temporal_of(there).date, enhancer.temporal_of(there).is_holiday) == ("2026-01-02", True)
 
 
+TWO_SITES = Centre(
+    timezone="America/Chicago",
+    country="US",
+    holidays=("2025-03-11",),
+    queues={
+        "Billing": Queue(hours=Hours("08:00", "20:00", (0, 1, 2, 3, 4), {5: ("10:00", "14:00")})),
+        "sydney": Queue("Australia/Sydney", "AU", "NSW", None, (), {"new_year": ("12-26", "01-06")}),
+        "nights": Queue(hours=Hours("22:00", "06:00"), holidays=()),
+        "edinburgh": Queue("Europe/London", "GB", "SCT"),
+        "california": Queue(subdivision="CA"),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("queue", "at", "open_"),
+    [
+        ("billing", "2025-03-10T19:59", True),
+        ("BILLING", "2025-03-10T20:00", False),
+        ("billing", "2025-03-15T13:59", True),  # Saturday's own hours
+        ("billing", "2025-03-15T14:00", False),
+        ("billing", "2025-03-16T11:00", False),
+        ("billing", "2025-03-11T11:00", False),  # the centre's holiday
+        ("nights", "2025-03-11T05:59", True),  # which this queue does not have
+        ("nights", "2025-03-11T06:00", False),
+        ("nights", "2025-03-11T22:00", True),
+        ("nights", "2025-03-15T05:00", True),  # Friday's night
+        ("nights", "2025-03-17T05:00", False),  # Sunday's
+        ("sales", "2025-03-10T19:00", False),  # the centre's hours
+        (None, "2025-03-10T16:59", True),
+    ],
+)
+def test_a_queue_has_its_own_hours_and_days(queue, at, open_):
+    moment = datetime.fromisoformat(at).replace(tzinfo=ZoneInfo("America/Chicago"))
+    features = TemporalFeatureEnhancer(TWO_SITES).temporal_of(contact(started_at=moment, queue=queue))
+    assert features.is_business_hours is open_
+
+
+def test_a_queue_s_place_decides_the_clock_the_holidays_and_the_seasons():
+    new_year = contact(started_at=datetime(2025, 12, 31, 23, 0, tzinfo=UTC), queue="Sydney", timezone="America/Chicago")
+    there = TemporalFeatureEnhancer(TWO_SITES).temporal_of(new_year)
+    assert (there.timestamp, there.season, there.peak_season) == ("2026-01-01T10:00:00+11:00", "summer", "new_year")
+    assert (there.is_holiday, there.is_business_hours) == (True, False)
+    here = TemporalFeatureEnhancer(TWO_SITES).temporal_of(replace(new_year, queue="sales"))
+    assert (here.timestamp, here.season, here.peak_season) == (
+        "2025-12-31T17:00:00-06:00",
+        "winter",
+        "holiday_shopping",
+    )
+
+
+def test_the_second_of_january_differs_between_the_queues_of_two_countries():
+    enhancer = TemporalFeatureEnhancer(TWO_SITES)
+    day = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+    found = {queue: enhancer.temporal_of(contact(started_at=day, queue=queue)) for queue in ("edinburgh", "billing")}
+    assert {queue: features.is_holiday for queue, features in found.items()} == {"edinburgh": True, "billing": False}
+
+
+def test_a_queue_s_subdivision_is_one_of_the_centre_s_country():
+    chavez = datetime(2025, 3, 31, 18, 0, tzinfo=UTC)  # a holiday in California, not in the rest of the country
+    enhancer = TemporalFeatureEnhancer(TWO_SITES)
+    assert enhancer.temporal_of(contact(started_at=chavez, queue="california")).is_holiday is True
+    assert enhancer.temporal_of(contact(started_at=chavez, queue="billing")).is_holiday is False
+
+
+def test_a_team_counts_where_its_queue_has_nothing_of_its_own():
+    enhancer = TemporalFeatureEnhancer(TWO_SITES)
+    at = datetime(2025, 3, 10, 12, 0, tzinfo=UTC)
+    by_team = enhancer.temporal_of(contact(started_at=at, queue="sales", team="Edinburgh"))
+    by_queue = enhancer.temporal_of(contact(started_at=at, queue="Sydney", team="Edinburgh"))
+    assert (by_team.hour, by_queue.hour) == (12, 23)
+
+
+def test_an_argument_comes_before_the_queue_s_own():
+    enhancer = TemporalFeatureEnhancer(TWO_SITES)
+    at = "2026-01-02T12:00Z"
+    assert enhancer.extract_temporal_features(at, queue="edinburgh")["is_holiday"] is True
+    features = enhancer.extract_temporal_features(at, timezone="Asia/Tokyo", country="US", queue="edinburgh")
+    assert (features["hour"], features["is_holiday"]) == (21, False)
+
+
+def test_queues_are_read_from_yaml_and_written_back(tmp_path):
+    written = tmp_path / "centre.yaml"
+    write_centre(written, TWO_SITES)
+    assert read_centre(written) == TWO_SITES
+    written.write_text("queues: {sydney: {timezon: Australia/Sydney}}")
+    with pytest.raises(UserError, match=r"'queues.sydney.timezon'. Did you mean 'queues.sydney.timezone'\?"):
+        read_centre(written)
+    written.write_text("queues: {sydney: {hours: {opens: '08:00'}}}")
+    with pytest.raises(UserError, match=r"'queues.sydney.hours.opens'. Did you mean 'queues.sydney.hours.open'\?"):
+        read_centre(written)
+    written.write_text("hours: {other_days: {7: ['10:00', '14:00']}}")
+    with pytest.raises(UserError, match="<= 6"):
+        read_centre(written)
+
+
+@pytest.mark.parametrize(
+    ("queues", "message"),
+    [
+        ({"sydney": Queue("Australia/Sidney")}, "queue 'sydney': .*Did you mean Australia/Sydney"),
+        ({"sydney": Queue(country="AU", subdivision="SCT")}, "queue 'sydney': no subdivision 'SCT'"),
+        ({"Sydney": Queue(), "sydney": Queue()}, "'sydney' but for the case"),
+    ],
+)
+def test_a_faulty_queue_is_named_before_the_first_conversation(queues, message):
+    with pytest.raises(UserError, match=message):
+        TemporalFeatureEnhancer(Centre(queues=queues))
+
+
 @pytest.mark.parametrize(
     ("fields", "first", "followup"),
     [
@@ -258,6 +436,23 @@ def test_the_conversation_s_own_place_comes_before_the_centre_s():
 def test_a_first_contact_is_one_known_not_to_follow_another(fields, first, followup):
     features = TemporalFeatureEnhancer().temporal_of(contact(**fields))
     assert (features.is_first_contact, features.is_followup) == (first, followup)
+
+
+def test_waits_and_follow_ups_come_from_the_joined_contact_records(tmp_path):
+    (tmp_path / "report.csv").write_text(
+        "contact_id,previous_contact_id,queue,queue_wait_s\nc1,,Sydney,210\nc2,c1,sales,0\nc3,,sales,\n"
+    )
+    rejects = []
+    contacts = Contacts([tmp_path / "report.csv"], rejects=rejects.append)
+    at = datetime(2025, 3, 10, 0, 30, tzinfo=UTC)
+    incoming = [Incoming(replace(contact(started_at=at), id=name)) for name in ("c1", "c2", "c3")]
+    joined = [contacts.join(found).conversation for found in incoming]
+    first, second, third = (found.temporal for found in TemporalFeatureEnhancer(TWO_SITES).transform(joined))
+    assert rejects == []
+    assert (first.queue_wait_seconds, first.queue_wait_minutes, first.hour) == (210, 3.5, 11)  # Sydney's hour
+    assert (first.is_first_contact, first.is_followup) == (True, False)  # another says that it followed this one
+    assert (second.queue_wait_seconds, second.is_first_contact, second.is_followup, second.hour) == (0, False, True, 19)
+    assert (third.queue_wait_seconds, third.is_first_contact, third.is_followup) == (None, None, None)
 
 
 def test_transform_fills_temporal_and_nothing_else():

@@ -55,10 +55,11 @@ def command(
     from rich.progress import track
 
     from mlx_cc.ingest.format import Reading
+    from mlx_cc.redact import Redactor
 
     errors = Console(stderr=True, highlight=False)
     rejects: list[Reject] = []
-    conversations = read(file, Reading(default_role, timezone), rejects.append)
+    conversations = read(file, Reading(default_role, timezone, redactor=Redactor()), rejects.append)
     first = next(conversations, None)
     if first is None:
         raise nothing_in(file, rejects)

@@ -62,6 +62,37 @@ def records(conversations: int, turns: int, as_json: bool) -> None:
 
 
 @command.command()
+@click.option("--conversations", type=click.IntRange(min=10), default=20_000, show_default=True, help="How many.")
+@click.option("--turns", type=click.IntRange(min=4), default=20, show_default=True, help="Turns in each, about.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@click.option("--no-redact", is_flag=True, help="Leave personal data in, to see what redaction costs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def ingest(conversations: int, turns: int, workers: int | None, no_redact: bool, as_json: bool) -> None:
+    """Run `mlx_cc ingest` on simulated conversations: read, redact, check and write.
+
+    \b
+    Examples:
+      mlx_cc bench ingest
+      mlx_cc bench ingest --conversations 200000
+      mlx_cc bench ingest --workers 1 --no-redact --json
+    """
+    import msgspec
+
+    from mlx_cc.bench.ingest import ingest_speed
+    from mlx_cc.model.blas import cores
+
+    found = ingest_speed(conversations, turns, workers or cores(), not no_redact)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    click.echo(
+        f"{found.conversations:,} conversations of {found.turns_each:.1f} turns ({found.bytes_each:,.0f} bytes each) "
+        f"by {found.workers} processes in {found.seconds:,.1f} s: {found.conversations_per_s:,.0f} conversations/s; "
+        f"peak memory of the largest process {found.memory_mb:,.0f} MB"
+    )
+
+
+@command.command()
 @MODEL
 @TRUNKS
 @click.option("--branches", type=click.IntRange(min=2), default=6, show_default=True, help="Questions asked of it.")

@@ -129,9 +129,10 @@ def only_conversation(file: Path) -> "Conversation":
     from mlx_cc.commands.analyze import nothing_in, read
     from mlx_cc.errors import UserError
     from mlx_cc.ingest.format import Reading, Reject
+    from mlx_cc.redact import Redactor
 
     rejects: list[Reject] = []
-    found = read(file, Reading(), rejects.append)
+    found = read(file, Reading(redactor=Redactor()), rejects.append)
     first = next(found, None)
     if first is None:
         raise nothing_in(file, rejects)

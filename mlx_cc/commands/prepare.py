@@ -84,6 +84,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Source of analyses that name none.",
 )
+@click.option("--no-redact", is_flag=True, help="Leave personal data in; needs --keep-personal-data as well.")
+@click.option("--keep-personal-data", is_flag=True, help="Say that you may keep it, and mean to.")
+@click.option("--workers", type=click.IntRange(min=1), help="Reading processes.  [default: one per core, large input]")
 @click.option("--strict", is_flag=True, help="Stop at the first file or record that can't be read.")
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as JSON.")
 @click.pass_context
@@ -108,13 +111,17 @@ def command(
     timezone: str | None,
     country: str | None,
     label_source: str,
+    no_redact: bool,
+    keep_personal_data: bool,
+    workers: int | None,
     strict: bool,
     as_json: bool,
 ) -> None:
     """Make training, validation and test files from transcripts and analyses.
 
     Writes {train,validation,test}_chatml.jsonl, conversations.jsonl, centre.yaml and
-    statistics.json. What can't be read is set aside in rejects.jsonl; the exit status is then 3.
+    statistics.json. Personal data is replaced by placeholders where `mlx_cc ingest` has not done
+    so. What can't be read is set aside in rejects.jsonl; the exit status is then 3.
 
     \b
     Examples:
@@ -129,15 +136,16 @@ def command(
     import msgspec
 
     from mlx_cc.centre import read_centre
-    from mlx_cc.commands.ingest import bars, tell_what_was_left
+    from mlx_cc.commands.ingest import bars, cleaner, processes_for, redactor_of, tell_what_was_left
     from mlx_cc.errors import UserError
     from mlx_cc.ingest.analyses import read_labelled
     from mlx_cc.ingest.format import Reading
     from mlx_cc.ingest.jsonl_map import read_map
     from mlx_cc.ingest.rejects import rejects_file
-    from mlx_cc.ingest.source import input_files
+    from mlx_cc.ingest.source import input_files, size_on_disk
     from mlx_cc.prepare import OUTPUTS, Options, prepare
     from mlx_cc.prompt import PromptSettings
+    from mlx_cc.redact.key import pseudonym_key
 
     sources = [*paths, *inputs, *([transcripts_dir] if transcripts_dir else [])]
     if not sources:
@@ -154,12 +162,21 @@ def command(
     made = [rejected, *(output_dir / name for name in OUTPUTS)]
     encoder = _encoder(tokenizer_name) if tokenizer_name else None
     files = input_files(sources, [*made, *([analyses_dir] if analyses_dir else [])])
-    sizes = sum(path.stat().st_size for path in files)
-    with rejects_file(rejected) as rejects, bars() as shown:
+    sizes = sum(map(size_on_disk, files))
+    redactor = redactor_of(no_redact, keep_personal_data, centre.country, None)
+    with rejects_file(rejected, cleaner(redactor)) as rejects, bars() as shown:
         bar, second = shown.add_task("reading", total=sizes), shown.add_task("writing", total=None)
         advance = partial(shown.advance, bar)
-        reading = Reading(cast("Role | None", default_role), centre.timezone, None, columns, advance=advance)
-        stream = read_labelled(files, reading, rejects, format, analyses_dir, label_source, strict)
+        reading = Reading(
+            default_role=cast("Role | None", default_role),
+            timezone=centre.timezone,
+            columns=columns,
+            redactor=redactor,
+            pseudonym_key=pseudonym_key() if redactor else None,
+            advance=advance,
+        )
+        processes = processes_for(sizes, workers)
+        stream = read_labelled(files, reading, rejects, format, analyses_dir, label_source, strict, processes)
         options = Options(
             prompt=PromptSettings(customer_turns=customer_turns),
             tasks=tuple(name.strip() for name in tasks.split(",")) if tasks else (),

@@ -6,24 +6,41 @@ can't be read is never lost and never stops the rest: it is handed on as a `Reje
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from mlx_cc.conversation import Conversation, Provenance
+from mlx_cc.conversation import replace as conversation_with
 from mlx_cc.errors import UserError
-from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
+from mlx_cc.ingest.format import ContactFormat, Format, Incoming, Reading, Reject
 from mlx_cc.ingest.record import zone
+from mlx_cc.ingest.roles import resolve
 from mlx_cc.ingest.source import HEAD_BYTES, File, decoded, input_files, open_file
+from mlx_cc.redact.key import pseudonymous
+
+Kind = TypeVar("Kind", Format, ContactFormat)
 
 
 @cache
 def all_formats() -> dict[str, Format]:
-    """Format name -> format, in the order they are asked."""
+    """Transcript format's name -> format, in the order they are asked."""
+    return _exported("FORMAT")
+
+
+@cache
+def all_contact_formats() -> dict[str, ContactFormat]:
+    """Contact report format's name -> format, in the order they are asked."""
+    return _exported("CONTACTS")
+
+
+def _exported(name: str) -> dict[str, Any]:
+    """What the modules here export under a name."""
     modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
-    formats = [module.FORMAT for module in modules if hasattr(module, "FORMAT")]
+    formats = [getattr(module, name) for module in modules if hasattr(module, name)]
     return {found.name: found for found in sorted(formats, key=lambda found: (found.order, found.name))}
 
 
@@ -34,6 +51,7 @@ def read_folder(
     rejects: Callable[[Reject], Any],
     format: str = "auto",
     skip: Collection[Path | str] = (),
+    processes: int = 1,
 ) -> Iterator[Conversation]:
     """Stream the conversations of files and folders (searched to any depth, in name order).
 
@@ -44,6 +62,7 @@ def read_folder(
             id was met before (the first is kept).
         format: a format's name; `auto` decides by content.
         skip: files and folders inside `paths` that are not input. Hidden ones never are.
+        processes: that read; more than one for large input.
 
     Raises:
         UserError: there is no such path or format, or no file at all.
@@ -55,40 +74,82 @@ def read_folder(
         zone(reading.timezone)
     if format == "auto" and reading.columns is not None:
         format = "jsonl"
-    seen: dict[str, str] = {}
-    for path in input_files(paths, skip):
-        try:
-            file = replace(open_file(path), advance=reading.advance)
-            chosen = choose(file) if format == "auto" else all_formats()[format]
-            for found in chosen.read(file, reading):
-                if isinstance(found, Reject):
-                    rejects(found)
-                    continue
-                if isinstance(found, Incoming):
-                    found = found.conversation
-                place = found.provenance or Provenance(str(path))
-                if found.id in seen:
-                    reason = f"the id '{found.id}' was already read from {seen[found.id]}; the first one is kept."
-                    rejects(Reject(str(path), place.line, reason))
-                    continue
-                seen[found.id] = str(path)
-                yield found
-        except UserError as fault:
-            rejects(Reject(str(path), None, str(fault).removeprefix(f"{path}: ")))
-        except OSError as fault:
-            rejects(Reject(str(path), None, f"{(fault.strerror or str(fault)).lower()}. Check the file."))
+    files = input_files(paths, skip)
+    if processes > 1:
+        from mlx_cc.ingest.processes import read
+
+        stream = read(files, reading, format, processes)
+    else:
+        stream = (found for path in files for found in read_file(path, reading, format))
+    seen: dict[int, str] = {}
+    """Hash of an id -> the file it was read from."""
+    for found in stream:
+        if isinstance(found, Reject):
+            rejects(found)
+            continue
+        place = found.provenance or Provenance("")
+        if hash(found.id) in seen:
+            reason = f"the id '{found.id}' was already read from {seen[hash(found.id)]}; the first one is kept."
+            rejects(Reject(place.file, place.line, reason))
+            continue
+        seen[hash(found.id)] = sys.intern(place.file)
+        yield found
 
 
-def choose(file: File) -> Format:
+def read_file(path: Path, reading: Reading, format: str, file: File | None = None) -> Iterator[Conversation | Reject]:
+    """What is in one file, finished; where it can't be read, why.
+
+    Args:
+        path: of the file.
+        reading: what it does not say itself.
+        format: a format's name, or `auto`.
+        file: the file opened, or a part of it.
+    """
+    try:
+        file = file or replace(open_file(path), advance=reading.advance)
+        chosen = choose(file) if format == "auto" else all_formats()[format]
+        for found in chosen.read(file, reading):
+            yield found if isinstance(found, Reject) else finish(found, reading)
+    except UserError as fault:
+        yield Reject(str(path), None, str(fault).removeprefix(f"{path}: "))
+    except OSError as fault:
+        yield Reject(str(path), None, f"{(fault.strerror or str(fault)).lower()}. Check the file.")
+
+
+def finish(found: Conversation | Incoming, reading: Reading) -> Conversation:
+    """The record of what was parsed: joined with its contact's record, with the roles it can have, redacted."""
+    if isinstance(found, Conversation):
+        found = Incoming(found)
+    if reading.contacts is not None:
+        found = reading.contacts.join(found)
+    conversation = resolve(found, reading)
+    place = conversation.provenance or Provenance("")
+    if reading.redactor is None or place.redacted:
+        return conversation
+    conversation = reading.redactor.redact(conversation, found.names)
+    customer = conversation.customer_id
+    if customer is not None and reading.pseudonym_key is not None:
+        customer = pseudonymous(customer, reading.pseudonym_key)
+    return conversation_with(conversation, customer_id=customer, provenance=conversation_with(place, redacted=True))
+
+
+def choose(file: File, formats: Mapping[str, Kind] | None = None) -> Kind:
     """The first format that recognises the file.
+
+    Args:
+        file: with its first bytes.
+        formats: to choose from; None for those of transcripts.
 
     Raises:
         UserError: none does.
     """
-    for found in all_formats().values():
-        if found.recognise(file.path, file.head):
-            return found
+    reports = {} if formats is not None else all_contact_formats()
+    formats = formats or cast("Mapping[str, Kind]", all_formats())
+    chosen = next((found for found in formats.values() if found.recognise(file.path, file.head)), None)
+    for report in reports.values():
+        if (chosen is None or report.order < chosen.order) and report.recognise(file.path, file.head):
+            raise UserError(f"is a report about contacts ({report.name}), not a transcript. Pass it with --contacts.")
+    if chosen is not None:
+        return chosen
     decoded(file.head[:-4] if len(file.head) > HEAD_BYTES - 4 else file.head, cut=True)
-    raise UserError(
-        f"is in no known format ({', '.join(all_formats())}). Name one with --format, or leave the file out."
-    )
+    raise UserError(f"is in no known format ({', '.join(formats)}). Name one with --format, or leave the file out.")

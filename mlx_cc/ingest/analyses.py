@@ -10,6 +10,7 @@ A folder of JSON files, one conversation each, or JSON lists or JSON lines of th
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -78,6 +79,8 @@ def _number(value: Any) -> Any:
     try:
         number = float(value)
     except ValueError:
+        return value
+    if not isfinite(number):
         return value
     return int(number) if number.is_integer() else number
 
@@ -210,6 +213,7 @@ def read_labelled(
     analyses: Path | str | None = None,
     label_source: str = "teacher",
     strict: bool = False,
+    processes: int = 1,
 ) -> Iterator[Conversation]:
     """`read_folder` with the labels of a folder of analyses attached.
 
@@ -219,7 +223,7 @@ def read_labelled(
     found = None
     if analyses is not None:
         found = Analyses(analyses, label_source=label_source, rejects=rejects, ignored=reading.ignored)
-    stream = read_folder(paths, reading, rejects=rejects, format=format)
+    stream = read_folder(paths, reading, rejects=rejects, format=format, processes=processes)
     for conversation in stream if found is None else found.attach(stream):
         if strict and rejects.first:
             break

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlx_cc.conversation import Conversation, Role
 from mlx_cc.ingest.source import File
+from mlx_cc.redact import Redactor
 
 if TYPE_CHECKING:
-    from mlx_cc.ingest.contacts import Contact
+    from mlx_cc.ingest.contacts import Contact, Contacts
+    from mlx_cc.ingest.contacts_map import ContactMap
     from mlx_cc.ingest.jsonl_map import ColumnMap
 
 
@@ -38,6 +40,10 @@ class Incoming(NamedTuple):
     """A label for each turn's voice (`SPEAKER_00`, a channel, a name), where the roles are not said; else empty."""
 
 
+def nobody_waits(read_bytes: int) -> None:
+    """What is told of progress that nobody is shown."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What the caller says about files that do not say it themselves, and what was noticed on the way."""
@@ -48,13 +54,20 @@ class Reading:
     """IANA zone of conversations that name none; local times without an offset are in it."""
     country: str | None = None
     columns: "ColumnMap | None" = None
+    contact_columns: "ContactMap | None" = None
+    contacts: "Contacts | None" = None
+    """Contact records to join the conversations with."""
+    redactor: Redactor | None = None
+    """What takes personal data out of the texts; None leaves it in."""
+    pseudonym_key: bytes | None = None
+    """Of the pseudonyms that stand for customers' telephone numbers, addresses and names; None leaves those."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Speaker label or channel number as the file writes it -> role, before anything else is asked."""
     swap: bool = False
     """Agent and customer are the wrong way round in these files."""
     ignored: Counter[str] = field(default_factory=Counter)
     """Key that no field of the record takes -> how often it was met."""
-    advance: Callable[[int], Any] = lambda read_bytes: None
+    advance: Callable[[int], Any] = nobody_waits
     """Told how many more bytes of the input files were read."""
 
 
@@ -69,6 +82,8 @@ class Format:
     """Its conversations; a Reject for a record that can't be read, UserError for the whole file."""
     order: int = 50
     """Formats are asked in this order; the general ones come last."""
+    splits: Callable[[File], bool] = lambda file: False
+    """Whether any lines of the file can be read without the rest of it."""
 
 
 @dataclass(frozen=True)

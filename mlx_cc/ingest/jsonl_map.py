@@ -12,9 +12,9 @@ A column map is a small YAML file that says where each field of the record is fo
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,12 +22,18 @@ from msgspec import Meta, Struct
 from mlx_cc.conversation import Conversation, Provenance, Source, replace
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.analyses import label_value
-from mlx_cc.ingest.format import Format, Reading, Reject
+from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
 from mlx_cc.ingest.record import sound, to_conversation, zone
 from mlx_cc.ingest.source import File, from_json, suffix
 from mlx_cc.settings import read_settings
 
+if TYPE_CHECKING:
+    from mlx_cc.ingest.contacts_map import ContactMap
+
 Path_ = Annotated[str, Meta(min_length=1)]
+
+OWN_SCALES: dict[str, tuple[float, float]] = {"csat": (1, 5)}
+"""Lowest and highest of a label's own scale, where they are not 0 and 100."""
 
 
 class LabelColumn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +43,8 @@ class LabelColumn(Struct, frozen=True, forbid_unknown_fields=True):
     source: Source = "platform"
     values: dict[str, Any] = {}
     """Value in the file (as text; true and false in lower case) -> the label's value. Others leave the label out."""
+    scale: tuple[float, float] | None = None
+    """Lowest and highest of the file's scale, where it is not the task's own; the value is converted."""
 
 
 class TurnColumns(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,9 +117,14 @@ def _is_lines(head: bytes) -> bool:
     return True
 
 
-def read(file: File, reading: Reading) -> Iterator[Conversation | Reject]:
-    """The conversations, one a line; with a column map, JSON documents (an object or a list) too."""
+def read(file: File, reading: Reading) -> Iterator[Conversation | Incoming | Reject]:
+    """The conversations, one a line; with a column map, JSON documents (an object or a list) and tables too."""
     columns = reading.columns
+    if columns is not None and _is_table(file):
+        from mlx_cc.ingest import table
+
+        yield from table.read(file, reading)
+        return
     if columns is not None and file.suffix == ".json" and not _is_lines(file.head):
         document = from_json(file.text())
         objects = ((None, tree) for tree in (document if isinstance(document, list) else [document]))
@@ -168,12 +181,7 @@ def mapped(tree: Any, columns: ColumnMap, reading: Reading) -> dict[str, Any]:
     """
     if not isinstance(tree, dict):
         raise UserError("is not an object.")
-    fields: dict[str, Any] = dict(columns.fixed)
-    for name in COLUMNS:
-        path = getattr(columns, name)
-        value = None if path is None else at(tree, path)
-        if value is not None and value != "":
-            fields[name] = _translated(value, columns.values.get(name))
+    fields = mapped_fields(tree, columns, COLUMNS, reading)
     turns = at(tree, columns.turns)
     if not isinstance(turns, list | str):
         raise UserError(f"has no turns at '{columns.turns}'. Correct the column map.")
@@ -193,6 +201,19 @@ def mapped(tree: Any, columns: ColumnMap, reading: Reading) -> dict[str, Any]:
         else:
             turns = [_mapped_turn(turn, parts, roles) for turn in turns]
     fields["turns"] = turns
+    return fields
+
+
+def mapped_fields(
+    tree: dict[str, Any], columns: "ColumnMap | ContactMap", names: Iterable[str], reading: Reading
+) -> dict[str, Any]:
+    """The fields of these names and the labels, from an object as a map describes it."""
+    fields: dict[str, Any] = dict(columns.fixed)
+    for name in names:
+        path = getattr(columns, name)
+        value = None if path is None else at(tree, path)
+        if value is not None and value != "":
+            fields[name] = _translated(value, columns.values.get(name))
     labels = {}
     for name, column in columns.labels.items():
         value = at(tree, column.path)
@@ -203,10 +224,29 @@ def mapped(tree: Any, columns: ColumnMap, reading: Reading) -> dict[str, Any]:
             if value is None:
                 reading.ignored[f"labels.{name} (a value the map does not name)"] += 1
                 continue
-        labels[name] = {"value": label_value(name, value), "source": column.source}
+        label = column_label(name, value, column)
+        if label is None:
+            reading.ignored[f"labels.{name} (a value outside the map's scale)"] += 1
+        else:
+            labels[name] = label
     if labels:
         fields["labels"] = labels
     return fields
+
+
+def column_label(name: str, value: Any, column: LabelColumn) -> dict[str, Any] | None:
+    """The parts of a label, its value on the task's own scale; None when it is not on the column's."""
+    value = label_value(name, value)
+    label = {"value": value, "source": column.source}
+    own = OWN_SCALES.get(name, (0, 100))
+    if column.scale is None or column.scale == own:
+        return label
+    given = value.get("score") if isinstance(value, dict) else value
+    low, high = column.scale
+    if isinstance(given, bool) or not isinstance(given, int | float) or not low <= given <= high > low:
+        return None
+    value = round(own[0] + (given - low) / (high - low) * (own[1] - own[0]), 2)
+    return {**label, "value": label_value(name, value), "scale": column.scale, "given": given}
 
 
 def _mapped_turn(turn: Any, parts: list[tuple[str, str]], roles: dict[str, Any] | None) -> Any:
@@ -236,4 +276,13 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-FORMAT = Format("jsonl", recognise, read, order=80)
+def _is_table(file: File) -> bool:
+    """Whether a file that a column map is for is no JSON: rows, whose columns the map names."""
+    return file.suffix not in (".json", ".jsonl", ".ndjson") and not file.head.lstrip().startswith((b"{", b"["))
+
+
+def _splits(file: File) -> bool:
+    return not _is_table(file) and (file.suffix != ".json" or _is_lines(file.head))
+
+
+FORMAT = Format("jsonl", recognise, read, order=80, splits=_splits)

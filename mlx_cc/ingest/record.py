@@ -17,6 +17,8 @@ from mlx_cc.ingest.source import File
 
 FIELDS = {found.name for found in msgspec.structs.fields(Conversation)} - {"provenance"}
 ALIASES = {"conversation_id": "id", "transcript": "turns", "agent_id": "agents"}
+LONGEST_TURN = 4_000_000
+"""Characters; a pasted document is shorter."""
 TURN_FIELDS = {found.name for found in msgspec.structs.fields(Turn)}
 TURN_ALIASES = {"speaker": "role", "content": "text", "utterance": "text"}
 
@@ -79,12 +81,17 @@ def sound(conversation: Conversation) -> Conversation:
     """The conversation as it is.
 
     Raises:
-        UserError: it has no turn with text, times that run backwards or null characters.
+        UserError: it has no turn with text, times that run backwards, null characters or a turn too long.
     """
     check(conversation)
     for number, turn in enumerate(conversation.turns, 1):
         if "\0" in turn.text:
             raise UserError(f"turn {number} has null characters. Remove them.")
+        if len(turn.text) > LONGEST_TURN:
+            raise UserError(
+                f"turn {number} has {len(turn.text)} characters, more than anybody says ({LONGEST_TURN}). "
+                "Is it an attachment? Remove it."
+            )
     return conversation
 
 
@@ -99,7 +106,7 @@ def _turn(number: int, turn: Any, reading: Reading) -> dict[str, Any]:
         else:
             reading.ignored[f"turns.{key}"] += 1
     label = fields.get("role")
-    role = (role_of(label) if isinstance(label, str) else None) or reading.default_role
+    role = label if label == "unknown" else (role_of(label) if isinstance(label, str) else None) or reading.default_role
     if role is None:
         raise UserError(f"turn {number}: {unknown_speaker(label)}")
     fields["role"] = role

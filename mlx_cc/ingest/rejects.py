@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ class Rejects:
     """Writes rejects and counts them; call it with each."""
 
     file: IO[bytes]
+    clean: Callable[[str], str] = str
+    """Takes personal data out of a reason, which may quote the file."""
     count: int = 0
     files: set[str] = field(default_factory=set)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -27,6 +29,7 @@ class Rejects:
 
     def __call__(self, reject: Reject) -> None:
         """Set one aside."""
+        reject = reject._replace(reason=self.clean(reject.reason))
         self.file.write(msgspec.json.encode(reject._asdict()) + b"\n")
         self.count += 1
         self.files.add(reject.file)
@@ -36,10 +39,10 @@ class Rejects:
 
 
 @contextmanager
-def rejects_file(path: Path | str) -> Iterator[Rejects]:
+def rejects_file(path: Path | str, clean: Callable[[str], str] = str) -> Iterator[Rejects]:
     """`rejects.jsonl`, one {file, line, reason} a line; there is no such file when nothing was rejected."""
     with written_whole(path) as file:
-        rejects = Rejects(file)
+        rejects = Rejects(file, clean)
         yield rejects
     if not rejects.count:
         Path(path).unlink()

@@ -8,28 +8,32 @@
     [00:06] **Customer**: My bill is wrong,
     and it was wrong last month too.
 
-A line without a speaker, or an indented one, continues the turn above. Front matter has the keys
-of the record; without an `id` the file's name is the id.
+A line without a speaker, or an indented one, continues the turn above. Who `Ann:` or `Speaker 1:` is, is
+guessed from what they say, where at least two lines have the label or two such labels alternate. Front
+matter has the keys of the record; without an `id` the file's name is the id.
 """
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mlx_cc.conversation import Conversation
+from mlx_cc.conversation import Conversation, Role
 from mlx_cc.errors import UserError
-from mlx_cc.ingest.format import Format, Reading, Reject
+from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
 from mlx_cc.ingest.record import to_conversation
-from mlx_cc.ingest.roles import role_of, unknown_speaker
+from mlx_cc.ingest.roles import names_in, resolve, role_of, unknown_speaker
 from mlx_cc.ingest.source import File, suffix
 
 FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 STAMP = re.compile(r"\[(\d+(?::\d+)+(?:\.\d+)?)\][ \t]*")
-SPEAKER = re.compile(r"(\*\*)?([^\W\d_][^:*\[\]]{0,39}?)[ \t]*(?:\*\*)?:(?:\*\*)?(?:[ \t]+|$)")
+SPEAKER = re.compile(r"(\*\*)?([^\W\d_][^:：*\[\]]{0,39}?)[ \t]*(?:\*\*)?(?::(?:\*\*)?(?:[ \t]+|$)|：(?:\*\*)?[ \t]*)")
+NO_SPEAKERS = {"note", "notes", "nota", "remarque", "hinweis", "anmerkung", "observação", "备注", "summary", "subject"}
+"""Words that stand before a colon in a document however often and speak for nobody."""
 
 # BaseLoader leaves every value as text, so that `country: NO` is Norway and `id: 0017` keeps its zeros.
 _Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -47,58 +51,75 @@ def recognise(path: Path, head: bytes) -> bool:
     return False
 
 
-def read(file: File, reading: Reading) -> Iterator[Conversation | Reject]:
+def read(file: File, reading: Reading) -> Iterator[Conversation | Incoming | Reject]:
     """The one conversation of the file."""
-    yield _conversation(file.text(), file, reading)
+    yield _incoming(file.text(), file, reading)
 
 
 def parse(text: str, name: str = "transcript") -> Conversation:
-    """A transcript that is at hand as text. What no known speaker says is said by an unknown one.
+    """A transcript that is at hand as text. A speaker whose role is neither said nor clear is unknown.
 
     Raises:
         UserError: the front matter is not sound, or there is no text.
     """
-    return _conversation(text, File(Path(name), b""), Reading(default_role="unknown"))
+    reading = Reading(default_role="unknown")
+    return resolve(_incoming(text, File(Path(name), b""), reading), reading)
 
 
-def _conversation(text: str, file: File, reading: Reading) -> Conversation:
+def _incoming(text: str, file: File, reading: Reading) -> Incoming:
     front = FRONT.match(text)
     if front is None and text.startswith("---\n"):
         raise UserError("front matter starts with --- and never ends. Add a second --- line.")
     tree = _front_matter(front[1]) if front else {}
     body = text[front.end() :] if front else text
     tree.setdefault("id", file.stem)
-    tree["turns"] = turns_of(body, reading, text.count("\n", 0, front.end()) + 1 if front else 1)
-    return to_conversation(tree, reading, file, None, FORMAT.name, strict=False)
+    first_line = text.count("\n", 0, front.end()) + 1 if front else 1
+    tree["turns"], labels = spoken(body, reading, first_line)
+    conversation = to_conversation(tree, reading, file, None, FORMAT.name, strict=False)
+    unknown = any(turn.role == "unknown" for turn in conversation.turns)
+    return Incoming(conversation, names_in(labels), speakers=tuple(labels) if unknown else ())
 
 
 def _front_matter(text: str) -> dict[str, Any]:
+    if len(text) > 10_000:  # deep nesting overruns the parser's stack
+        raise UserError(f"front matter has {len(text)} characters, more than 10000. End it with a --- line.")
     try:
         tree = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as fault:
+    except (yaml.YAMLError, RecursionError) as fault:
         raise UserError(f"front matter is not YAML ({' '.join(str(fault).split())}).") from fault
     if not isinstance(tree, dict):
         raise UserError("front matter is not a list of `key: value` lines.")
     return {key: value for key, value in tree.items() if value not in ("", "~", "null")}
 
 
-def turns_of(text: str, reading: Reading, first_line: int = 1) -> list[dict[str, Any]]:
-    """The turns of a transcript: role, text and, where lines have times, start_s.
+def turns_of(text: str, reading: Reading) -> list[dict[str, Any]]:
+    """The turns of a transcript, as `spoken` has them."""
+    return spoken(text, reading)[0]
+
+
+def spoken(text: str, reading: Reading, first_line: int = 1) -> tuple[list[dict[str, Any]], list[str | None]]:
+    """The turns of a transcript (role, text and, where lines have times, start_s) and the label of each.
 
     Raises:
-        UserError: a line names an unknown speaker, or text stands before the first speaker, and
-            there is no default role.
+        UserError: there is no default role, and text stands before the first speaker or a line's label
+            is neither known nor met again.
     """
     turns: list[dict[str, Any]] = []
+    labels: list[str | None] = []
     if text.lstrip("\n")[:1].isspace():
         text = textwrap.dedent(text)
-    for number, line in enumerate(text.split("\n"), first_line):
-        if not line.strip():
-            continue
-        stamp = STAMP.match(line)
-        said = SPEAKER.match(line, stamp.end() if stamp else 0)
-        role = role_of(said[2]) if said else None
-        if said and role is None and (stamp or said[1] or _names_somebody(said[2])):
+    lines = [
+        (number, line, stamp, SPEAKER.match(line, stamp.end() if stamp else 0))
+        for number, line in enumerate(text.split("\n"), first_line)
+        if line.strip()
+        for stamp in [STAMP.match(line)]
+    ]
+    people = _people(Counter(said[2] for _, _, stamp, said in lines if said and _is_label(said, stamp)), reading)
+    for number, line, stamp, said in lines:
+        role = _role(said[2], reading) if said else None
+        if said and role is None and said[2] in people:
+            role = "unknown"
+        elif said and role is None and _is_label(said, stamp) and "：" not in said[0]:
             role = reading.default_role
             if role is None:
                 raise UserError(
@@ -119,12 +140,35 @@ def turns_of(text: str, reading: Reading, first_line: int = 1) -> list[dict[str,
         if stamp:
             turn["start_s"] = _seconds(stamp[1], number)
         turns.append(turn)
-    return turns
+        labels.append(said[2] if said else None)
+    return turns, labels
+
+
+def _role(label: str, reading: Reading) -> Role | None:
+    """The role of a known label; one the caller names is left to `resolve`."""
+    return "unknown" if label in reading.roles else role_of(label)
+
+
+def _is_label(said: re.Match[str], stamp: re.Match[str] | None) -> bool:
+    """Whether the words before a colon are a speaker's label."""
+    return bool(stamp or said[1]) or _names_somebody(said[2])
+
+
+def _people(labels: Counter[str], reading: Reading) -> set[str]:
+    """The unknown labels that are speakers: two lines or more have them, or there are these two and no other."""
+    if reading.default_role not in (None, "unknown"):
+        return set()
+    unknown = {label for label in labels if _role(label, reading) is None and label.casefold() not in NO_SPEAKERS}
+    if len(unknown) == len(labels) == 2:
+        return unknown
+    return {label for label in unknown if labels[label] > 1}
 
 
 def _names_somebody(label: str) -> bool:
     """Whether words before a colon are a speaker rather than the start of a sentence."""
     words = label.split()
+    if label[0] >= "㐀":  # Chinese: a name, not a clause
+        return len(label) <= 4
     return len(words) == 1 or (len(words) <= 3 and all(not word[0].islower() for word in words))
 
 

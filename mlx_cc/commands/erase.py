@@ -1,0 +1,100 @@
+"""`mlx_cc erase`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlx_cc.erase import Change, Target
+
+
+@click.command()
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--conversation", "conversations", multiple=True, metavar="ID", help="Conversation to erase; repeatable.")
+@click.option(
+    "--customer",
+    "customers",
+    multiple=True,
+    metavar="ID",
+    help="Customer whose conversations are erased, as the export writes the id; repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go and what would be left.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was erased and what is left as JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    conversations: tuple[str, ...],
+    customers: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Erase a conversation, or all of a customer's, from everything that was made of it.
+
+    Goes through the files and folders PATH, else through data, adapters, models and demo here: conversations,
+    training files, analyses, answers, agents' evidence, rejects, and transcripts that hold nothing else. Then
+    searches every file for the id and names what still holds it, such as adapters that were trained on it; the
+    exit status is then 3. Run it again after an interruption.
+
+    \b
+    Examples:
+      mlx_cc erase --conversation call-17 --dry-run
+      mlx_cc erase --customer "+1 555 0100"
+      mlx_cc erase --customer cust_000042 data adapters exports --yes
+    """
+    import msgspec
+
+    from mlx_cc import erase
+    from mlx_cc.errors import UserError
+
+    if not (conversations or customers) or "" in (*conversations, *customers):
+        raise UserError("nothing to erase. Pass --conversation ID or --customer ID.")
+    places = list(paths) or erase.project()
+    with erase.held(places):
+        target = erase.resolve(places, conversations, customers)
+        changes = erase.plan(places, target)
+        if not as_json:
+            _tell_plan(target, changes)
+        if changes and not dry_run:
+            if not yes and not sys.stdin.isatty():
+                raise UserError("would change the files that --dry-run names. Add --yes when nobody can be asked.")
+            if not yes:
+                click.confirm(f"Erase from these {len(changes)} files?", abort=True, err=True)
+            erase.erase(changes, target)
+        left = list(erase.search(places, target, [change.path for change in changes] if dry_run else ()))
+    aggregates = [str(change.path) for change in changes if change.aggregate]
+    if as_json:
+        summary = {
+            "conversations": sorted(target.conversations),
+            "dry_run": dry_run,
+            "changed": [{"file": str(c.path), "entries": c.entries, "deleted": not c.entries} for c in changes],
+            "make_again": aggregates,
+            "left": [{"path": str(found.path), "reason": found.reason} for found in left],
+        }
+        click.echo(msgspec.json.encode(summary))
+    else:
+        if changes:
+            click.echo(f"{'Would be erased' if dry_run else 'Erased'} from {len(changes)} files.")
+        if aggregates:
+            click.echo(f"Figures that still count it, for `mlx_cc fingerprint` to make again: {', '.join(aggregates)}")
+        for found in left:
+            click.echo(f"Still there: {found}")
+    if left and not dry_run:
+        ctx.exit(3)
+
+
+def _tell_plan(target: "Target", changes: "Sequence[Change]") -> None:
+    """Print what is meant and where it is, before anything is done."""
+    if not changes:
+        click.echo("No file holds it that can be changed.")
+        return
+    ids = sorted(target.conversations)
+    click.echo(f"{len(ids)} conversation{'s' if len(ids) > 1 else ''}: {', '.join(ids)}")
+    for change in changes:
+        click.echo(f"  {change}")

@@ -1,0 +1,195 @@
+"""Reading with several processes: parts of the input go out, finished conversations come back in their order.
+
+A part is a few whole files, or some lines of a large one. What a process notices on the way (keys nobody
+uses, contacts met, what was redacted) comes back with each part and is added up.
+"""
+
+import io
+import multiprocessing
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
+from mlx_cc.ingest import all_formats, choose, read_file
+from mlx_cc.ingest.contacts import Joined
+from mlx_cc.ingest.format import Reading, Reject, nobody_waits
+from mlx_cc.ingest.source import HEAD_BYTES, open_file, size_on_disk
+
+PART_BYTES = 1 << 20
+FILES_OF_A_PART = 256
+
+
+class Part(NamedTuple):
+    """What one process reads in one go."""
+
+    paths: tuple[Path, ...]
+    lines: bytes | None = None
+    """Lines of the one path; None: the files are read whole."""
+    first_line: int = 1
+    size: int = 0
+    """Bytes of input, for the progress."""
+
+
+class Noted(NamedTuple):
+    """What was noticed while a part was read."""
+
+    ignored: Counter[str]
+    redacted: Counter[str]
+    joined: Joined
+
+
+_pack = msgspec.json.Encoder().encode
+_unpack = msgspec.json.Decoder(list[Conversation | Reject]).decode
+
+
+def read(files: Sequence[Path], reading: Reading, format: str, processes: int) -> Iterator[Conversation | Reject]:
+    """What is in the files, in their order, read by so many processes.
+
+    Raises:
+        UserError: a process was killed.
+    """
+    quiet = replace(reading, ignored=Counter(), advance=nobody_waits)
+    waiting: deque[tuple[Part, Future[tuple[bytes, Noted]]]] = deque()
+
+    def oldest() -> list[Conversation | Reject]:
+        part, future = waiting.popleft()
+        try:
+            found, noted = future.result()
+        except BrokenProcessPool as fault:
+            raise UserError(
+                f"{part.paths[0]}: a process that read it was killed; memory was short, most likely. "
+                "Nothing was written. Use fewer --workers."
+            ) from fault
+        _add(noted, reading)
+        reading.advance(part.size)
+        return _unpack(found)
+
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (quiet, format))
+    try:
+        for part in parts(files, format):
+            if isinstance(part, Reject):
+                yield part
+                continue
+            waiting.append((part, pool.submit(_read, part)))
+            if len(waiting) > 2 * processes:
+                yield from oldest()
+        while waiting:
+            yield from oldest()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def parts(files: Sequence[Path], format: str) -> Iterator[Part | Reject]:
+    """The input in parts of about equal size; a Reject for a file that can't be read to its end."""
+    group: list[Path] = []
+    size = 0
+    for path in files:
+        if _splits(path, format):
+            if group:
+                yield Part(tuple(group), size=size)
+                group, size = [], 0
+            yield from _parts_of(path)
+            continue
+        group.append(path)
+        size += _size(path)
+        if size > PART_BYTES or len(group) == FILES_OF_A_PART:
+            yield Part(tuple(group), size=size)
+            group, size = [], 0
+    if group:
+        yield Part(tuple(group), size=size)
+
+
+def _size(path: Path) -> int:
+    try:
+        return size_on_disk(path)
+    except (UserError, OSError):  # its reading says what is wrong with it
+        return 0
+
+
+def _splits(path: Path, format: str) -> bool:
+    if _size(path) <= PART_BYTES:
+        return False
+    try:
+        file = open_file(path)
+        return not file.utf16 and (choose(file) if format == "auto" else all_formats()[format]).splits(file)
+    except (UserError, OSError):
+        return False
+
+
+def _parts_of(path: Path) -> Iterator[Part | Reject]:
+    read_bytes = 0
+
+    def advance(count: int) -> None:
+        nonlocal read_bytes
+        read_bytes += count
+
+    lines: list[bytes] = []
+    first, size = 1, 0
+    try:
+        for number, line in replace(open_file(path), advance=advance).lines(blank=True):
+            lines.append(line if line.endswith(b"\n") else line + b"\n")
+            size += len(line)
+            if size > PART_BYTES:
+                yield Part((path,), b"".join(lines), first, read_bytes)
+                lines, first, size, read_bytes = [], number + 1, 0, 0
+    except UserError as fault:  # such as an archive that ends too early
+        yield Reject(str(path), None, str(fault).removeprefix(f"{path}: "))
+    if lines:
+        yield Part((path,), b"".join(lines), first, read_bytes)
+
+
+def _add(noted: Noted, reading: Reading) -> None:
+    reading.ignored.update(noted.ignored)
+    if reading.redactor is not None:
+        reading.redactor.counts.update(noted.redacted)
+    if reading.contacts is not None:
+        reading.contacts.joined.add(noted.joined)
+
+
+# In a process
+
+_told: tuple[Reading, str]
+
+
+def _begin(reading: Reading, format: str) -> None:
+    global _told
+    _told = reading, format
+
+
+def _read(part: Part) -> tuple[bytes, Noted]:
+    reading, format = _told
+    found: list[Conversation | Reject] = []
+    for path in part.paths:
+        file = None
+        if part.lines is not None:
+            file = replace(
+                open_file(path),
+                head=part.lines[:HEAD_BYTES],
+                whole=False,
+                opened=partial(io.BytesIO, part.lines),
+                first_line=part.first_line,
+            )
+        found.extend(read_file(path, reading, format, file))
+    return _pack(found), _taken(reading)
+
+
+def _taken(reading: Reading) -> Noted:
+    """What was noticed since the last part."""
+    noted = Noted(Counter(reading.ignored), Counter(), Joined())
+    reading.ignored.clear()
+    if reading.redactor is not None:
+        noted.redacted.update(reading.redactor.counts)
+        reading.redactor.counts.clear()
+    if reading.contacts is not None:
+        noted = noted._replace(joined=reading.contacts.joined)
+        reading.contacts.joined = Joined()
+    return noted

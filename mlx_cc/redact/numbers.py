@@ -1,0 +1,499 @@
+"""Values made of digits: cards, security codes, national ids, bank accounts, phones, customers' accounts."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import phonenumbers
+from stdnum import iban as stdnum_iban
+from stdnum import luhn
+from stdnum.br import cpf
+from stdnum.cn import ric
+from stdnum.de import idnr
+from stdnum.es import dni, nie
+from stdnum.fr import nir
+
+from mlx_cc.redact.cues import EXPIRY, asked, cues
+from mlx_cc.redact.spoken import Piece
+from mlx_cc.redact.talk import HIDDEN, Span, Talk
+from mlx_cc.redact.words import either, source, words
+
+JOINT = re.compile(rf"(?:[\s\-\u2010-\u2013.,/()+#、，]|\b{either(words('between_digits'))}\b)*", re.I)
+"""What may stand between the digits of one number."""
+
+GOING_ON = words("going_on")
+
+SHORT_WORDS = 8
+"""A turn of at most so many words between two parts of a number is a sign to go on."""
+
+MONEY = r"[$€£¥]|R\$|USD|EUR|GBP"
+UNIT = re.compile(rf"\s*(?:{MONEY}|{source('units')})", re.I | re.X)
+PRICE = re.compile(
+    rf"(?:{MONEY})\s*\d[\d.,]*|\d[\d.,]*\s*(?:{MONEY}|元)|\d+:\d\d(?::\d\d)?|\d+[.,]\d\d(?![\d.,-])"
+    r"|(?<![\d./-])\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d/-]|\.\d)|(?<![\d./-])\d{4}([./-])\d{1,2}\2\d{1,2}(?![\d/-]|\.\d)"
+)
+"""Amounts, times of day and dates in digits, which are never part of an identifying number."""
+
+CARD_LENGTHS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    (r"4", (13, 16, 19)),
+    (r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720", (16,)),
+    (r"3[47]", (15,)),
+    (r"6011|65|64[4-9]", (16, 19)),
+    (r"30[0-5]|36|38|39", (14, 16)),
+    (r"35(?:2[89]|[3-8])", (16,)),
+    (r"62", (16, 17, 18, 19)),
+    (r"50|5[6-9]|6[0-9]", (16, 18, 19)),
+)
+"""First digits of the issuers and how long their numbers are (ISO/IEC 7812)."""
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """Pieces that follow each other with nothing said between; over several turns when a number was dictated."""
+
+    pieces: tuple[tuple[int, Piece], ...]
+    lines: bool = False
+    """Joined from lines of one speaker with nobody in between: one number or several."""
+
+    @cached_property
+    def text(self) -> str:
+        return "".join(piece.text for _, piece in self.pieces)
+
+    @cached_property
+    def bounds(self) -> list[int]:
+        """Where each piece starts in `text`, and the end."""
+        places = [0]
+        for _, piece in self.pieces:
+            places.append(places[-1] + len(piece.text))
+        return places
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Where a piece starts in `text` (or the last ends) -> which piece."""
+        return {bound: place for place, bound in enumerate(self.bounds)}
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Turn, start and end of its part in its first turn."""
+        turn, first = self.pieces[0]
+        return turn, first.start, max(piece.end for at, piece in self.pieces if at == turn)
+
+    def part(self, start: int, end: int) -> "Run | None":
+        """The pieces that are exactly these characters of `text`; None when a piece would be cut."""
+        if start in self.places and end in self.places:
+            return Run(self.pieces[self.places[start] : self.places[end]])
+        return None
+
+    def spans(self) -> list[Span]:
+        """One for each turn it stands in."""
+        turns: dict[int, list[Piece]] = {}
+        for turn, piece in self.pieces:
+            turns.setdefault(turn, []).append(piece)
+        return [Span(turn, found[0].start, max(piece.end for piece in found)) for turn, found in turns.items()]
+
+    @property
+    def digits(self) -> list["Run"]:
+        """Its stretches without letters."""
+        stretches: list[list[tuple[int, Piece]]] = [[]]
+        for turn, piece in self.pieces:
+            if piece.is_digits:
+                stretches[-1].append((turn, piece))
+            elif stretches[-1]:
+                stretches.append([])
+        return [Run(tuple(stretch)) for stretch in stretches if stretch]
+
+
+def find_numbers(talk: Talk, turns: Sequence[int], rules: Sequence["Rule"]) -> None:
+    """Claim every number of the turns that a rule knows; the surest rule comes first."""
+    for rule in rules:
+        for run in _runs_now(talk, turns):
+            if not run.lines or rule is find_card:
+                rule(talk, run)
+
+
+def _runs_now(talk: Talk, turns: Sequence[int]) -> list[Run]:
+    """The runs without what was claimed; read again only when something was."""
+    if talk.runs[0] != len(talk.found):
+        talk.runs = (len(talk.found), list(runs(talk, turns)))
+    return talk.runs[1]
+
+
+def runs(talk: Talk, turns: Sequence[int]) -> Iterator[Run]:
+    """The runs of the turns, those a speaker went on with after a short word of the other one joined."""
+    open_run: dict[str, tuple[int, list[tuple[int, Piece]], bool]] = {}
+    for turn in turns:
+        text, role = talk.texts[turn], talk.roles[turn]
+        prices = [(match.start(), match.end()) for match in PRICE.finditer(text)]
+        found: list[list[tuple[int, Piece]]] = []
+        for piece in talk.pieces(turn):
+            if any(piece.start < end and piece.end > start for start, end in prices):
+                continue
+            if found and JOINT.fullmatch(text, found[-1][-1][1].end, piece.start):
+                found[-1].append((turn, piece))
+            else:
+                found.append([(turn, piece)])
+        found = [run for run in (_without_words(text, run) for run in found) if run]
+        if not found:
+            continue
+        found = [run for run in found if sum(len(piece.text) for _, piece in run) > 1]
+        if not found:
+            continue
+        last, before, lines = open_run.pop(role, (turn, [], False))
+        if before and _dictated(before) and _dictated(found[0]) and _goes_on(talk, last, before, turn, found[0][0][1]):
+            lines = lines or all(talk.roles[between] == role for between in range(last, turn))
+            found[0] = before + found[0]
+        elif before:
+            yield from _whole_and_parts(before, lines)
+            lines = False
+        for run in found[:-1]:
+            yield from _whole_and_parts(run, lines)
+            lines = False
+        open_run[role] = (turn, found[-1], lines)
+    for _, run, lines in open_run.values():
+        yield from _whole_and_parts(run, lines)
+
+
+def _whole_and_parts(pieces: list[tuple[int, Piece]], lines: bool) -> Iterator[Run]:
+    """A run; and each line of it too where it may be several numbers."""
+    yield Run(tuple(pieces), lines)
+    if lines:
+        for turn in sorted({turn for turn, _ in pieces}):
+            yield Run(tuple(found for found in pieces if found[0] == turn))
+
+
+def _without_words(text: str, run: list[tuple[int, Piece]]) -> list[tuple[int, Piece]]:
+    """Without single letters at its ends that are words (I, a, y); nothing when no digit is left."""
+    words = {"I", "A", "Y", "E", "O", "U"}
+    while len(run) > 1 and run[0][1].text in words and run[1][1].is_digits and run[1][1].start > run[0][1].end:
+        run = run[1:]
+    while (
+        len(run) > 1
+        and run[0][1].is_digits
+        and run[-1][1].text in words
+        and run[-2][1].is_digits
+        and run[-1][1].start > run[-2][1].end
+    ):
+        if not re.match(r"\s+\w", text[run[-1][1].end :]):
+            break
+        run = run[:-1]
+    return run if any(piece.is_digits for _, piece in run) else []
+
+
+def _dictated(run: list[tuple[int, Piece]]) -> bool:
+    """Whether a run can be a part of a number given in several turns: digits alone, two at least."""
+    return all(piece.is_digits for _, piece in run) and sum(len(piece.text) for _, piece in run) > 1
+
+
+def _goes_on(talk: Talk, earlier: int, run: list[tuple[int, Piece]], turn: int, piece: Piece) -> bool:
+    """Whether a speaker's number from an earlier turn goes on with a piece: little else was said in between."""
+    last = run[-1][1]
+    tail, head = talk.texts[earlier][last.end :], talk.texts[turn][: piece.start]
+    if HIDDEN in tail + head:
+        return False
+    between = talk.texts[earlier + 1 : turn]
+    others = [role for role in talk.roles[earlier + 1 : turn] if role != talk.roles[turn]]
+    tail, head = re.findall(r"\w[\w'’]*", tail), re.findall(r"\w[\w'’]*", talk.lowered[turn][: piece.start])
+    if len(tail) > bool(others) or not GOING_ON.issuperset(head) or (head and not others) or turn - earlier > 4:
+        return False  # with nobody in between, only a line of digits goes on with a line of digits
+    if any(start < piece.start for start, _, _ in cues(talk, turn)):
+        return False
+    kinds = {asked(talk, earlier, last.start, last.end)[0], None}
+    if any(kind not in kinds for place in range(earlier + 1, turn) for _, _, kind in cues(talk, place)):
+        return False
+    return all(
+        len(text.split()) <= SHORT_WORDS and len(text) <= 80 and not ENDS_NUMBER.search(text) for text in between
+    )
+
+
+ENDS_NUMBER = re.compile(
+    r"expir|security|cv[vc]|\bback\b|address|\bname\b|phone|birth|order|account|seguridad|sécurité|dos\b|verso|detrás|caduc|sicherheit|prüf"
+    r"|安全|有效|\ue000|e-?mail|correo|thank you for|zip\b|signature|social",
+    re.I,
+)
+"""Said between two numbers, it asks for another one."""
+
+
+# Rules
+
+
+def find_card(talk: Talk, run: Run) -> None:
+    for stretch in run.digits:
+        text = stretch.text
+        if len(text) < 12:
+            continue
+        kind, _ = asked(talk, *stretch.place)
+        carded = kind in ("CARD", "CVV") or (kind is None and asked(talk, *stretch.place, only="CARD")[0] == "CARD")
+        if kind == "KEEP" and not carded:
+            continue
+        if any(_take(talk, "CARD", part) for part in _cards(talk, stretch, carded)):
+            continue
+        alone = len(text) == 16 and text[0] in "3456" and kind in (None, "PHONE")
+        if not run.lines and (alone or (carded and len(text) <= 24)):  # a digit was misheard, or some are missing
+            ends = [end for end in stretch.bounds if 12 <= end <= 19]
+            best = min(ends, key=lambda end: abs(end - 16), default=None)
+            if best and (part := stretch.part(0, best)):
+                _take(talk, "CARD", part)
+
+
+def _cards(talk: Talk, run: Run, carded: bool) -> list[Run]:
+    """Parts of a run that are card numbers: issuer, length and check digit are right."""
+    text, found = run.text, []
+    most = 8 if asked(talk, *run.place)[0] in (None, "CARD", "CVV") else 0  # digits of an expiry and a code beside it
+    for place, start in enumerate(run.bounds):
+        ends = [end for end in run.bounds[place + 1 : place + 20] if 13 <= end - start <= 19]
+        for end in reversed(ends):
+            if len(text) - (end - start) > most and not carded:
+                continue
+            number = text[start:end]
+            issued = any(len(number) in lengths and re.match(first, number) for first, lengths in CARD_LENGTHS)
+            if issued and luhn.is_valid(number):
+                found.append(run.part(start, end))
+    return [part for part in found if part]
+
+
+def find_cvv(talk: Talk, run: Run) -> None:
+    if len(run.text) < 3:
+        return
+    turn, start, end = run.place
+    kind, back = asked(talk, turn, start, end)
+    text = talk.texts[turn]
+    for stretch in run.digits:
+        at, since, upto = stretch.place
+        if kind == "CVV" and not _code_given(talk, turn, back) and not _counted(text, upto):
+            if len(stretch.text) in (3, 4) and "/" not in text[since:upto] and not _counts_digits(text, upto):
+                _take(talk, "CVV", stretch)
+            elif EXPIRY.search(_question(talk, turn)) or "/" in text[since:upto]:
+                _after_expiry(talk, stretch)
+        elif kind in (None, "CARD") and "/" in text[since:upto] and _ends_payment(talk, turn, since, upto):
+            _after_expiry(talk, stretch)
+        elif len(stretch.text) == 3 and kind in (None, "CARD") and _ends_payment(talk, turn, since, upto):
+            _take(talk, "CVV", stretch)
+
+
+def _after_expiry(talk: Talk, run: Run) -> None:
+    """Take the code out of 09 28 123: the expiry was given together with it."""
+    length = len(run.text)
+    for size in {6: (3,), 7: (3, 4), 8: (4,), 9: (3,), 10: (4,)}.get(length, ()):
+        if part := run.part(length - size, length):
+            _take(talk, "CVV", part)
+            return
+
+
+def _code_given(talk: Talk, turn: int, back: int) -> bool:
+    """Whether the code that was spoken of so many turns before was given since, or its asker is speaking again."""
+    asker = talk.roles[turn - back]
+    again = back > 1 and talk.roles[turn] == asker and any(role != asker for role in talk.roles[turn - back : turn])
+    return again or talk.answered("CVV", turn - back, turn)
+
+
+def _question(talk: Talk, turn: int) -> str:
+    return " ".join(talk.texts[max(0, turn - 2) : turn + 1])
+
+
+def _counts_digits(text: str, end: int) -> bool:
+    """Whether a number counts the digits that are asked for (`three digits on the back`)."""
+    return bool(re.match(r"[\s-]*(?:digits?|dígitos|números|chiffres|stellige|ziffern|位)", text[end:], re.I))
+
+
+def _counted(text: str, end: int) -> bool:
+    return bool(UNIT.match(text, end))
+
+
+def _ends_payment(talk: Talk, turn: int, start: int, end: int) -> bool:
+    """Whether three digits close a turn in which a card number was given before: card, expiry, code."""
+    cards = [span for found in talk.found if found.kind == "CARD" for span in found.spans if span.turn == turn]
+    return any(span.end < start for span in cards) and len(talk.texts[turn][end:].strip(" .,!")) == 0
+
+
+SSN = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\d-])")
+NINO = re.compile(r"[A-CEGHJ-PR-TW-Z]{2}\d{6}[A-D]")
+WRITTEN_NINO = re.compile(r"(?<!\w)[A-CEGHJ-PR-TW-Z]{2}\s?(?:\d\d\s?){3}[A-D](?!\w)", re.I)
+
+
+def find_national_id(talk: Talk, run: Run) -> None:
+    if len(run.text) < 4:
+        return
+    turn, start, end = run.place
+    kind, back = asked(talk, turn, start, end)
+    written = talk.texts[turn][start:end]
+    if kind == "SSN" or (SSN.fullmatch(written) and kind != "KEEP"):
+        for stretch in run.digits:
+            if len(stretch.text) == 9 or (
+                len(stretch.text) == 4 and (back == 0 or "four" in _question(talk, turn).lower())
+            ):
+                _take(talk, "SSN", stretch)
+                return
+    named = kind == "NATIONAL_ID"
+    if kind in ("KEEP", "CARD", "CVV") and back == 0:
+        return
+    for check, shape in CHECKED:
+        for match in re.finditer(shape, run.text):
+            part = run.part(*match.span())
+            if part and check(match[0]):
+                _take(talk, "NATIONAL_ID", part)
+                return
+    if named:
+        for match in re.finditer(r"[A-Z]{0,3}\d{6,15}[A-Z]?|(?=[A-Z\d]*\d{5})[A-Z\d]{7,18}", run.text):
+            if part := run.part(*match.span()):
+                _take(talk, "NATIONAL_ID", part)
+                return
+
+
+def _german(number: str) -> bool:
+    return False if not idnr.is_valid(number) else number[0] != "0"
+
+
+CHECKED: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (ric.is_valid, r"\d{17}[\dX]"),
+    (nir.is_valid, r"[12]\d{4}[\dAB]\d{9}"),
+    (dni.is_valid, r"\d{8}[A-Z]"),
+    (nie.is_valid, r"[XYZ]\d{7}[A-Z]"),
+    (lambda number: number[:2] not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ"), NINO.pattern),
+)
+"""National ids whose form and check digits are enough, whatever is said around them."""
+
+
+def find_tax_id(talk: Talk, run: Run) -> None:
+    """CPF and Steuer-ID have eleven digits as phone numbers do: their form or a word must name them."""
+    for stretch in run.digits:
+        if len(stretch.text) != 11 or (kind := asked(talk, *run.place)[0]) == "KEEP":
+            continue
+        at, since, upto = stretch.place
+        form = re.fullmatch(r"\d{3}\.\d{3}\.\d{3}-\d\d", talk.texts[at][since:upto])
+        german = talk.language == "de" or talk.country == "DE"
+        if (
+            cpf.is_valid(stretch.text)
+            and (form or kind == "NATIONAL_ID")
+            or german
+            and kind in ("NATIONAL_ID",)
+            and idnr.is_valid(stretch.text)
+        ):
+            _take(talk, "NATIONAL_ID", stretch)
+
+
+IBAN = re.compile(
+    r"(?<!\w)[a-z]{2}\s?\d{2}(?:[\s-]?[a-z\d]{1,7}){2,8}(?!\w)|(?<!\w)[a-z]{2}\d{2}[a-z\d]{11,30}(?!\w)", re.I
+)
+
+
+def find_written(talk: Talk, turn: int) -> None:
+    """IBANs and National Insurance numbers as they are written; those spelled are found in runs."""
+    for match in WRITTEN_NINO.finditer(talk.texts[turn]):
+        if asked(talk, turn, *match.span()) != ("KEEP", 0):
+            talk.claim("NATIONAL_ID", re.sub(r"\s", "", match[0]).upper(), Span(turn, *match.span()))
+    for match in IBAN.finditer(talk.texts[turn]):
+        ends = [match.end()] + [match.start() + gap.start() for gap in re.finditer(r"[\s-]", match[0])][::-1]
+        for end in ends:
+            number = re.sub(r"\W", "", talk.texts[turn][match.start() : end]).upper()
+            if len(number) >= 15 and stdnum_iban.is_valid(number, check_country=False):
+                talk.claim("IBAN", number, Span(turn, match.start(), end))
+                break
+
+
+def find_spelled_iban(talk: Talk, run: Run) -> None:
+    for match in re.finditer(r"(?=([A-Z]{2}\d{2}[A-Z\d]{11,30}))", run.text):
+        for length in range(min(34, len(match[1])), 14, -1):
+            part = run.part(match.start(), match.start() + length)
+            if part and stdnum_iban.is_valid(part.text, check_country=False):
+                _take(talk, "IBAN", part)
+                return
+
+
+def find_named_iban(talk: Talk, run: Run) -> None:
+    """What an IBAN, a sort code or a routing number was asked for with, whatever its check digits."""
+    if 6 <= len(run.text) <= 34 and asked(talk, *run.place)[0] == "IBAN":
+        _take(talk, "IBAN", run)
+
+
+def find_phone(talk: Talk, run: Run) -> None:
+    if len(run.text) < 7:
+        return
+    turn, start, end = run.place
+    kind, back = asked(talk, turn, start, end)
+    for stretch in run.digits:
+        at, since, upto = stretch.place
+        text = talk.texts[at]
+        if not 7 <= len(stretch.text) <= 15 or _counted(text, upto):
+            continue
+        plus = text[max(0, since - 1) : since] == "+"
+        if kind == "PHONE":
+            _take(talk, "PHONE", stretch)
+        elif kind not in ("ACCOUNT", "CARD", "IBAN", "NATIONAL_ID", "SSN") or plus:
+            grouped = bool(re.search(r"\d[\s().-]+\d", text[since:upto]))
+            if kind == "KEEP" and (back == 0 or not grouped) and not plus:
+                continue
+            if _formatted_phone(talk, stretch.text, plus, grouped):
+                _take(talk, "PHONE", stretch)
+
+
+def _formatted_phone(talk: Talk, digits: str, plus: bool, grouped: bool) -> bool:
+    """Whether a number is a valid one of the country and is written as one, with its groups or its trunk zero."""
+    if not (plus or grouped or digits[0] == "0"):
+        return False
+    try:
+        number = phonenumbers.parse("+" + digits if plus else digits, talk.country)
+    except phonenumbers.NumberParseException:
+        return False
+    return phonenumbers.is_valid_number(number)
+
+
+def find_account(talk: Talk, run: Run) -> None:
+    if len(run.text) < 5:
+        return
+    turn, start, end = run.place
+    kind, back = asked(talk, turn, start, end)
+    if kind != "ACCOUNT" or _counted(talk.texts[turn], end):
+        return
+    count = sum(len(piece.text) for _, piece in run.pieces if piece.is_digits)
+    if count >= 5 and len(run.text) <= 24 and not (back and talk.answered("ACCOUNT", turn - back + 1, turn)):
+        _take(talk, "ACCOUNT", run, _prefix(talk.texts[turn], start))
+
+
+def _prefix(text: str, start: int) -> int:
+    """Where letters start that stand before a number and belong to it (`hm 448 2291`)."""
+    letters = re.search(r"(?<![\w'’])([a-z]{1,4})[\s-]$", text[:start], re.I)
+    return (
+        start
+        if letters is None or letters[1].lower() in words("common") | {"no", "id", "nr", "num"}
+        else letters.start()
+    )
+
+
+def find_repeats(talk: Talk, turns: Sequence[int]) -> None:
+    """Claim what repeats a number that was found: read back, or echoed part by part while it was dictated."""
+    numbers = [found for found in talk.found if found.kind in REPEATED]
+    for run in [run for run in _runs_now(talk, turns) if not run.lines] if numbers else ():
+        turns_of = {turn for turn, _ in run.pieces}
+        each = [Run(tuple(found for found in run.pieces if found[0] == turn)) for turn in sorted(turns_of)]
+        for part in (run, *run.digits, *each):
+            for found in numbers:
+                dictated = len(found.spans) > 1
+                near = found.spans[0].turn - 1 <= part.pieces[0][0] <= found.spans[-1].turn + 1
+                if part.text in found.key and len(part.text) >= (3 if dictated and near else 7):
+                    _take(talk, found.kind, part, key=found.key)
+                    break
+
+
+REPEATED = {"CARD", "SSN", "NATIONAL_ID", "IBAN", "PHONE", "ACCOUNT"}
+
+
+def _take(talk: Talk, kind: str, run: Run, since: int | None = None, key: str | None = None) -> bool:
+    """Claim a run; `since` is where it starts in its first turn when that is before its first piece."""
+    spans = []
+    for turn, start, end in run.spans():
+        text = talk.texts[turn]
+        if text[max(0, start - 1) : start] == "(" and ")" in text[start:end]:
+            start -= 1
+        if text[max(0, start - 1) : start] == "+":
+            start -= 1
+        spans.append(Span(turn, start, end))
+    if since is not None:
+        spans[0] = spans[0]._replace(start=min(since, spans[0].start))
+    return talk.claim(kind, key or (run.text[-9:] if kind == "PHONE" else run.text), *spans)
+
+
+Rule = Callable[[Talk, Run], None]
+FIRST_RULES: tuple[Rule, ...] = (find_spelled_iban, find_card, find_cvv, find_national_id, find_tax_id)
+LAST_RULES: tuple[Rule, ...] = (find_named_iban, find_phone, find_account)
+"""After those that read dates of birth and addresses, which hold digits too."""
