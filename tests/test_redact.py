@@ -257,3 +257,9 @@ def test_cards_and_codes_are_found_in_phrasing_no_rule_was_written_for():
         assert total["found"] >= 0.98 * total["n"]
     hits = sum(counts["hit"] for counts in measured["negatives"].values())
     assert hits <= 0.02 * sum(counts["n"] for counts in measured["negatives"].values())
+
+
+def test_a_turn_of_any_length_is_redacted_as_a_short_one():
+    said = "well, thank you for waiting. " * 400 + "My card is 4111 1111 1111 1111. " + "so that is that. " * 300
+    assert redacted(f"C: {said}") == [said.replace("4111 1111 1111 1111", "[CARD]")]
+    assert redacted("C: " + "7" * 9000) == ["7" * 9000]

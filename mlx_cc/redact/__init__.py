@@ -12,6 +12,7 @@ import hmac
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -33,6 +34,9 @@ PASSES = 4
 
 REACH = 4
 """A value changes what is found at most so many turns away: what was asked, a number that goes on."""
+
+WINDOW = 4000
+"""Characters of a turn that the rules see at once."""
 
 PLACEHOLDER = re.compile(r"\[([A-Z_]+?)(?:_(\d+))?\]")
 
@@ -67,6 +71,8 @@ class Redactor:
         Turns, their order, roles and times stay; a text that is masked already stays as it is.
         `names` are those of the people in it, as the export spells them.
         """
+        if any(len(turn.text) > WINDOW for turn in conversation.turns):
+            return self._redact_long(conversation, names)
         near = range(len(conversation.turns))
         for _ in range(PASSES):
             found = self._found(conversation, names, near)
@@ -77,6 +83,21 @@ class Redactor:
             self.counts.update(Counter(kind for kind, _ in {(value.kind, value.key) for value in found}))
             conversation = _masked(conversation, found)
         return conversation
+
+    def _redact_long(self, conversation: Conversation, names: Sequence[str]) -> Conversation:
+        """The same with long turns cut into several and put together again, so that time grows as length does."""
+        windows = [_windows(turn.text) for turn in conversation.turns]
+        turns = tuple(
+            msgspec.structs.replace(turn, text=window)
+            for turn, own in zip(conversation.turns, windows, strict=True)
+            for window in own
+        )
+        texts = iter([turn.text for turn in self.redact(replace(conversation, turns=turns), names).turns])
+        whole = [
+            msgspec.structs.replace(turn, text="".join(islice(texts, len(own))))
+            for turn, own in zip(conversation.turns, windows, strict=True)
+        ]
+        return replace(conversation, turns=tuple(whole))
 
     def _found(self, conversation: Conversation, names: Sequence[str], near: Collection[int]) -> list[Found]:
         """The values of the turns `near`, and where else they are repeated."""
@@ -114,6 +135,16 @@ def pseudonym(value: str, key: bytes) -> str:
     The same value and key give the same id; without the key neither can be told from the other.
     """
     return "c_" + hmac.new(key, value.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def _windows(text: str) -> list[str]:
+    """A text in pieces of at most `WINDOW` characters, cut behind white space where there is some."""
+    pieces = []
+    while len(text) > WINDOW:
+        cut = max(text.rfind(" ", WINDOW // 2, WINDOW), text.rfind("\n", WINDOW // 2, WINDOW)) + 1 or WINDOW
+        pieces.append(text[:cut])
+        text = text[cut:]
+    return [*pieces, text]
 
 
 def _suspects(texts: Sequence[str], near: Collection[int]) -> tuple[list[int], list[int]]:

@@ -30,7 +30,8 @@ SHORT_WORDS = 8
 MONEY = r"[$€£¥]|R\$|USD|EUR|GBP"
 UNIT = re.compile(rf"\s*(?:{MONEY}|{source('units')})", re.I | re.X)
 PRICE = re.compile(
-    rf"(?:{MONEY})\s*\d[\d.,]*|\d[\d.,]*\s*(?:{MONEY}|元)|\d+:\d\d(?::\d\d)?|\d+[.,]\d\d(?![\d.,-])"
+    rf"(?:{MONEY})\s*\d[\d.,]*|(?<!\d)\d[\d.,]{{0,20}}\s*(?:{MONEY}|元)|(?<!\d)\d+:\d\d(?::\d\d)?"
+    r"|(?<!\d)\d+[.,]\d\d(?![\d.,-])"
     r"|(?<![\d./-])\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d/-]|\.\d)|(?<![\d./-])\d{4}([./-])\d{1,2}\2\d{1,2}(?![\d/-]|\.\d)"
 )
 """Amounts, times of day and dates in digits, which are never part of an identifying number."""
