@@ -3,8 +3,8 @@
 import pytest
 
 from mlx_cc.errors import UserError
-from mlx_cc.ingest.headings import column
-from mlx_cc.ingest.rows import number, seconds, when
+from mlx_cc.ingest.shapes.headings import column
+from mlx_cc.ingest.shapes.rows import number, seconds, when
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from mlx_cc.ingest import choose, read_folder
 from mlx_cc.ingest.format import Reading, Reject
-from mlx_cc.ingest.quoted import parts, writer
+from mlx_cc.ingest.shapes.quoted import parts, writer
 from mlx_cc.ingest.source import open_file
 
 AGENTS = {"acme.example": "agent"}

@@ -8,7 +8,7 @@ import pytest
 from mlx_cc.conversation import Label
 from mlx_cc.ingest import chatwoot, intercom, zendesk_chat
 from mlx_cc.ingest.format import Incoming, Reading, Reject
-from mlx_cc.ingest.html_text import html_text
+from mlx_cc.ingest.shapes.html_text import html_text
 from mlx_cc.ingest.source import open_file
 
 SAMPLES = Path(__file__).parent.parent.parent / "shared" / "samples"

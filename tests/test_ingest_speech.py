@@ -8,9 +8,9 @@ import pytest
 from mlx_cc.ingest import choose, read_folder
 from mlx_cc.ingest.format import Reading
 from mlx_cc.ingest.roles import name_in, resolve
+from mlx_cc.ingest.shapes.utterances import Utterance
+from mlx_cc.ingest.shapes.voices import language, merged
 from mlx_cc.ingest.source import open_file
-from mlx_cc.ingest.utterances import Utterance
-from mlx_cc.ingest.voices import language, merged
 
 SAMPLES = Path(__file__).parent.parent.parent / "shared" / "samples"
 

@@ -8,10 +8,11 @@ import pytest
 
 from mlx_cc.conversation import Conversation, Label
 from mlx_cc.errors import UserError
-from mlx_cc.ingest import all_formats, choose, read_folder, rows, scorecard, table
+from mlx_cc.ingest import all_formats, choose, read_folder, scorecard, table
 from mlx_cc.ingest.contacts_map import read_contact_map
 from mlx_cc.ingest.format import Incoming, Reading, Reject
 from mlx_cc.ingest.jsonl_map import read_map
+from mlx_cc.ingest.shapes import rows
 from mlx_cc.ingest.source import open_file
 
 MAPS = Path(__file__).parent.parent / "configs" / "maps"

@@ -16,12 +16,12 @@ from msgspec import Struct, field
 from mlx_cc.conversation import Channel, Label, Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.contacts import Contact, to_contact
-from mlx_cc.ingest.exports import each
 from mlx_cc.ingest.format import ContactFormat, Format, Incoming, Reading, Reject
-from mlx_cc.ingest.html_text import html_text
-from mlx_cc.ingest.objects import Item, objects, shaped
+from mlx_cc.ingest.shapes.exports import each
+from mlx_cc.ingest.shapes.html_text import html_text
+from mlx_cc.ingest.shapes.objects import Item, objects, shaped
+from mlx_cc.ingest.shapes.utterances import Utterance, incoming, named_moment, seconds
 from mlx_cc.ingest.source import File, from_json
-from mlx_cc.ingest.utterances import Utterance, incoming, named_moment, seconds
 
 NAME = "amazon_connect"
 ROLES: dict[str, Role] = {

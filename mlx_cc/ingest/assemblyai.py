@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.format import Format, Incoming, Reading
-from mlx_cc.ingest.objects import shaped
+from mlx_cc.ingest.shapes.objects import shaped
+from mlx_cc.ingest.shapes.utterances import seconds
+from mlx_cc.ingest.shapes.voices import conversation_of, language, segment
 from mlx_cc.ingest.source import File, from_json
-from mlx_cc.ingest.utterances import seconds
-from mlx_cc.ingest.voices import conversation_of, language, segment
 
 MS = 1000
 JOB = re.compile(rb'"(?:audio_url|acoustic_model|speech_model|speech_models|audio_duration|language_model)"\s*:')

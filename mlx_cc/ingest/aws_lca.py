@@ -17,9 +17,9 @@ from msgspec import Struct
 from mlx_cc.conversation import Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
-from mlx_cc.ingest.objects import Item, objects, shaped
+from mlx_cc.ingest.shapes.objects import Item, objects, shaped
+from mlx_cc.ingest.shapes.utterances import Utterance, incoming, named_moment, seconds
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.utterances import Utterance, incoming, named_moment, seconds
 
 NAME = "aws_lca"
 ROLES: dict[str, Role] = {"CALLER": "customer", "AGENT": "agent"}

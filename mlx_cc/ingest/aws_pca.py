@@ -14,13 +14,13 @@ from typing import Any
 from msgspec import Struct, field
 
 from mlx_cc.errors import UserError
-from mlx_cc.ingest.exports import each
 from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
-from mlx_cc.ingest.objects import Item, shaped
 from mlx_cc.ingest.record import zone
 from mlx_cc.ingest.roles import role_of
+from mlx_cc.ingest.shapes.exports import each
+from mlx_cc.ingest.shapes.objects import Item, shaped
+from mlx_cc.ingest.shapes.utterances import Utterance, incoming, named_moment, seconds
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.utterances import Utterance, incoming, named_moment, seconds
 
 NAME = "aws_pca"
 GUID = re.compile(r"_GUID_(.*?)_")

@@ -13,11 +13,11 @@ from msgspec import Struct, field
 
 from mlx_cc.conversation import Channel, Conversation, Role
 from mlx_cc.errors import UserError
-from mlx_cc.ingest.exports import distinct, each, in_order, plain, seconds_after
 from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
 from mlx_cc.ingest.jsonl_map import at
-from mlx_cc.ingest.objects import Item, shaped
 from mlx_cc.ingest.record import moment, to_conversation
+from mlx_cc.ingest.shapes.exports import distinct, each, in_order, plain, seconds_after
+from mlx_cc.ingest.shapes.objects import Item, shaped
 from mlx_cc.ingest.source import File
 
 KINDS: dict[Any, str] = dict(enumerate(("incoming", "outgoing", "activity", "template")))

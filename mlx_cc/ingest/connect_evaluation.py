@@ -15,11 +15,11 @@ from msgspec import Struct
 from mlx_cc.conversation import Label
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.contacts import Contact, to_contact
-from mlx_cc.ingest.exports import each
 from mlx_cc.ingest.format import ContactFormat, Reading, Reject
-from mlx_cc.ingest.objects import shaped
+from mlx_cc.ingest.shapes.exports import each
+from mlx_cc.ingest.shapes.objects import shaped
+from mlx_cc.ingest.shapes.utterances import named_moment, seconds
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.utterances import named_moment, seconds
 
 NAME = "connect_evaluation"
 KEYS = re.compile(rb'"evaluation(?:DefinitionTitle|DefinitionId|StartTimestamp|SubmitTimestamp)"')

@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.format import Format, Incoming, Reading
-from mlx_cc.ingest.objects import shaped
+from mlx_cc.ingest.shapes.objects import shaped
+from mlx_cc.ingest.shapes.utterances import Utterance, seconds
+from mlx_cc.ingest.shapes.voices import conversation_of, language, segment
 from mlx_cc.ingest.source import File, from_json
-from mlx_cc.ingest.utterances import Utterance, seconds
-from mlx_cc.ingest.voices import conversation_of, language, segment
 
 METADATA = re.compile(rb'"request_id"|"model_info"|"transaction_key"')
 CHANNELS = re.compile(rb'"channels"\s*:\s*\[\s*\{')

@@ -21,11 +21,11 @@ from typing import NamedTuple, cast
 from mlx_cc.conversation import Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
-from mlx_cc.ingest.html_text import html_text
-from mlx_cc.ingest.quoted import Part, parts, writer
+from mlx_cc.ingest.shapes.html_text import html_text
+from mlx_cc.ingest.shapes.quoted import Part, parts, writer
+from mlx_cc.ingest.shapes.utterances import Utterance, incoming, named_moment
+from mlx_cc.ingest.shapes.voices import language
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.utterances import Utterance, incoming, named_moment
-from mlx_cc.ingest.voices import language
 
 FIRST = re.compile(rb"(?:From [^\n]*\n)?[A-Za-z][A-Za-z0-9-]*:")
 NAMES = re.compile(rb"^([A-Za-z][A-Za-z0-9-]*):", re.MULTILINE)

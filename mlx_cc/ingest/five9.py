@@ -12,12 +12,12 @@ from pathlib import Path
 
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.contacts import Contact, to_contact
-from mlx_cc.ingest.exports import distinct, plain
 from mlx_cc.ingest.format import ContactFormat, Reading, Reject
 from mlx_cc.ingest.record import moment
-from mlx_cc.ingest.rows import seconds, when
+from mlx_cc.ingest.shapes.exports import distinct, plain
+from mlx_cc.ingest.shapes.rows import seconds, when
+from mlx_cc.ingest.shapes.tables import Told, columns, each_row
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.tables import Told, columns, each_row
 
 PLATFORM = "five9"
 OWN = {"queue_wait_time", "after_call_work_time", "call_type", "skill", "campaign", "dnis"}

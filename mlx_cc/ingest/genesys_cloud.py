@@ -16,11 +16,11 @@ from msgspec import Struct
 from mlx_cc.conversation import Channel, Conversation, Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.contacts import Contact, to_contact
-from mlx_cc.ingest.exports import distinct, each, in_order, plain, seconds_after
 from mlx_cc.ingest.format import ContactFormat, Format, Incoming, Reading, Reject
-from mlx_cc.ingest.objects import Item, shaped
 from mlx_cc.ingest.record import moment, to_conversation
 from mlx_cc.ingest.roles import role_of
+from mlx_cc.ingest.shapes.exports import distinct, each, in_order, plain, seconds_after
+from mlx_cc.ingest.shapes.objects import Item, shaped
 from mlx_cc.ingest.source import File
 
 PLATFORM = "genesys_cloud"

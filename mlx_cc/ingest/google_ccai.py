@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from mlx_cc.conversation import Channel, Label, Role
 from mlx_cc.errors import UserError
-from mlx_cc.ingest.exports import each
 from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
-from mlx_cc.ingest.objects import Item, shaped, snake_keys
+from mlx_cc.ingest.shapes.exports import each
+from mlx_cc.ingest.shapes.objects import Item, shaped, snake_keys
+from mlx_cc.ingest.shapes.utterances import Utterance, incoming, named_moment, seconds
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.utterances import Utterance, incoming, named_moment, seconds
 
 NAME = "google_ccai"
 ROLES: dict[str, Role] = {

@@ -13,11 +13,11 @@ from msgspec import Struct, field
 
 from mlx_cc.conversation import Channel, Conversation, Role
 from mlx_cc.errors import UserError
-from mlx_cc.ingest.exports import distinct, each, in_order, plain, seconds_after
 from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
-from mlx_cc.ingest.html_text import html_text
-from mlx_cc.ingest.objects import Item, shaped
 from mlx_cc.ingest.record import moment, to_conversation
+from mlx_cc.ingest.shapes.exports import distinct, each, in_order, plain, seconds_after
+from mlx_cc.ingest.shapes.html_text import html_text
+from mlx_cc.ingest.shapes.objects import Item, shaped
 from mlx_cc.ingest.source import File
 
 SPOKEN = {"comment", "open", "close", "assignment", "quick_reply", "message"}

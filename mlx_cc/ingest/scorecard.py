@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlx_cc.errors import UserError
-from mlx_cc.ingest import headings
 from mlx_cc.ingest.contacts import Contact, to_contact
 from mlx_cc.ingest.format import ContactFormat, Reading, Reject
-from mlx_cc.ingest.rows import Group, Row, grouped, identifier, layout, number, rows, when
+from mlx_cc.ingest.shapes import headings
+from mlx_cc.ingest.shapes.rows import Group, Row, grouped, identifier, layout, number, rows, when
 from mlx_cc.ingest.source import File
 
 COLUMNS = {

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlx_cc.ingest.format import Format, Incoming, Reading
+from mlx_cc.ingest.shapes.subtitles import conversation_of_cues, cues
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.subtitles import conversation_of_cues, cues
 
 FIRST = re.compile(rb"(?:\d{1,9}[ \t]*\r?[\n\r][ \t]*)?(?:\d+:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?[ \t]*-->")
 

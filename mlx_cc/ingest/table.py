@@ -23,14 +23,14 @@ from msgspec.structs import replace
 
 from mlx_cc.conversation import Conversation, Role
 from mlx_cc.errors import UserError
-from mlx_cc.ingest import headings
 from mlx_cc.ingest.contacts import Contact, to_contact
 from mlx_cc.ingest.contacts_map import CONTACT_COLUMNS, ContactMap
 from mlx_cc.ingest.format import ContactFormat, Format, Incoming, Reading, Reject
 from mlx_cc.ingest.jsonl_map import COLUMNS, ColumnMap, LabelColumn, TurnColumns, mapped_fields
 from mlx_cc.ingest.record import to_conversation
 from mlx_cc.ingest.roles import name_in, role_of
-from mlx_cc.ingest.rows import (
+from mlx_cc.ingest.shapes import headings
+from mlx_cc.ingest.shapes.rows import (
     ISO,
     Group,
     Layout,
@@ -44,9 +44,9 @@ from mlx_cc.ingest.rows import (
     seconds,
     when,
 )
+from mlx_cc.ingest.shapes.utterances import Utterance, incoming
 from mlx_cc.ingest.source import File, from_json, suffix
 from mlx_cc.ingest.text import spoken
-from mlx_cc.ingest.utterances import Utterance, incoming
 
 TURN_PARTS = ("role", "text", "start_s", "end_s", "agent_id")
 DURATIONS = ("queue_wait_s", "hold_s", "after_call_work_s", "handle_time_s")

@@ -15,11 +15,11 @@ import msgspec
 from mlx_cc.conversation import Channel
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.contacts import Contact, to_contact
-from mlx_cc.ingest.exports import distinct, plain
 from mlx_cc.ingest.format import ContactFormat, Reading, Reject
-from mlx_cc.ingest.rows import number, seconds, when
+from mlx_cc.ingest.shapes.exports import distinct, plain
+from mlx_cc.ingest.shapes.rows import number, seconds, when
+from mlx_cc.ingest.shapes.tables import Told, columns, each_row
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.tables import Told, columns, each_row
 
 PLATFORM = "talkdesk"
 CALLS = {"callsid", "talkdesk_phone_number", "talkdesk_phone_display_name", "handling_user_id", "ring_groups"}

@@ -16,11 +16,11 @@ from msgspec import Struct, structs
 from mlx_cc.conversation import Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.contacts import Contact, to_contact
-from mlx_cc.ingest.exports import each
 from mlx_cc.ingest.format import ContactFormat, Format, Incoming, Reading, Reject
-from mlx_cc.ingest.objects import Item, objects, shaped, snake_keys
+from mlx_cc.ingest.shapes.exports import each
+from mlx_cc.ingest.shapes.objects import Item, objects, shaped, snake_keys
+from mlx_cc.ingest.shapes.utterances import Utterance, incoming, named_moment, seconds
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.utterances import Utterance, incoming, named_moment, seconds
 
 NAME = "twilio"
 ROLES: dict[str, Role] = {"agent": "agent", "customer": "customer"}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlx_cc.ingest.format import Format, Incoming, Reading
+from mlx_cc.ingest.shapes.subtitles import conversation_of_cues, cues
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.subtitles import conversation_of_cues, cues
 
 COMMENT = re.compile(r"(?:\A|(?<=\n\n))(?:NOTE|STYLE|REGION)(?:[ \t].*)?\n(?:.+\n)*")
 

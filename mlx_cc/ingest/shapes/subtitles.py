@@ -9,9 +9,9 @@ from typing import NamedTuple
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.format import Incoming, Reading
 from mlx_cc.ingest.roles import role_of
+from mlx_cc.ingest.shapes.utterances import Utterance, seconds
+from mlx_cc.ingest.shapes.voices import conversation_of, segment
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.utterances import Utterance, seconds
-from mlx_cc.ingest.voices import conversation_of, segment
 
 CLOCK = r"((?:\d{1,4}:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?)"
 TIMING = re.compile(rf"[ \t]*{CLOCK}[ \t]*-->[ \t]*{CLOCK}(?:[ \t].*)?$")

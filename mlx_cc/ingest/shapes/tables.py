@@ -6,10 +6,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from mlx_cc.errors import UserError
-from mlx_cc.ingest.exports import each
 from mlx_cc.ingest.format import Reject
-from mlx_cc.ingest.objects import Item
-from mlx_cc.ingest.rows import Layout, is_blank, layout, rows
+from mlx_cc.ingest.shapes.exports import each
+from mlx_cc.ingest.shapes.objects import Item
+from mlx_cc.ingest.shapes.rows import Layout, is_blank, layout, rows
 from mlx_cc.ingest.source import File
 
 T = TypeVar("T")

@@ -107,7 +107,7 @@ def places(names: tuple[str, ...], known: Mapping[str, str]) -> dict[str, str]:
 
 def named(names: tuple[str, ...], wanted: str) -> str | None:
     """The place (as text) of a column that a person names: as it is written, else in any spelling."""
-    if wanted in names:
+    if wanted and wanted in names:
         return str(names.index(wanted))
     words = "".join(_words(wanted))
     spelled = ["".join(_words(name)) for name in names]

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.format import Reject
 from mlx_cc.ingest.jsonl_map import at
-from mlx_cc.ingest.objects import Item, objects
 from mlx_cc.ingest.record import moment
+from mlx_cc.ingest.shapes.objects import Item, objects
 from mlx_cc.ingest.source import File
 
 T = TypeVar("T")

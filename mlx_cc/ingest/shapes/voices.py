@@ -7,8 +7,8 @@ from typing import Any
 from mlx_cc.conversation import Channel, Role
 from mlx_cc.ingest.format import Incoming, Reading
 from mlx_cc.ingest.roles import name_in, role_of
+from mlx_cc.ingest.shapes.utterances import Utterance, incoming
 from mlx_cc.ingest.source import File
-from mlx_cc.ingest.utterances import Utterance, incoming
 
 GAP_S = 1.0
 """A voice that is silent for this long starts a new turn."""
