@@ -263,3 +263,7 @@ def test_a_turn_of_any_length_is_redacted_as_a_short_one():
     said = "well, thank you for waiting. " * 400 + "My card is 4111 1111 1111 1111. " + "so that is that. " * 300
     assert redacted(f"C: {said}") == [said.replace("4111 1111 1111 1111", "[CARD]")]
     assert redacted("C: " + "7" * 9000) == ["7" * 9000]
+
+
+def test_a_number_whose_place_of_birth_has_no_county_is_no_resident_id():
+    assert redacted("C: it says 411111111111111111 here") == ["it says 411111111111111111 here"]

@@ -341,12 +341,15 @@ def find_national_id(talk: Talk, run: Run) -> None:
                 return
 
 
-def _german(number: str) -> bool:
-    return False if not idnr.is_valid(number) else number[0] != "0"
+def _resident(number: str) -> bool:
+    try:
+        return ric.is_valid(number)
+    except KeyError:  # a place in its table without counties
+        return False
 
 
 CHECKED: tuple[tuple[Callable[[str], bool], str], ...] = (
-    (ric.is_valid, r"\d{17}[\dX]"),
+    (_resident, r"\d{17}[\dX]"),
     (nir.is_valid, r"[12]\d{4}[\dAB]\d{9}"),
     (dni.is_valid, r"\d{8}[A-Z]"),
     (nie.is_valid, r"[XYZ]\d{7}[A-Z]"),
@@ -363,13 +366,9 @@ def find_tax_id(talk: Talk, run: Run) -> None:
         at, since, upto = stretch.place
         form = re.fullmatch(r"\d{3}\.\d{3}\.\d{3}-\d\d", talk.texts[at][since:upto])
         german = talk.language == "de" or talk.country == "DE"
-        if (
-            cpf.is_valid(stretch.text)
-            and (form or kind == "NATIONAL_ID")
-            or german
-            and kind in ("NATIONAL_ID",)
-            and idnr.is_valid(stretch.text)
-        ):
+        named = kind == "NATIONAL_ID"
+        brazilian = (form or named) and cpf.is_valid(stretch.text)
+        if brazilian or (german and named and idnr.is_valid(stretch.text)):
             _take(talk, "NATIONAL_ID", stretch)
 
 
