@@ -67,6 +67,18 @@ def test_what_was_redacted_before_is_left_alone(tmp_path):
     assert CARD in found.turns[0].text
 
 
+def test_what_a_contact_record_adds_to_a_redacted_record_is_redacted_too(tmp_path):
+    redacted = {"provenance": {"file": "x", "redacted": True}}
+    source = write(tmp_path / "calls.jsonl", [record(0, "It was Maria Velasco who called.", **redacted)])
+    contact = {"ContactId": "c0", "Channel": "VOICE", "InitiationTimestamp": "2025-03-10T14:05:12Z"}
+    contact |= {"CustomerEndpoint": {"Address": "+13125550184", "Type": "TELEPHONE_NUMBER"}}
+    report = write(tmp_path / "ctr.jsonl", [json.dumps(contact)])
+    ingest(source, "--contacts", report, "--out", tmp_path / "c.jsonl")
+    (found,) = read_conversations(tmp_path / "c.jsonl")
+    assert found.customer_id == pseudonymous("+13125550184", pseudonym_key())
+    assert found.turns[0].text == "It was Maria Velasco who called."
+
+
 def test_a_reject_does_not_quote_what_it_hides(tmp_path):
     said = {"id": "a", "turns": [{"role": f"my card {CARD}", "text": "hi"}]}
     run = ingest(write(tmp_path / "a.jsonl", [json.dumps(said)]), "--out", tmp_path / "c.jsonl")

@@ -123,10 +123,11 @@ def finish(found: Conversation | Incoming, reading: Reading) -> Conversation:
     if reading.contacts is not None:
         found = reading.contacts.join(found)
     conversation = resolve(found, reading)
-    place = conversation.provenance or Provenance("")
-    if reading.redactor is None or place.redacted:
+    if reading.redactor is None:
         return conversation
-    conversation = reading.redactor.redact(conversation, found.names)
+    place = conversation.provenance or Provenance("")
+    if found.names or not place.redacted:
+        conversation = reading.redactor.redact(conversation, found.names)
     customer = conversation.customer_id
     if customer is not None and reading.pseudonym_key is not None:
         customer = pseudonymous(customer, reading.pseudonym_key)
