@@ -128,6 +128,16 @@ def test_several_processes_give_what_one_gives(tmp_path, monkeypatch):
     assert sum("already read" in r["reason"] for r in rejects) == 10
 
 
+def test_the_format_of_a_large_file_is_told_once_from_its_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "PART_BYTES", 2000)
+    subtitles = {"id": "s", "turns": [{"role": "agent", "text": "hi"}], "segments": [{"start": 0.0, "text": "x"}]}
+    odd = [json.dumps({**subtitles, "id": f"s{n}"}) for n in range(100)]
+    source = write(tmp_path / "a.jsonl", [*(record(n) for n in range(100)), *odd])
+    parts = [part for part in processes.parts([source], "auto") if isinstance(part, processes.Part)]
+    assert len(parts) > 3 and {part.format for part in parts} == {"jsonl"}
+    assert b"".join(part.lines or b"" for part in parts) == source.read_bytes()
+
+
 def test_roles_are_mapped_and_swapped(tmp_path):
     source = write(tmp_path / "a.jsonl", [record(1)])
     ingest(source, "--out", tmp_path / "c.jsonl", "--swap")

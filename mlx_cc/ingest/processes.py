@@ -32,6 +32,8 @@ class Part(NamedTuple):
     """What one process reads in one go."""
 
     paths: tuple[Path, ...]
+    format: str
+    """By name, or `auto`; that of a file whose lines these are is told once, from its start."""
     lines: bytes | None = None
     """Lines of the one path; None: the files are read whole."""
     first_line: int = 1
@@ -73,7 +75,7 @@ def read(files: Sequence[Path], reading: Reading, format: str, processes: int) -
         reading.advance(part.size)
         return _unpack(found)
 
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (quiet, format))
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin, (quiet,))
     try:
         for part in parts(files, format):
             if isinstance(part, Reject):
@@ -93,19 +95,19 @@ def parts(files: Sequence[Path], format: str) -> Iterator[Part | Reject]:
     group: list[Path] = []
     size = 0
     for path in files:
-        if _splits(path, format):
+        if (line_format := _line_format(path, format)) is not None:
             if group:
-                yield Part(tuple(group), size=size)
+                yield Part(tuple(group), format, size=size)
                 group, size = [], 0
-            yield from _parts_of(path)
+            yield from _parts_of(path, line_format)
             continue
         group.append(path)
         size += _size(path)
         if size > PART_BYTES or len(group) == FILES_OF_A_PART:
-            yield Part(tuple(group), size=size)
+            yield Part(tuple(group), format, size=size)
             group, size = [], 0
     if group:
-        yield Part(tuple(group), size=size)
+        yield Part(tuple(group), format, size=size)
 
 
 def _size(path: Path) -> int:
@@ -115,17 +117,19 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _splits(path: Path, format: str) -> bool:
+def _line_format(path: Path, format: str) -> str | None:
+    """The format of a large file whose lines can be read apart; None for any other file."""
     if _size(path) <= PART_BYTES:
-        return False
+        return None
     try:
         file = open_file(path)
-        return not file.utf16 and (choose(file) if format == "auto" else all_formats()[format]).splits(file)
+        chosen = choose(file) if format == "auto" else all_formats()[format]
     except (UserError, OSError):
-        return False
+        return None
+    return chosen.name if chosen.splits(file) and not file.utf16 else None
 
 
-def _parts_of(path: Path) -> Iterator[Part | Reject]:
+def _parts_of(path: Path, format: str) -> Iterator[Part | Reject]:
     read_bytes = 0
 
     def advance(count: int) -> None:
@@ -139,12 +143,12 @@ def _parts_of(path: Path) -> Iterator[Part | Reject]:
             lines.append(line if line.endswith(b"\n") else line + b"\n")
             size += len(line)
             if size > PART_BYTES:
-                yield Part((path,), b"".join(lines), first, read_bytes)
+                yield Part((path,), format, b"".join(lines), first, read_bytes)
                 lines, first, size, read_bytes = [], number + 1, 0, 0
     except UserError as fault:  # such as an archive that ends too early
         yield Reject(str(path), None, str(fault).removeprefix(f"{path}: "))
     if lines:
-        yield Part((path,), b"".join(lines), first, read_bytes)
+        yield Part((path,), format, b"".join(lines), first, read_bytes)
 
 
 def _add(noted: Noted, reading: Reading) -> None:
@@ -157,16 +161,15 @@ def _add(noted: Noted, reading: Reading) -> None:
 
 # In a process
 
-_told: tuple[Reading, str]
+_reading: Reading
 
 
-def _begin(reading: Reading, format: str) -> None:
-    global _told
-    _told = reading, format
+def _begin(reading: Reading) -> None:
+    global _reading
+    _reading = reading
 
 
 def _read(part: Part) -> tuple[bytes, Noted]:
-    reading, format = _told
     found: list[Conversation | Reject] = []
     for path in part.paths:
         file = None
@@ -178,8 +181,8 @@ def _read(part: Part) -> tuple[bytes, Noted]:
                 opened=partial(io.BytesIO, part.lines),
                 first_line=part.first_line,
             )
-        found.extend(read_file(path, reading, format, file))
-    return _pack(found), _taken(reading)
+        found.extend(read_file(path, _reading, part.format, file))
+    return _pack(found), _taken(_reading)
 
 
 def _taken(reading: Reading) -> Noted:
