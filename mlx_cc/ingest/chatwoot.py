@@ -15,9 +15,10 @@ from mlx_cc.conversation import Channel, Conversation, Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
 from mlx_cc.ingest.jsonl_map import at
-from mlx_cc.ingest.record import moment, to_conversation
-from mlx_cc.ingest.shapes.exports import distinct, each, in_order, plain, seconds_after
+from mlx_cc.ingest.record import moment
+from mlx_cc.ingest.shapes.exports import distinct, each, plain, seconds_after
 from mlx_cc.ingest.shapes.objects import Item, shaped
+from mlx_cc.ingest.shapes.utterances import Utterance, in_order_if_timed, incoming
 from mlx_cc.ingest.source import File
 
 KINDS: dict[Any, str] = dict(enumerate(("incoming", "outgoing", "activity", "template")))
@@ -118,47 +119,46 @@ def _conversation(item: Item, reading: Reading, file: File) -> Incoming:
     times = [found.created_at, *(message.created_at for message in spoken)]
     told = next((time for time in times if time is not None), None)
     started = None if told is None else moment(told, reading.timezone)
-    turns: list[dict[str, Any]] = []
+    said: list[Utterance] = []
     for message in spoken:
         role = _role(message)
-        turn: dict[str, Any] = {"role": role, "text": (message.content or "").strip()}
-        turn["start_s"] = seconds_after(started, message.created_at)
         agent = plain(message.sender_id) or (message.sender and plain(message.sender.id))
-        if role == "agent" and agent:
-            turn["agent_id"] = agent
-        turns.append({**turn, "voice": "outgoing" if role == "unknown" else None})
-    turns = in_order(turns)
-    voices = tuple(turn.pop("voice") for turn in turns)
+        said.append(
+            Utterance(
+                message.content,
+                None if role == "unknown" else role,
+                "outgoing",
+                seconds_after(started, message.created_at),
+                agent_id=agent if role == "agent" else None,
+            )
+        )
+    said = in_order_if_timed(said)
     customer = meta.sender or meta.contact or _customer(spoken)
     ids = [found.id, *(message.conversation_id for message in messages)]
     channel = re.sub(r"^channel::|[_ ]", "", (found.channel or meta.channel or "").casefold())
     ratings = [rating for message in messages if (rating := _rating(message)) is not None]
-    conversation = to_conversation(
+    people = [customer, meta.assignee, *(m.sender for m in messages if _kind(m) == "incoming" or _by(m) == "user")]
+    return incoming(
+        said,
         {
             "id": next(iter(distinct(ids)), None),
             "platform": FORMAT.name,
             "channel": CHANNELS.get(channel, "unknown"),
             "language": plain(at(found.additional_attributes, "conversation_language")),
             "customer_id": _known_by(customer) if customer else None,
-            "agents": distinct(turn.get("agent_id") for turn in turns)
-            or distinct([meta.assignee and meta.assignee.id]),
+            "agents": distinct(found.agent_id for found in said) or distinct([meta.assignee and meta.assignee.id]),
             "team": plain(meta.team.name) if meta.team else None,
             "queue": plain(found.inbox_id),
             "started_at": started,
             "labels": {"csat": {"value": ratings[-1], "source": "survey"}} if ratings else None,
-            "turns": turns,
         },
         reading,
         file,
         item.line,
         FORMAT.name,
-    )
-    people = [customer, meta.assignee, *(m.sender for m in messages if _kind(m) == "incoming" or _by(m) == "user")]
-    return Incoming(
-        conversation,
-        names=tuple(distinct(name for person in people if person for name in (person.name, person.available_name))),
-        keys=tuple(distinct([found.uuid])),
-        speakers=voices if any(voices) else (),
+        order=in_order_if_timed,
+        names=distinct(name for person in people if person for name in (person.name, person.available_name)),
+        keys=distinct([found.uuid]),
     )
 
 

@@ -17,10 +17,11 @@ from mlx_cc.conversation import Channel, Conversation, Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.contacts import Contact, to_contact
 from mlx_cc.ingest.format import ContactFormat, Format, Incoming, Reading, Reject
-from mlx_cc.ingest.record import moment, to_conversation
+from mlx_cc.ingest.record import moment
 from mlx_cc.ingest.roles import role_of
-from mlx_cc.ingest.shapes.exports import distinct, each, in_order, plain, seconds_after
+from mlx_cc.ingest.shapes.exports import distinct, each, plain, seconds_after
 from mlx_cc.ingest.shapes.objects import Item, shaped
+from mlx_cc.ingest.shapes.utterances import Utterance, in_order_if_timed, incoming
 from mlx_cc.ingest.source import File
 
 PLATFORM = "genesys_cloud"
@@ -121,22 +122,17 @@ def _conversation(item: Item, reading: Reading, file: File) -> Incoming:
     start = next((time for time in epochs if time is not None and time > 1e11), None)
     people = found.participants or []
     inside, outside = _inside(people, parts), _outside(people)
-    turns: list[dict[str, Any]] = []
+    said: list[Utterance] = []
     for phrase in phrases:
-        text = (phrase.decoratedText or phrase.text or "").strip()
-        if not text:
-            continue
-        turn = {**_who(phrase, inside, outside), "text": text}
         begin, length = phrase.startTimeMs, phrase.duration and phrase.duration.milliseconds
         if begin is not None and begin > 1e11:
             begin = None if start is None else begin - start
+        utterance = _who(phrase, inside, outside)._replace(text=phrase.decoratedText or phrase.text)
         if begin is not None and 0 <= begin < LONGEST_MS:
-            turn["start_s"] = begin / 1000
+            utterance = utterance._replace(start_s=begin / 1000)
             if length is not None and 0 <= length < LONGEST_MS:
-                turn["end_s"] = (begin + length) / 1000
-        turns.append(turn)
-    turns = in_order(turns)
-    voices = tuple(turn.pop("voice", None) for turn in turns)
+                utterance = utterance._replace(end_s=(begin + length) / 1000)
+        said.append(utterance)
     customer = next(
         (person for purpose in CUSTOMERS for person in people if person.participantPurpose == purpose), None
     )
@@ -147,7 +143,8 @@ def _conversation(item: Item, reading: Reading, file: File) -> Incoming:
         for person in people
         if person.participantPurpose == "acd" and person.startTimeMs is not None and person.endTimeMs is not None
     ]
-    conversation = to_conversation(
+    return incoming(
+        said,
         {
             "id": found.conversationId,
             "platform": PLATFORM,
@@ -158,18 +155,14 @@ def _conversation(item: Item, reading: Reading, file: File) -> Incoming:
             "queue": queues[-1] if queues else None,
             "queue_wait_s": round(sum(waits), 3) if waits and 0 <= sum(waits) < LONGEST_MS / 1000 else None,
             "started_at": start,
-            "turns": turns,
         },
         reading,
         file,
         item.line,
         FORMAT.name,
-    )
-    return Incoming(
-        conversation,
-        names=tuple(name for person in people if (name := _name(person.name))),
-        keys=tuple(distinct([found.communicationId])),
-        speakers=voices if any(voices) else (),
+        order=in_order_if_timed,
+        names=(_name(person.name) for person in people),
+        keys=distinct([found.communicationId]),
     )
 
 
@@ -218,19 +211,19 @@ def _presence(role: Role, person: _Person) -> _Presence:
     return _Presence(role, plain(person.userId), start, 1e300 if person.endTimeMs is None else person.endTimeMs)
 
 
-def _who(phrase: _Phrase, inside: list[_Presence], outside: list[_Presence]) -> dict[str, Any]:
+def _who(phrase: _Phrase, inside: list[_Presence], outside: list[_Presence]) -> Utterance:
     """Role of a phrase, with its agent where one alone was there, and with its `voice` where the role stays unknown.
 
     Of those on its side of the line it is who was there longest while it was said.
     """
     purpose = (phrase.participantPurpose or "").casefold()
     if purpose in BOTS:
-        return {"role": "bot"}
+        return Utterance(None, "bot")
     side = {"internal": inside, "agent": inside, "user": inside, "external": outside, "customer": outside}.get(purpose)
     if side is None:
-        return {"role": "unknown", "voice": purpose or "unknown"}
+        return Utterance(None, None, purpose or "unknown")
     if purpose in ("agent", "user", "customer"):
-        role = "customer" if purpose == "customer" else "agent"
+        role: Role = "customer" if purpose == "customer" else "agent"
         side = [found for found in side if found.role == role] or [_Presence(role)]
     start = phrase.startTimeMs
     if start is not None and side:
@@ -241,9 +234,9 @@ def _who(phrase: _Phrase, inside: list[_Presence], outside: list[_Presence]) -> 
             side = [found for share, found in there if share == most]
     roles = {found.role for found in side}
     if len(roles) != 1 or roles == {"unknown"}:
-        return {"role": "unknown", "voice": purpose}
+        return Utterance(None, None, purpose)
     agents = {found.agent for found in side if found.agent}
-    return {"role": roles.pop(), **({"agent_id": agents.pop()} if len(agents) == 1 else {})}
+    return Utterance(None, roles.pop(), agent_id=agents.pop() if len(agents) == 1 else None)
 
 
 def _address(address: str | None) -> str | None:

@@ -7,17 +7,17 @@ changes of state are parts too, and nobody's words to the customer.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct, field
 
 from mlx_cc.conversation import Channel, Conversation, Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
-from mlx_cc.ingest.record import moment, to_conversation
-from mlx_cc.ingest.shapes.exports import distinct, each, in_order, plain, seconds_after
+from mlx_cc.ingest.record import moment
+from mlx_cc.ingest.shapes.exports import distinct, each, plain, seconds_after
 from mlx_cc.ingest.shapes.html_text import html_text
 from mlx_cc.ingest.shapes.objects import Item, shaped
+from mlx_cc.ingest.shapes.utterances import Utterance, in_order_if_timed, incoming
 from mlx_cc.ingest.source import File
 
 SPOKEN = {"comment", "open", "close", "assignment", "quick_reply", "message"}
@@ -109,7 +109,8 @@ def _conversation(item: Item, reading: Reading, file: File) -> Incoming:
         raise UserError("has no conversation_parts: a list leaves them out. Export each conversation by its id.")
     source = found.source or found.first_message
     started = None if found.created_at is None else moment(found.created_at, reading.timezone)
-    turns, agents, names = [], [], []
+    said: list[Utterance] = []
+    agents, names = [], []
     for message in [source, *found.conversation_parts.conversation_parts]:
         if message is None or (message is not source and message.part_type not in SPOKEN):
             continue
@@ -124,40 +125,33 @@ def _conversation(item: Item, reading: Reading, file: File) -> Incoming:
             text = "\n".join(filter(None, (html_text(message.subject), text)))
         if not text:
             continue
-        turn: dict[str, Any] = {"role": role, "text": text}
-        turn["voice"] = (plain(author.name) or author.type or "unknown") if role == "unknown" else None
-        if role == "agent" and author.type == "admin" and (agent := plain(author.id)):
-            turn["agent_id"] = agent
-            agents.append(agent)
-        turn["start_s"] = 0.0 if message is source and started else seconds_after(started, message.created_at)
-        turns.append(turn)
+        agent = plain(author.id) if role == "agent" and author.type == "admin" else None
+        agents.append(agent)
+        known = None if role == "unknown" else role
+        start = 0.0 if message is source and started else seconds_after(started, message.created_at)
+        said.append(Utterance(text, known, plain(author.name) or author.type or "unknown", start, agent_id=agent))
     people = [*(found.contacts.contacts if found.contacts else []), *([found.user] if found.user else [])]
     writer = source.author if source and source.author and ROLES.get(source.author.type or "") == "customer" else None
     customers = [known for person in people for known in (person.external_id, person.id)]
     rating = found.conversation_rating.rating if found.conversation_rating else None
-    turns = in_order(turns)
-    voices = tuple(turn.pop("voice") for turn in turns)
-    conversation = to_conversation(
+    return incoming(
+        said,
         {
             "id": plain(found.id),
             "platform": FORMAT.name,
             "channel": CHANNELS.get((source.type or "") if source else "", "unknown"),
             "customer_id": next(iter(distinct([*customers, writer and writer.id])), None),
-            "agents": distinct(agents or [found.admin_assignee_id]),
+            "agents": distinct(agents) or distinct([found.admin_assignee_id]),
             "team": plain(found.team_assignee_id),
             "started_at": started,
             "labels": {"csat": {"value": int(rating), "source": "survey"}} if rating in (1, 2, 3, 4, 5) else None,
-            "turns": turns,
         },
         reading,
         file,
         item.line,
         FORMAT.name,
-    )
-    return Incoming(
-        conversation,
-        names=tuple(distinct([*names, *(person.name for person in people)])),
-        speakers=voices if any(voices) else (),
+        order=in_order_if_timed,
+        names=distinct([*names, *(person.name for person in people)]),
     )
 
 

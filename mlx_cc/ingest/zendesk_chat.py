@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
 from mlx_cc.conversation import Conversation, Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
-from mlx_cc.ingest.record import moment, to_conversation
-from mlx_cc.ingest.shapes.exports import distinct, each, in_order, plain, seconds_after
+from mlx_cc.ingest.record import moment
+from mlx_cc.ingest.shapes.exports import distinct, each, plain, seconds_after
 from mlx_cc.ingest.shapes.objects import Item, shaped
+from mlx_cc.ingest.shapes.utterances import Utterance, in_order_if_timed, incoming
 from mlx_cc.ingest.source import File
 
 ROLES: dict[str, Role] = {
@@ -82,7 +82,7 @@ def _chat(item: Item, reading: Reading, file: File) -> Incoming:
     times = [chat.timestamp, *(event.timestamp for event in events)]
     told = next((time for time in times if time is not None), None)
     started = None if told is None else moment(told, reading.timezone)
-    turns: list[dict[str, Any]] = []
+    said: list[Utterance] = []
     names = [visitor.name]
     joined: list[float | None] = []
     for event in events:
@@ -92,46 +92,40 @@ def _chat(item: Item, reading: Reading, file: File) -> Incoming:
             names.append(name)
         if event.type == "chat.memberjoin" and role == "agent":
             joined.append(since)
-        if event.type != "chat.msg" or not (event.msg or "").strip():
-            continue
-        turn: dict[str, Any] = {"role": role, "text": (event.msg or "").strip(), "start_s": since}
-        if role == "agent" and (agent := _agent(event)):
-            turn["agent_id"] = agent
-        turns.append({**turn, "voice": (plain(name) or "unknown") if role == "unknown" else None})
-    if chat.type == "offline_msg" and not turns and (chat.message or "").strip():
-        turns.append({"role": "customer", "text": (chat.message or "").strip(), "voice": None})
-    turns = in_order(turns)
-    voices = tuple(turn.pop("voice") for turn in turns)
+        if event.type == "chat.msg":
+            known = None if role == "unknown" else role
+            agent = _agent(event) if role == "agent" else None
+            said.append(Utterance(event.msg, known, plain(name) or "unknown", since, agent_id=agent))
+    said = in_order_if_timed(said)
+    if chat.type == "offline_msg" and not said:
+        said.append(Utterance(chat.message, "customer"))
     score = RATINGS.get((chat.rating or "").casefold())
     label = score and {"value": score[0], "source": "survey", "scale": (0.0, 1.0), "given": score[1]}
     agent_names = chat.agent_names or []
-    conversation = to_conversation(
+    return incoming(
+        said,
         {
             "id": plain(chat.id),
             "platform": FORMAT.name,
             "channel": "chat",
             "customer_id": plain(visitor.email) or plain(visitor.phone) or plain(visitor.id),
-            "agents": distinct(turn.get("agent_id") for turn in turns) or distinct(chat.agent_ids or []),
+            "agents": distinct(found.agent_id for found in said) or distinct(chat.agent_ids or []),
             "queue": plain(chat.department_name) or plain(chat.department_id),
             "queue_wait_s": joined[0] if joined and (chat.started_by or "visitor") == "visitor" else None,
             "started_at": started,
             "labels": {"csat": label} if label else None,
-            "turns": turns,
         },
         reading,
         file,
         item.line,
         FORMAT.name,
-    )
-    return Incoming(
-        conversation,
-        names=tuple(
+        order=in_order_if_timed,
+        names=(
             name
             for name in distinct([*names, *(agent_names.values() if isinstance(agent_names, dict) else agent_names)])
             if not re.fullmatch(r"(?:Visitor|Besucher|Visiteur|Visitante)\s*#?\d*", name)
         ),
-        keys=tuple(distinct([chat.zendesk_ticket_id])),
-        speakers=voices if any(voices) else (),
+        keys=distinct([chat.zendesk_ticket_id]),
     )
 
 

@@ -9,11 +9,10 @@ from mlx_cc.ingest.format import Reject
 from mlx_cc.ingest.jsonl_map import at
 from mlx_cc.ingest.record import moment
 from mlx_cc.ingest.shapes.objects import Item, objects
+from mlx_cc.ingest.shapes.utterances import LONGEST_S
 from mlx_cc.ingest.source import File
 
 T = TypeVar("T")
-LONGEST_S = 366 * 86_400
-"""Of a conversation; a message that comes later has a wrong time."""
 
 
 def each(
@@ -79,10 +78,3 @@ def seconds_after(start: datetime | None, value: Any) -> float | None:
     except UserError:
         return None
     return round(passed, 3) if 0 <= passed <= LONGEST_S else None
-
-
-def in_order(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The turns by start time; as they are where one has none."""
-    if any(turn.get("start_s") is None for turn in turns):
-        return turns
-    return sorted(turns, key=lambda turn: turn["start_s"])

@@ -1,7 +1,7 @@
 """What a platform's transcript says, on its way to a record: in order, with times that can be, roles said or not."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from mlx_cc.conversation import Role
@@ -25,6 +25,24 @@ class Utterance(NamedTuple):
     agent_id: str | None = None
 
 
+def in_order(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Those with text, in order of start; one without a start follows the one before it."""
+    said: list[tuple[float, Utterance]] = []
+    last = 0.0
+    for utterance in utterances:
+        if utterance.text is None or not utterance.text.strip():
+            continue
+        last = last if utterance.start_s is None else utterance.start_s
+        said.append((last, utterance))
+    return [utterance for _, utterance in sorted(said, key=lambda found: found[0])]
+
+
+def in_order_if_timed(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Those with text, by start; as they stand where one has none."""
+    said = [utterance for utterance in utterances if utterance.text and utterance.text.strip()]
+    return said if any(utterance.start_s is None for utterance in said) else in_order(said)
+
+
 def incoming(
     utterances: Iterable[Utterance],
     fields: Mapping[str, Any],
@@ -35,8 +53,9 @@ def incoming(
     *,
     names: Iterable[str | None] = (),
     keys: Iterable[str | None] = (),
+    order: Callable[[Iterable[Utterance]], list[Utterance]] = in_order,
 ) -> Incoming:
-    """A conversation of what was said, in order of start (one without a start follows the one before it).
+    """A conversation of what was said, in order.
 
     What has no text is left out, and so is an end before its start.
 
@@ -44,29 +63,23 @@ def incoming(
         fields: of the record, without turns; None and empty text count as not said.
         names: of people; the empty ones are dropped.
         keys: other ids of the contact, likewise.
+        order: leaves out what has no text and puts the rest in order.
 
     Raises:
         UserError: nothing was said, or a field has a wrong value.
     """
-    said: list[tuple[float, Utterance]] = []
-    last = 0.0
-    for utterance in utterances:
-        if utterance.text is None or not utterance.text.strip():
-            continue
-        last = last if utterance.start_s is None else utterance.start_s
-        said.append((last, utterance))
-    said.sort(key=lambda found: found[0])
+    said = order(utterances)
     if not said:
         raise UserError("has no turn with text. Leave it out or export it again.")
     tree = {name: value for name, value in fields.items() if value is not None and value != ""}
-    tree["turns"] = [_turn(utterance) for _, utterance in said]
+    tree["turns"] = [_turn(utterance) for utterance in said]
     conversation = to_conversation(tree, reading, file, line, format)
-    unsaid = any(utterance.role is None for _, utterance in said)
+    unsaid = any(utterance.role is None for utterance in said)
     return Incoming(
         conversation,
         names=tuple(dict.fromkeys(name.strip() for name in names if name and name.strip())),
         keys=tuple(dict.fromkeys(key for key in keys if key and key != conversation.id)),
-        speakers=tuple(u.voice if u.role is None else None for _, u in said) if unsaid else (),
+        speakers=tuple(u.voice if u.role is None else None for u in said) if unsaid else (),
     )
 
 
