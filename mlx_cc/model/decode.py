@@ -26,55 +26,70 @@ class Grammars:
 
     def __init__(self, tokenizer: Any) -> None:
         import llguidance.hf
+        from llguidance import LLExecutor
 
         inner = getattr(tokenizer, "_tokenizer", tokenizer)
         self._vocabulary = llguidance.hf.from_tokenizer(inner, n_vocab=len(inner))
+        self._threads = LLExecutor()
         self._end = tokenizer.eos_token_id
 
     def constraint(self, grammar: str) -> "Constraint":
-        """A fresh constraint for one sequence."""
-        return Constraint(self._vocabulary, grammar, self._end)
+        """A fresh constraint for one sequence; ValueError as for `matcher`."""
+        return Constraint(self, self.matcher(grammar))
+
+    def matcher(self, grammar: str) -> Any:
+        """A fresh `llguidance.LLMatcher`, which follows one sequence.
+
+        Raises:
+            ValueError: the grammar is not valid.
+        """
+        from llguidance import LLMatcher
+
+        matcher = LLMatcher(self._vocabulary, grammar)
+        if matcher.is_error():
+            raise ValueError(matcher.get_error())
+        return matcher
+
+    def allowed(self, matchers: Sequence[Any], size: int) -> np.ndarray:
+        """Which tokens each sequence may go on with, bool (B, size); all of them where its matcher is None.
+
+        Computed in threads, without Python's lock. A matcher that has stopped allows the end token alone.
+        """
+        from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
+
+        bits = allocate_token_bitmask(len(matchers), self._vocabulary.vocab_size)
+        going = [(m, place) for place, m in enumerate(matchers) if m is not None and not m.is_stopped()]
+        if going:
+            fill_next_token_bitmask_par(self._threads, going, bits)
+        known = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")[:, :size].view(bool)
+        allowed = np.zeros((len(matchers), size), dtype=bool)
+        allowed[:, : known.shape[1]] = known
+        for place, matcher in enumerate(matchers):
+            if matcher is None:
+                allowed[place] = True
+            elif matcher.is_stopped():
+                allowed[place] = False
+                allowed[place, self._end] = True
+        return allowed
 
 
 class Constraint:
-    """A logits processor (mlx-lm) that leaves only the tokens the grammar allows next.
+    """A logits processor (mlx-lm) that leaves only the tokens the grammar allows next; serves one sequence."""
 
-    Serves one sequence. Uses plain array operations, so it runs on any backend.
-
-    Raises:
-        ValueError: the grammar is not valid.
-    """
-
-    def __init__(self, vocabulary: Any, grammar: str, end: int) -> None:
-        import llguidance.numpy
-        from llguidance import LLMatcher
-
-        self._matcher = LLMatcher(vocabulary, grammar)
-        if self._matcher.is_error():
-            raise ValueError(self._matcher.get_error())
-        self._fill = llguidance.numpy.fill_next_token_bitmask
-        self._bits = llguidance.numpy.allocate_token_bitmask(1, vocabulary.vocab_size)
-        self._end = end
+    def __init__(self, grammars: Grammars, matcher: Any) -> None:
+        self._grammars, self._matcher = grammars, matcher
         self._seen: int | None = None
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         """Mask logits (1, V) given all tokens so far; the first call's tokens are the prompt."""
-        if self._seen is None:
-            self._seen = tokens.size
-        else:
-            for token in cast(list[int], tokens[self._seen :].tolist()):
-                if not self._matcher.is_stopped():
+        if self._seen is not None:
+            said = cast(list[int], tokens[self._seen :].tolist())
+            mx.async_eval(logits)  # computed while the mask is made
+            for token in said:
+                if not self._matcher.is_stopped():  # generation looks one step ahead of the end
                     self._matcher.consume_token(token)
-            self._seen = tokens.size
-        allowed = np.zeros(logits.shape[-1], dtype=bool)
-        if self._matcher.is_stopped():  # generation looks one step ahead of the end
-            allowed[self._end] = True
-        else:
-            self._fill(self._matcher, self._bits)
-            bits = np.unpackbits(self._bits.view(np.uint8), axis=1, bitorder="little")[0]
-            size = min(len(bits), len(allowed))
-            allowed[:size] = bits[:size]
-        return mx.where(mx.array(allowed), logits, -mx.inf)
+        self._seen = tokens.size
+        return mx.where(mx.array(self._grammars.allowed([self._matcher], logits.shape[-1])), logits, -mx.inf)
 
 
 def decode(
@@ -91,7 +106,7 @@ def decode(
     from mlx_lm.models.cache import make_prompt_cache
     from mlx_lm.sample_utils import make_sampler
 
-    cache: list[Any] = _cache_of(prefix) if prefix else make_prompt_cache(model)
+    cache: list[Any] = cache_of(prefix) if prefix else make_prompt_cache(model)
     for piece in stream_generate(
         model,
         tokenizer,
@@ -126,7 +141,7 @@ def decode_all(
     try:
         uids = generator.insert(
             [list(prompt) for prompt in prompts],
-            caches=[_cache_of(trunks.one(place)) for place in range(len(prompts))],
+            caches=[cache_of(trunks.one(place)) for place in range(len(prompts))],
             logits_processors=[[constraint] for constraint in constraints],
         )
         while responses := generator.next_generated():
@@ -138,7 +153,7 @@ def decode_all(
     return [tokenizer.decode(said.get(uid, [])) for uid in uids]
 
 
-def _cache_of(trunk: Prefix) -> list[Any]:
+def cache_of(trunk: Prefix) -> list[Any]:
     """The mlx-lm caches of one trunk."""
     from mlx_lm.models.cache import KVCache
 

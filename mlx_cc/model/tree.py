@@ -38,9 +38,9 @@ class Prefix(NamedTuple):
     layers: tuple[KeyValues, ...]
     lengths: tuple[int, ...]
 
-    def one(self, place: int) -> "Prefix":
-        """The trunk at a place, without its padding."""
-        length = self.lengths[place]
+    def one(self, place: int, length: int | None = None) -> "Prefix":
+        """The trunk at a place, without its padding, or its first tokens."""
+        length = self.lengths[place] if length is None else length
         layers = (KeyValues(*(a[place : place + 1, :, :length] for a in layer)) for layer in self.layers)
         return Prefix(tuple(layers), (length,))
 
@@ -107,25 +107,32 @@ class PositionedRope(nn.Module):
 
 
 class TrunkCache:
-    """Lets a layer attend causally to its own tokens and keeps their keys and values."""
+    """Lets a layer attend causally to a beginning computed before, (1, Hkv, T, D), and to its own tokens.
 
-    offset = 0
+    Keeps the keys and values of both.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, before: KeyValues | None = None) -> None:
+        self.before = before
+        self.offset = before.keys.shape[2] if before else 0
         self.own: KeyValues | None = None
 
     def inputs(self) -> tuple[mx.array, ...]:
-        return ()
+        return tuple(self.before or ())
 
-    def fresh(self) -> "TrunkCache":
-        return TrunkCache()
+    def fresh(self, *before: mx.array) -> "TrunkCache":
+        return TrunkCache(KeyValues(*before) if before else None)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        if self.before:
+            rows = len(keys)
+            keys = mx.concatenate([mx.repeat(self.before.keys, rows, 0), keys], 2)
+            values = mx.concatenate([mx.repeat(self.before.values, rows, 0), values], 2)
         self.own = KeyValues(keys, values)
         return keys, values
 
     def make_mask(self, length: int, return_array: bool = False, **_: Any) -> Any:
-        return mx.tri(length, length, dtype=mx.bool_) if return_array else "causal"
+        return mx.tri(length, self.offset + length, self.offset, dtype=mx.bool_) if return_array else "causal"
 
 
 class CrownCache:
@@ -149,10 +156,15 @@ class CrownCache:
         return self.mask
 
 
-def run_trunks(model: Any, trunks: Sequence[Sequence[int]]) -> Prefix:
-    """Keys and values of trunks. The LM head is not run: MLX is lazy."""
-    caches = [TrunkCache() for _ in model.layers]
-    model.model(padded(trunks), cache=caches)
+def run_trunks(model: Any, trunks: Sequence[Sequence[int]], beginning: Prefix | None = None) -> Prefix:
+    """Keys and values of trunks. The LM head is not run: MLX is lazy.
+
+    Args:
+        beginning: one trunk, shorter than all of these, that all of them begin with; it is not computed again.
+    """
+    known = beginning.lengths[0] if beginning else 0
+    caches = [TrunkCache(layer) for layer in beginning.layers] if beginning else [TrunkCache() for _ in model.layers]
+    model.model(padded([trunk[known:] for trunk in trunks]), cache=caches)
     return Prefix(tuple(_own(cache) for cache in caches), tuple(map(len, trunks)))
 
 
