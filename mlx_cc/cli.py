@@ -14,6 +14,7 @@ COMMANDS = {
     "temporal": "Add the 18 temporal features.",
     "fingerprint": "Profile agents and group them.",
     "models": "Pull and list models.",
+    "generate": "Let a local teacher write the reasoning chains, checked.",
     "plan": "Say what a training run will take: tokens, memory, hours.",
     "train": "Tune a model with LoRA on the prepared data.",
     "fuse": "Merge an adapter into its base model, checked.",

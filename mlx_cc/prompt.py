@@ -259,6 +259,7 @@ def plant(
     encoder: Encoder,
     settings: PromptSettings = PromptSettings(),
     max_tokens: int = 2048,
+    system: str = SYSTEM,
 ) -> Tree:
     """Render several questions about one conversation and split them into trunk and branches.
 
@@ -267,6 +268,7 @@ def plant(
         max_tokens: the most a single row (trunk, question and answer) may take. An over-long
             conversation loses turns from the middle of its transcript; questions and answers are
             never cut.
+        system: the system line.
 
     Raises:
         UserError: questions and answers alone are longer than `max_tokens`.
@@ -276,8 +278,8 @@ def plant(
 
     def render(kept: Sequence[str]) -> list[list[int]]:
         start = body(kept, facts)
-        system = {"role": "system", "content": SYSTEM}
-        return [encoder.prompt([system, {"role": "user", "content": start + question}]) for _, question, _ in questions]
+        told = {"role": "system", "content": system}
+        return [encoder.prompt([told, {"role": "user", "content": start + question}]) for _, question, _ in questions]
 
     answers = [() if answer is None else encoder.answer(answer) for _, _, answer in questions]
     prompts = render(lines)

@@ -232,7 +232,7 @@ def _who(phrase: _Phrase, inside: list[_Presence], outside: list[_Presence]) -> 
         most = max(share for share, _ in there)
         if most >= 0:
             side = [found for share, found in there if share == most]
-    roles = {found.role for found in side}
+    roles: set[Role] = {found.role for found in side}
     if len(roles) != 1 or roles == {"unknown"}:
         return Utterance(None, None, purpose)
     agents = {found.agent for found in side if found.agent}

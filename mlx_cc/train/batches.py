@@ -25,14 +25,14 @@ Plant = Callable[[Sequence[Conversation]], list[Tree]]
 
 
 def find_split(folder: Path, split: str, named: str = "") -> Path:
-    """The file of a split: the named one, else the most enriched one in the folder.
+    """The file of a split: the named one, else the most enriched one in the folder; chains are for training alone.
 
     Raises:
         UserError: there is none.
     """
     if named:
         return Path(named)
-    for kind in ("reasoning", "temporal", "chatml"):
+    for kind in ("reasoning", "temporal", "chatml") if split == "train" else ("temporal", "chatml"):
         path = folder / f"{split}_{kind}.jsonl"
         if path.exists():
             return path

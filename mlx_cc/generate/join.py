@@ -1,0 +1,164 @@
+"""The end of a run: chains that hold up go into their records, the others to the rejects, with figures on both.
+
+Conversations are taken in the order of the input, so the output depends on what is in the journal and not on the
+order in which it came there.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlx_cc import reasoning
+from mlx_cc.centre import Centre
+from mlx_cc.conversation import Conversation, replace
+from mlx_cc.files import Row, is_chatml, lines, read_conversations, write_conversations, write_json, written_whole
+from mlx_cc.generate.checks import CODES, Boilerplate, code
+from mlx_cc.generate.journal import Entry
+from mlx_cc.generate.session import Work, is_final, latest, wanted
+
+END = "</transcript>\n\n"
+"""Of a row's transcript; the question follows."""
+
+
+def rejects_of(output: Path) -> Path:
+    """Where the rejects of an output go."""
+    return output.with_name(output.name.removesuffix(".gz").removesuffix(".jsonl") + "_rejects.jsonl")
+
+
+def report_of(output: Path) -> Path:
+    """Where the figures of an output go."""
+    return output.with_name(output.name.removesuffix(".gz").removesuffix(".jsonl") + "_report.json")
+
+
+def join(work: Work) -> dict[str, Any]:
+    """Write the output, its rejects and its report; returns the report.
+
+    The output has every row of the input; a conversation whose chain holds up carries it in its record, and has a row
+    of its own for it where the input has rows.
+    """
+    known = latest(work.folder)
+    kept: dict[str, Entry] = {}
+    report = Figures()
+    same = Boilerplate()
+    with written_whole(rejects_of(work.output)) as rejects:
+        for conversation, prompt in wanted(work):
+            entry = known.get((conversation.id, prompt))
+            if entry is None or not is_final(entry, work.settings):
+                report.missing += 1
+                continue
+            found = entry.faults or tuple(same(entry.text))
+            report.count(entry, found, conversation)
+            if found:
+                rejects.write(
+                    msgspec.json.encode(
+                        {
+                            "conversation_id": entry.conversation_id,
+                            "task": entry.task,
+                            "reasons": found,
+                            "model": entry.model,
+                            "attempt": entry.attempt,
+                            "text": entry.text,
+                        }
+                    )
+                    + b"\n"
+                )
+            else:
+                kept[conversation.id] = entry
+    first = next(lines(work.source), None)
+    if first is not None and is_chatml(first[1]):
+        _write_rows(work, kept)
+    else:
+        write_conversations(work.output, (_with_chain(c, kept.get(c.id)) for c in read_conversations(work.source)))
+    figures = {"input": str(work.source), "output": str(work.output), **report.summary()}
+    write_json(report_of(work.output), figures)
+    return figures
+
+
+def chain_of(entry: Entry) -> reasoning.Reasoning:
+    """An entry as a record keeps it."""
+    chain = reasoning.parse(entry.text, entry.model)
+    return replace(chain, rationalised=entry.rationalised, own_thoughts=entry.own_thoughts)
+
+
+def _with_chain(conversation: Conversation, entry: Entry | None) -> Conversation:
+    return replace(conversation, reasoning=chain_of(entry) if entry else None)
+
+
+def _write_rows(work: Work, kept: dict[str, Entry]) -> None:
+    encode = msgspec.json.Encoder().encode
+    with written_whole(work.output) as file:
+        for row in _rows(work.source, kept, work.centre):
+            file.write(encode(row) + b"\n")
+
+
+def _rows(source: Path, kept: dict[str, Entry], centre: Centre) -> Iterator[Row]:
+    """The rows of a file, and behind those of a conversation with a chain one for the chain."""
+    decode = msgspec.json.Decoder(Row).decode
+    last: Row | None = None
+    for _, line in lines(source):
+        row = decode(line)
+        if row.task == "reasoning":  # of an earlier run
+            continue
+        if last is not None and row.conversation_id != last.conversation_id and last.conversation_id in kept:
+            yield _chain_row(last, kept[last.conversation_id], centre)
+        if row.conversation is not None:
+            row.conversation = _with_chain(row.conversation, kept.get(row.conversation_id))
+        yield row
+        last = row
+    if last is not None and last.conversation_id in kept:
+        yield _chain_row(last, kept[last.conversation_id], centre)
+
+
+def _chain_row(like: Row, entry: Entry, centre: Centre) -> Row:
+    """The row that teaches a chain, in the words of another row of its conversation."""
+    system, user = like.messages[0], like.messages[-2]
+    start = user["content"].rpartition(END)
+    asked = start[0] + start[1] + reasoning.question(entry.answers, centre)
+    said = [] if system is user else [system]
+    said += [{**user, "content": asked}, {"role": "assistant", "content": entry.text}]
+    return Row(said, entry.task, like.conversation_id)
+
+
+class Figures:
+    """How many chains were kept, and why others were not."""
+
+    def __init__(self) -> None:
+        self.missing = 0
+        self._of: Counter[str] = Counter()
+        self._tokens = 0
+        self._codes: Counter[str] = Counter()
+        self._models: dict[str, Counter[str]] = {}
+        self._tasks: dict[str, Counter[str]] = {}
+
+    def count(self, entry: Entry, found: tuple[str, ...], conversation: Conversation) -> None:
+        """Count the last attempt for a conversation."""
+        verdict = "rejected" if found else "kept"
+        self._of[verdict] += 1
+        self._of["rationalised"] += entry.rationalised and not found
+        self._of["again"] += entry.attempt > 0
+        self._tokens += entry.tokens
+        self._codes.update({code(fault) for fault in found})
+        self._models.setdefault(entry.model, Counter())[verdict] += 1
+        for task in entry.answers:
+            of = self._tasks.setdefault(task, Counter())
+            of[verdict] += 1
+            of["disagreed"] += any(fault.startswith(f"disagrees: {task} ") for fault in found)
+
+    def summary(self) -> dict[str, Any]:
+        """As the report holds it."""
+        done = self._of["kept"] + self._of["rejected"]
+        return {
+            "conversations": done + self.missing,
+            "kept": self._of["kept"],
+            "rejected": self._of["rejected"],
+            "not_written": self.missing,
+            "rationalised": self._of["rationalised"],
+            "written_again": self._of["again"],
+            "tokens": self._tokens,
+            "reasons": {name: self._codes[name] for name in CODES if self._codes[name]},
+            "by_model": {name: dict(some) for name, some in self._models.items()},
+            "by_task": {name: dict(some) for name, some in self._tasks.items()},
+        }

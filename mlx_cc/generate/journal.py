@@ -1,0 +1,159 @@
+"""What a teacher wrote, noted as it comes: an append-only folder beside the output that a later run continues.
+
+    train_reasoning.jsonl            the output, written whole at the end
+    train_reasoning.journal/
+        run.json                     what the run is: input, model, how many conversations
+        part-0-of-2.jsonl            entries, one a line; a part a process
+
+A line that a crash cut off is dropped, and what it held is written again.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from mlx_cc.errors import UserError
+from mlx_cc.files import locked
+
+RUN = "run.json"
+
+
+class Entry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One chain a teacher wrote, kept or not."""
+
+    conversation_id: str
+    task: str
+    """`reasoning`."""
+    prompt: str
+    """A hash of all that the teacher was asked, and how."""
+    model: str
+    attempt: int
+    """Counted from 0."""
+    text: str
+    tokens: int
+    at: float
+    """Unix time, when it was noted."""
+    faults: tuple[str, ...] = ()
+    """From `checks`, each a code and what was found."""
+    answers: dict[str, Any] = {}
+    """What it explains: task name -> value."""
+    rationalised: bool = False
+    own_thoughts: str | None = None
+
+
+class About(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run is, for whoever asks how far it is."""
+
+    input: str
+    output: str
+    model: str
+    conversations: int
+    attempts: int
+    workers: int
+    started_at: float
+    """Unix time of the latest start."""
+
+
+def folder_of(output: Path) -> Path:
+    """The journal of an output file."""
+    return output.with_name(output.name.removesuffix(".gz").removesuffix(".jsonl") + ".journal")
+
+
+@contextmanager
+def held(output: Path) -> Iterator[Path]:
+    """Hold the journal of an output against other runs; makes its folder.
+
+    Raises:
+        UserError: another process writes this output, or the folder can't be made.
+    """
+    folder = folder_of(output)
+
+    def refuse() -> None:
+        raise UserError(
+            f"{output}: another process is generating into it. Wait for it, stop it, or name another --output."
+        )
+
+    with _said(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, refuse):
+        yield folder
+
+
+def is_held(output: Path) -> bool:
+    """Whether a process is generating into an output now."""
+    try:
+        with held(output):
+            return False
+    except UserError:
+        return True
+
+
+def entries(folder: Path) -> Iterator[Entry]:
+    """All entries of a journal, part by part; lines cut off are left out."""
+    decode = msgspec.json.Decoder(Entry).decode
+    for part in sorted(folder.glob("part-*.jsonl")):
+        with part.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    yield decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+                    raise UserError(
+                        f"{part}:{number}: {fault}. Delete that line; its chain is written again."
+                    ) from fault
+
+
+class Part:
+    """The part one process appends to. Each entry is on disk when `add` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._encode = msgspec.json.Encoder().encode
+        with _said(path):
+            self._file = path.open("ab", buffering=0)
+            if path.stat().st_size:
+                self._drop_cut_line()
+
+    def add(self, entry: Entry) -> None:
+        """Note an entry.
+
+        Raises:
+            UserError: the disk is full, or can't be written.
+        """
+        size = self._file.tell()
+        left = self._encode(entry) + b"\n"
+        with _said(self.path):
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+                os.fsync(self._file.fileno())
+            except OSError:
+                self._file.truncate(size)  # a line cut off would run into the next one
+                raise
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _drop_cut_line(self) -> None:
+        with self.path.open("rb") as file:
+            whole = file.read()
+        if not whole.endswith(b"\n"):
+            self._file.truncate(whole.rfind(b"\n") + 1)
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """What the system says against writing, as a line to the user."""
+    try:
+        yield
+    except OSError as fault:
+        raise UserError(
+            f"{path}: {(fault.strerror or str(fault)).lower()}. What was written before is kept: free space or mend "
+            "the folder, then run the same command again."
+        ) from fault

@@ -1,0 +1,197 @@
+"""What a teacher is asked, and what is made of what it writes."""
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mlx_cc import reasoning
+from mlx_cc.analyst import Analyst
+from mlx_cc.conversation import Conversation
+from mlx_cc.generate.checks import code, disagreements, faults
+from mlx_cc.generate.journal import Entry
+from mlx_cc.generate.settings import GenerateSettings
+from mlx_cc.model.writer import Job, Writer
+from mlx_cc.prompt import SYSTEM, fact_line, plant, turn_lines
+from mlx_cc.splits import unit_interval
+from mlx_cc.tasks import all_tasks
+
+TASK = "reasoning"
+NEEDED = ("quality", "csat")
+"""The chain has a line for each; where there is no label, it is the teacher's own answer."""
+WINDOW = 32
+"""Conversations whose answers are read together."""
+
+GUIDE = """{system}
+
+You write an analysis that explains answers which are given to you. Rules:
+- Write in {language}, one short, concrete sentence for each point; say what happened in this conversation.
+- Cite the turns that show it by their numbers, like [T3]. Never quote, never invent a turn.
+- Never copy these instructions. What stands in brackets below is to be replaced.
+Write exactly this form:
+
+{form}"""
+AGAIN = " Your last analysis was turned down ({faults}). Write a better one."
+NAMES = {"en": "English", "es": "Spanish", "fr": "French", "de": "German", "pt": "Portuguese", "zh": "Chinese"}
+
+
+def guide(language: str) -> str:
+    """The system line: the rules and the form, the same for every conversation."""
+    return GUIDE.format(system=SYSTEM, language=NAMES.get(language, language), form=reasoning.form())
+
+
+def explained(conversation: Conversation) -> dict[str, Any]:
+    """The labels a chain explains: those of tasks with allowed answers."""
+    tasks = all_tasks().items()
+    return {name: conversation.label(name) for name, task in tasks if task.answers and name in conversation.labels}
+
+
+class Asker:
+    """Says what was asked, as a short hash: conversation, labels, facts, settings, the words of the question."""
+
+    def __init__(self, settings: GenerateSettings) -> None:
+        same = msgspec.structs.replace(settings, batch_size=1)
+        self._start = blake2b(msgspec.json.encode(same) + guide(settings.language).encode(), digest_size=8)
+
+    def __call__(self, conversation: Conversation) -> str:
+        told = self._start.copy()
+        turns = [(turn.role, turn.text) for turn in conversation.turns]
+        told.update(msgspec.json.encode((turns, explained(conversation), fact_line(conversation)), order="sorted"))
+        return told.hexdigest()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A chain that was asked for."""
+
+    conversation: Conversation
+    prompt: str
+    """`Asker`'s hash."""
+    attempt: int
+    answers: dict[str, Any]
+    disagrees: tuple[str, ...] = ()
+    rationalised: bool = False
+
+
+class Due(NamedTuple):
+    """A conversation whose chain is to be written."""
+
+    conversation: Conversation
+    prompt: str
+    last: Entry | None
+    """What was turned down, when there was an attempt before."""
+
+
+class Teacher:
+    """A model that writes chains."""
+
+    def __init__(self, analyst: Analyst, settings: GenerateSettings) -> None:
+        self.analyst, self.settings = analyst, settings
+        self.guide = guide(settings.language)
+        self.writer = Writer(analyst.model, analyst.tokenizer, settings.batch_size, settings.temperature)
+
+    def write(self, due: Iterable[Due]) -> Iterator[Entry]:
+        """A chain for each conversation, checked, as it comes; in any order."""
+        for written in self.writer.write(map(self._job, self._asked(due))):
+            asked: Asked = written.key
+            text, thoughts = self._apart(written.text)
+            if self.settings.form == "free" and written.finished:
+                with suppress(ValueError):  # `faults` says what is missing, of the text as it is
+                    text = reasoning.mended(text)
+            told = f"{self.guide} {reasoning.QUESTION}"
+            found = faults(text, written.finished, asked.conversation, asked.answers, told, self.settings.language)
+            yield Entry(
+                conversation_id=asked.conversation.id,
+                task=TASK,
+                prompt=asked.prompt,
+                model=self.analyst.name,
+                attempt=asked.attempt,
+                text=text,
+                tokens=written.tokens,
+                at=time.time(),
+                faults=(*found, *asked.disagrees),
+                answers=asked.answers,
+                rationalised=asked.rationalised,
+                own_thoughts=thoughts if self.settings.think == "keep" else None,
+            )
+
+    def _asked(self, due: Iterable[Due]) -> Iterator[tuple[Asked, str]]:
+        """What is asked about each conversation, and the words that go behind the question."""
+        stream = iter(due)
+        while window := list(islice(stream, WINDOW)):
+            read = self._read(window)
+            for one in window:
+                labels, own = explained(one.conversation), read.get(one.conversation.id, {})
+                first = one.last is None
+                blind = self.settings.blind and first
+                answers = {**labels, **own} if blind else {**own, **labels}
+                disagrees = disagreements(own, one.conversation, self.analyst.centre) if blind else []
+                told = self.settings.blind and not first and _codes(one.last) == {"disagrees"}
+                again = "" if first or told else AGAIN.format(faults="; ".join(one.last.faults if one.last else ()))
+                rationalised = told or bool(one.last and (one.last.rationalised or "disagrees" in _codes(one.last)))
+                attempt = 0 if one.last is None else one.last.attempt + 1
+                yield Asked(one.conversation, one.prompt, attempt, answers, tuple(disagrees), rationalised), again
+
+    def _read(self, window: Sequence[Due]) -> dict[str, dict[str, Any]]:
+        """The teacher's own answers: blind, to all labelled tasks; else to those of `NEEDED` that have no label."""
+        wanted: dict[tuple[str, ...], list[Conversation]] = {}
+        for one in window:
+            labels = explained(one.conversation)
+            names = tuple(labels) if self.settings.blind and one.last is None else ()
+            if names := (*names, *(name for name in NEEDED if name not in labels)):
+                wanted.setdefault(names, []).append(one.conversation)
+        found: dict[str, dict[str, Any]] = {}
+        for names, some in wanted.items():
+            for conversation, answers in zip(some, self.analyst.answer_all(some, names), strict=True):
+                found[conversation.id] = {name: answer.value for name, answer in answers.items()}
+        return found
+
+    def _job(self, both: tuple[Asked, str]) -> Job:
+        asked, again = both
+        question = reasoning.question(asked.answers, self.analyst.centre) + again
+        analyst, settings = self.analyst, self.settings
+        tree = plant(
+            asked.conversation,
+            [(TASK, question, None)],
+            analyst.encoder,
+            analyst.prompt,
+            settings.max_seq_length,
+            self.guide,
+        )
+        row = tree.rows[0]
+        cut = len(tree.trunk)
+        thinking = settings.think_characters // 2 if settings.think != "off" else 0
+        return Job(
+            asked,
+            tuple(row[:cut]),
+            tuple(row[cut:]),
+            self._grammar(asked) if settings.form == "grammar" else None,
+            settings.max_tokens + thinking,
+            int(unit_interval(f"{settings.seed}:{asked.attempt}:{asked.conversation.id}") * 2**32),
+        )
+
+    def _grammar(self, asked: Asked) -> str:
+        quality, csat = asked.answers["quality"], asked.answers["csat"]
+        turns = len(turn_lines(asked.conversation, self.analyst.prompt))
+        chain = reasoning.grammar(quality["score"], csat, self.settings.point_characters, turns)
+        if self.settings.think == "off":
+            return chain
+        thoughts = rf"/(<think>)?[^<]{{0,{self.settings.think_characters}}}<\/think>\s{{0,2}}/"
+        return chain.replace("start: ", f"start: {thoughts} ", 1)
+
+    def _apart(self, text: str) -> tuple[str, str | None]:
+        """The chain, and what was thought before it."""
+        thoughts, mark, chain = text.rpartition("</think>")
+        if not mark:
+            return text.strip(), None
+        return chain.strip(), re.sub(r"^\s*<think>", "", thoughts).strip() or None
+
+
+def _codes(entry: Entry | None) -> set[str]:
+    return {code(fault) for fault in entry.faults} if entry else set()
