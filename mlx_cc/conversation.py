@@ -92,6 +92,10 @@ class Reasoning(Record, frozen=True):
     analysis: str
     insights: str
     model: str
+    rationalised: bool = False
+    """Whether the teacher was told labels that it had not come to by itself."""
+    own_thoughts: str | None = None
+    """What a teacher that thinks before it answers thought, where that is kept."""
 
 
 class Provenance(Record, frozen=True):
