@@ -1,18 +1,23 @@
 """Reasoning chains as a training signal, and what they are worth when answers are read."""
 
+import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import tiny_settings
 from msgspec.structs import replace
 
 from mlx_cc import reasoning
 from mlx_cc.centre import Centre
+from mlx_cc.commands.evaluate import command
 from mlx_cc.conversation import Conversation
 from mlx_cc.conversation import replace as changed
+from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.prompt import Tree
 from mlx_cc.train.batches import Stream, with_chain
@@ -241,3 +246,113 @@ def test_a_plan_counts_the_chains(chained: list[Conversation], settings: Any, tm
     plain = plan(replace(settings, training=replace(settings.training, reasoning_weight=0.0)), probe_steps=0).counts
     assert (counted.rows_each, plain.rows_each) == (4, 3)
     assert plain.trained_tokens + 3 * 200 < counted.trained_tokens <= plain.trained_tokens + 3 * 250
+
+
+# What a chain is worth
+
+
+@pytest.fixture
+def short_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains of a few lines with short points."""
+    kept = [line for line in reasoning.LINES if line.slot in ("quality", "csat") or line.fixed in ("<thinking>", "1. ")]
+    monkeypatch.setattr(reasoning, "LINES", (*kept, reasoning.LINES[-1]))
+    monkeypatch.setattr(reasoning, "grammar", partial(reasoning.grammar, point_characters=8))
+
+
+def test_the_command_compares_answers_without_a_chain_with_one_after_and_with_one_first(
+    trained: Path, prepared: Path, tmp_path: Path, short_chains: None, monkeypatch: pytest.MonkeyPatch
+):
+    from mlx_cc.analyst import Analyst
+    from mlx_cc.evaluate import chains, compare
+
+    monkeypatch.setattr(compare, "RESAMPLES", 20)
+    flags = ["--model", trained, "--data", prepared / "validation_chatml.jsonl", "--output", tmp_path, "--base", "none"]
+    flags += ["--baselines", "none", "--limit", 3, "--reasoning-limit", 2, "--tasks", "csat,quality"]
+    asked = [*map(str, flags), "--reasoning", "none,after,first"]
+    run = CliRunner().invoke(command, [*asked, "--json"])
+    assert run.exit_code == 0, run.output
+    found = json.loads(run.stdout)["reasoning"]
+    assert found == json.loads((tmp_path / "report.json").read_text())["reasoning"]
+    assert found["conversations"] == 2
+    assert set(found["tasks"]) == {"csat", "quality"}
+    assert found["tasks"]["csat"]["n"] == 2
+    for task in found["tasks"].values():
+        loss = task["measures"]["log loss"]
+        assert loss["after"] == loss["none"] != loss["first"]
+        assert task["log_loss_difference"]["after"]["value"] == 0
+        gap = task["log_loss_difference"]["first"]["value"]
+        assert gap == pytest.approx(loss["none"]["value"] - loss["first"]["value"])
+    assert set(found["overall"]["difference"]) == {"after", "first"}
+    for mode in ("after", "first"):
+        said = found["modes"][mode]["chains"]
+        assert (said["n"], said["sound"]) == (2, 2)
+        assert found["modes"][mode]["seconds_per_conversation"] > found["modes"]["none"]["seconds_per_conversation"]
+
+    # What was written is not written again; what a crash cut off is
+    (journal,) = tmp_path.glob("chains-*.jsonl")
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert len(rows) == 4
+    assert [row["asked"] == reasoning.FIRST for row in rows] == [False, False, True, True]
+    journal.write_bytes(journal.read_bytes()[:-40])
+    wrote: list[int] = []
+    whole = Analyst.chains
+    monkeypatch.setattr(
+        Analyst, "chains", lambda self, group, *more: wrote.append(len(group)) or whole(self, group, *more)
+    )
+    run = CliRunner().invoke(command, asked)
+    assert run.exit_code == 0, run.output
+    assert wrote == [1]
+    assert "none minus it" in run.stdout
+    assert "2 of 2 chains hold up" in run.stdout
+    assert "the answers of none, which are read before it is written" in run.stdout
+    assert [row["text"] for row in chains.noted(journal)] == [row["text"] for row in rows]
+
+
+def test_a_way_to_reason_that_is_none_is_told(trained: Path, prepared: Path):
+    from mlx_cc.evaluate.session import evaluate
+
+    with pytest.raises(UserError, match="no reasoning 'before'. Known: none, after, first"):
+        evaluate(str(trained), prepared / "validation_chatml.jsonl", None, reasoning=["before"])
+
+
+def test_a_chain_holds_up_with_its_structure_and_turns_that_exist(chained: list[Conversation]):
+    from mlx_cc.evaluate.chains import holds_up
+
+    text, turns = chain_of(chained[0]), len(chained[0].turns)
+    assert holds_up(text, chained[0])
+    assert holds_up(text.replace("[T2]", f"[T{turns}]"), chained[0])
+    assert not holds_up(text.replace("[T2]", f"[T{turns + 1}]"), chained[0])
+    assert not holds_up(text.replace("[T2]", "[T0]"), chained[0])
+    assert not holds_up(text.replace("- Efficiency: ", "- Speed: "), chained[0])
+    assert not holds_up(text[: len(text) // 2], chained[0])
+
+
+def test_answers_are_read_with_each_conversations_own_notes(trained: Path, chained: list[Conversation]):
+    from mlx_cc.analyst import load
+
+    analyst = load(trained)
+    notes = ["The customer is delighted.", "", "x" * 20_000]
+    together = analyst.answer_all(chained, ["csat", "issue"], notes=notes)
+    for conversation, note, answers in zip(chained, notes, together, strict=True):
+        (alone,) = analyst.answer_all([conversation], ["csat", "issue"], notes=[note])
+        assert alone["csat"].distribution == pytest.approx(answers["csat"].distribution, rel=1e-3)
+    plain = analyst.answer_all(chained, ["csat", "issue"])
+    assert together[1]["csat"].value == pytest.approx(plain[1]["csat"].value, rel=1e-4)
+    assert together[0]["csat"].value != pytest.approx(plain[0]["csat"].value, rel=1e-4)
+
+
+def test_two_adapters_are_compared_on_what_neither_was_trained_on(
+    trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from mlx_cc.evaluate import compare
+    from mlx_cc.evaluate.session import evaluate
+
+    monkeypatch.setattr(compare, "RESAMPLES", 20)
+    held_out, other = prepared / "validation_chatml.jsonl", shutil.copytree(trained, tmp_path / "other")
+    given = {"tasks": ["csat"], "base": str(other), "limit": 2, "output": tmp_path}
+    gap = evaluate(str(trained), held_out, None, **given)["tasks"]["csat"]["log_loss_difference"]["base"]
+    assert (gap.value, gap.n) == (0, 2)
+    first = next(iter(read_conversations(held_out))).id
+    (other / "manifest.txt").write_text(f"{first}\n")
+    with pytest.raises(UserError, match="the model was trained on them"):
+        evaluate(str(trained), held_out, None, **given)
