@@ -85,11 +85,17 @@ class Analyst:
         tasks: Sequence[str] = (),
         decoded: bool = True,
         batch: int = BATCH,
+        notes: Sequence[str] = (),
     ) -> list[dict[str, Answer]]:
-        """`answer` for several conversations; up to `batch` of close lengths are computed at once."""
+        """`answer` for several conversations; up to `batch` of close lengths are computed at once.
+
+        Args:
+            notes: for each, a text that its answers are read from besides the transcript.
+        """
         asked = [task for task in pick(list(tasks)) if decoded or task.answers]
         planted = [
-            plant_tasks(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens) for c in conversations
+            plant_tasks(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens, notes=n)
+            for c, n in zip(conversations, notes or [""] * len(conversations), strict=True)
         ]
         place_of = {id(tree): place for place, tree in enumerate(planted)}
         answers: list[dict[str, Answer]] = [{} for _ in conversations]
@@ -161,16 +167,53 @@ class Analyst:
     ) -> list[Answer]:
         """The answers to a task that is decoded, of conversations with so many turns each."""
         assert task.schema is not None
-        constraints = [self.grammars.constraint(schema_grammar(task.schema(count))) for count in turns]
+        texts = self._write(trunks, asked, [schema_grammar(task.schema(count)) for count in turns], COACHING_TOKENS)
+        return [Answer(task.parse(_closed(text), self.centre)) for text in texts]
+
+    def _write(
+        self,
+        trunks: Prefix | None,
+        asked: Sequence[tuple[Sequence[int], Branch]],
+        grammars: Sequence[str],
+        max_tokens: int,
+    ) -> list[str]:
+        """What the model writes to (trunk, branch) pairs, each under its grammar; without trunks, to one alone."""
+        constraints = [self.grammars.constraint(grammar) for grammar in grammars]
         if trunks and len(asked) > 1:
             prompts = [branch.prompt for _, branch in asked]
-            texts = decode_all(self.model, self.tokenizer, prompts, trunks, constraints, COACHING_TOKENS)
-        else:
-            (trunk, branch), prefix = asked[0], trunks.one(0) if trunks else None
-            prompt = branch.prompt if prefix else [*trunk, *branch.prompt]
-            pieces = decode(self.model, self.tokenizer, prompt, prefix, constraints[0], max_tokens=COACHING_TOKENS)
-            texts = ["".join(pieces)]
-        return [Answer(task.parse(_closed(text), self.centre)) for text in texts]
+            return decode_all(self.model, self.tokenizer, prompts, trunks, constraints, max_tokens)
+        (trunk, branch), prefix = asked[0], trunks.one(0) if trunks else None
+        prompt = branch.prompt if prefix else [*trunk, *branch.prompt]
+        return ["".join(decode(self.model, self.tokenizer, prompt, prefix, constraints[0], max_tokens))]
+
+    def chains(
+        self, conversations: Sequence[Conversation], said: Sequence[Mapping[str, Any]], batch: int = BATCH
+    ) -> list[str]:
+        """The reasoning chains of several conversations, under the grammar of their structure.
+
+        Args:
+            said: of each, the answers to explain (task name -> value); empty for a chain before any is known.
+        """
+        questions = [[(reasoning.NAME, reasoning.question(values, self.centre), None)] for values in said]
+        planted = [
+            plant(c, question, self.encoder, self.prompt, self.max_tokens)
+            for c, question in zip(conversations, questions, strict=True)
+        ]
+        place_of = {id(tree): place for place, tree in enumerate(planted)}
+        grammars = [reasoning.grammar_of(v, len(c.turns)) for c, v in zip(conversations, said, strict=True)]
+        texts = [""] * len(planted)
+        machine.suit_threads()
+        with machine.wired_limit():
+            for group in self._groups(planted, batch):
+                trunks = run_trunks(self.model, [tree.trunk for tree in group]) if self.shares_trunk else None
+                asked, places = (
+                    [(tree.trunk, tree.branches[0]) for tree in group],
+                    [place_of[id(tree)] for tree in group],
+                )
+                written = self._write(trunks, asked, [grammars[place] for place in places], REASONING_TOKENS)
+                for place, text in zip(places, written, strict=True):
+                    texts[place] = text
+        return texts
 
     @property
     def grammars(self) -> Grammars:
@@ -247,11 +290,7 @@ class Analyst:
 
     def _explain(self, conversation: Conversation, said: Mapping[str, Any]) -> dict[str, Any]:
         """The reasoning chain after the answers, under the grammar of its structure."""
-        question = reasoning.question(said, self.centre)
-        tree = plant(conversation, [("reasoning", question, None)], self.encoder, self.prompt, self.max_tokens)
-        constraint = self.grammars.constraint(reasoning.grammar(said["quality"]["score"], said["csat"]))
-        prompt = [*tree.trunk, *tree.branches[0].prompt]
-        text = "".join(decode(self.model, self.tokenizer, prompt, constraint=constraint, max_tokens=REASONING_TOKENS))
+        text = self.chains([conversation], [said])[0]
         chain = reasoning.parse(text, self.name)
         return {
             "thinking": chain.thinking,

@@ -11,7 +11,7 @@ exactly the tokens of separate rows, whatever the chat template.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -152,10 +152,11 @@ def fact_line(conversation: Conversation) -> str:
     return f"Contact: {', '.join(facts)}." if facts else ""
 
 
-def body(lines: Sequence[str], facts: str = "") -> str:
-    """The user's message up to the question: facts, then the delimited transcript."""
+def body(lines: Sequence[str], facts: str = "", notes: str = "") -> str:
+    """The user's message up to the question: facts, the delimited transcript, then notes made of it."""
     inside = "\n".join(lines).replace("</transcript", "< /transcript").replace("<transcript", "< transcript")
-    return f"{facts}{chr(10) if facts else ''}<transcript>\n{inside}\n</transcript>\n\n"
+    noted = f"Notes on the conversation:\n{notes}\n\n" if notes else ""
+    return f"{facts}{chr(10) if facts else ''}<transcript>\n{inside}\n</transcript>\n\n{noted}"
 
 
 def messages(
@@ -234,6 +235,8 @@ class Encoder:
 
     def answer(self, text: str) -> tuple[int, ...]:
         """Token ids of an answer, its end-of-turn token last; the same wherever the answer stands."""
+        if len(text) > 1_000:  # a chain, which hardly comes twice
+            return self._encode_answer(text)
         if text not in self._answers:
             if len(self._answers) > 10_000:
                 self._answers.clear()
@@ -260,6 +263,8 @@ def plant(
     settings: PromptSettings = PromptSettings(),
     max_tokens: int = 2048,
     system: str = SYSTEM,
+    notes: str = "",
+    aside: tuple[str, str] | None = None,
 ) -> Tree:
     """Render several questions about one conversation and split them into trunk and branches.
 
@@ -269,20 +274,29 @@ def plant(
             conversation loses turns from the middle of its transcript; questions and answers are
             never cut.
         system: the system line.
+        notes: what the questions are answered from besides the transcript, such as a reasoning chain. They may take
+            half of `max_tokens`; what is longer loses its end.
+        aside: (name, question) of a last branch, without notes and answer. It has no part in `max_tokens`:
+            the transcript keeps the turns that it has without it.
 
     Raises:
         UserError: questions and answers alone are longer than `max_tokens`.
     """
     facts = fact_line(conversation) if settings.facts else ""
     lines = turn_lines(conversation, settings)
+    ids = encoder.tokenizer.encode(notes, add_special_tokens=False) if notes else []
+    if len(ids) > max_tokens // 2:
+        notes = encoder.tokenizer.decode(ids[: max_tokens // 2])
 
-    def render(kept: Sequence[str]) -> list[list[int]]:
-        start = body(kept, facts)
+    def render(kept: Sequence[str], asked: Iterable[str], notes: str = "") -> list[list[int]]:
+        start = body(kept, facts, notes)
         told = {"role": "system", "content": system}
-        return [encoder.prompt([told, {"role": "user", "content": start + question}]) for _, question, _ in questions]
+        return [encoder.prompt([told, {"role": "user", "content": start + question}]) for question in asked]
 
-    answers = [() if answer is None else encoder.answer(answer) for _, _, answer in questions]
-    prompts = render(lines)
+    names, asked, said = (list(column) for column in zip(*questions, strict=True))
+    answers = [() if answer is None else encoder.answer(answer) for answer in said]
+    kept = lines
+    prompts = render(kept, asked, notes)
     omitted = 0
     overshoot = _longest(prompts, answers) - max_tokens
     if overshoot > 0:
@@ -290,7 +304,7 @@ def plant(
         budget = sum(costs) - overshoot
         for _ in range(6):
             kept, omitted = without_middle(lines, costs, budget, encoder.tokenizer)
-            prompts = render(kept)
+            prompts = render(kept, asked, notes)
             overshoot = _longest(prompts, answers) - max_tokens
             if overshoot <= 0:
                 break
@@ -300,10 +314,13 @@ def plant(
                 f"conversation {conversation.id}: the question and answer alone take more than max_seq_length "
                 f"{max_tokens} tokens. Raise max_seq_length."
             )
+    if aside:
+        names, answers = [*names, aside[0]], [*answers, ()]
+        prompts += render(kept, [aside[1]])
     shared = _common_prefix(prompts)
     branches = tuple(
         Branch(name, tuple(prompt[shared:]), answer)
-        for (name, _, _), prompt, answer in zip(questions, prompts, answers, strict=True)
+        for name, prompt, answer in zip(names, prompts, answers, strict=True)
     )
     return Tree(conversation.id, tuple(prompts[0][:shared]), branches, omitted)
 
@@ -317,6 +334,8 @@ def plant_tasks(
     max_tokens: int = 2048,
     answers: bool = False,
     scales: bool = False,
+    notes: str = "",
+    aside: tuple[str, str] | None = None,
 ) -> Tree:
     """`plant` for tasks; with `answers`, only the tasks the conversation has a label for, answers included.
 
@@ -332,14 +351,15 @@ def plant_tasks(
         )
         for task in asked
     ]
-    tree = plant(conversation, questions, encoder, settings, max_tokens)
+    tree = plant(conversation, questions, encoder, settings, max_tokens, notes=notes, aside=aside)
     if not (answers and scales):
         return tree
+    count = len(asked)
     branches = (
         replace(branch, scale=_scale(task, conversation.label(task.name), centre, encoder))
-        for task, branch in zip(asked, tree.branches, strict=True)
+        for task, branch in zip(asked, tree.branches[:count], strict=True)
     )
-    return replace(tree, branches=tuple(branches))
+    return replace(tree, branches=(*branches, *tree.branches[count:]))
 
 
 def _scale(task: Task, label: Any, centre: Centre, encoder: Encoder) -> Scale | None:

@@ -2,7 +2,8 @@
 
 Three blocks: `<thinking>` with five steps of four points, `<analysis>` with the metric lines,
 `<insights>` with three recommendations. The chain comes after the answers and explains them;
-what it cites are turn ids ([T3]), resolved to text in code.
+what it cites are turn ids ([T3]), resolved to text in code. To measure what a chain in front is worth it can also be
+asked for before any answer is known.
 
 The structure is declared once, as lines with a fixed beginning and something to fill in. The grammar, the reading of
 a chain and the mending of free text all follow from it.
@@ -15,6 +16,9 @@ from typing import Any, Literal, NamedTuple
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation, Reasoning
 from mlx_cc.tasks import all_tasks
+
+NAME = "reasoning"
+"""Of the branch."""
 
 STEPS: dict[str, tuple[str, str, str, str]] = {
     "Customer Sentiment Analysis": (
@@ -80,15 +84,23 @@ def _lines() -> tuple[Line, ...]:
 
 LINES = _lines()
 
-QUESTION = (
-    "Explain these answers step by step, citing turns like [T3]: {answers}. "
-    "Write <thinking>, then <analysis>, then <insights>."
-)
+BLOCKS = "Write <thinking>, then <analysis>, then <insights>."
+QUESTION = "Explain these answers step by step, citing turns like [T3]: {answers}. " + BLOCKS
+FIRST = "Think this conversation through step by step before it is judged, citing turns like [T3]. " + BLOCKS
 
 
 def question(values: Mapping[str, Any], centre: Centre) -> str:
-    """The branch that asks for a chain explaining the given answers (task name -> value)."""
-    return QUESTION.format(answers=said(values, centre))
+    """The branch that asks for a chain explaining the given answers (task name -> value); without any, for one that
+    comes first.
+    """
+    answers = said(values, centre)
+    return QUESTION.format(answers=answers) if answers else FIRST
+
+
+def labels(conversation: Conversation) -> dict[str, Any]:
+    """The labelled answers (task name -> value) that a conversation's chain explains."""
+    known = all_tasks().values()
+    return {t.name: conversation.label(t.name) for t in known if t.answers and t.name in conversation.labels}
 
 
 def said(values: Mapping[str, Any], centre: Centre) -> str:
@@ -127,6 +139,12 @@ def grammar(quality: float | None, csat: float | None, point_characters: int = 9
     }
     parts = [f"{_quoted(line.fixed)} {filled[line.slot]}" if line.fixed else filled[""] for line in LINES[:-1]]
     return f"start: {' '.join(parts)} {_quoted(LINES[-1].fixed)}\ntext: {text}\n"
+
+
+def grammar_of(values: Mapping[str, Any], turns: int) -> str:
+    """The grammar of a chain that explains these answers (task name -> value); their scores are free where unknown."""
+    quality = values.get("quality")
+    return grammar(quality and quality["score"], values.get("csat"), turns=turns)
 
 
 def _quoted(text: str) -> str:
@@ -246,6 +264,12 @@ def mended(text: str) -> str:
 
 def _letters(text: str) -> str:
     return re.sub(r"[^a-z]", "", text.lower())
+
+
+def text_of(chain: Reasoning) -> str:
+    """A chain as the grammar writes it; `parse` reads it back."""
+    blocks = {"thinking": chain.thinking, "analysis": chain.analysis, "insights": chain.insights}
+    return "\n\n".join(f"<{name}>\n{block}\n</{name}>" for name, block in blocks.items())
 
 
 _BLOCKS = re.compile(

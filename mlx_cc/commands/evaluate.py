@@ -29,7 +29,7 @@ import click
     show_default=True,
     help="At most this many train conversations for frozen.",
 )
-@click.option("--base", default="auto", show_default=True, help="Model to compare with; `none` for none.")
+@click.option("--base", default="auto", show_default=True, help="Model or adapter to compare with; `none` for none.")
 @click.option("--tasks", help="Comma-separated tasks; all when left out.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many conversations.")
 @click.option(
@@ -38,6 +38,19 @@ import click
     default=0,
     show_default=True,
     help="Conversations whose coaching is decoded too (slow).",
+)
+@click.option(
+    "--reasoning",
+    default="none",
+    show_default=True,
+    help="Compare answers without a chain, with one after them, with one first: none, after, first, comma-separated.",
+)
+@click.option(
+    "--reasoning-limit",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="At most this many conversations get chains (slow).",
 )
 @click.option("--no-calibration", is_flag=True, help="Leave out the calibration kept beside the model.")
 @click.option(
@@ -56,13 +69,15 @@ def command(
     tasks: str | None,
     limit: int | None,
     coaching: int,
+    reasoning: str,
+    reasoning_limit: int,
     no_calibration: bool,
     output: Path | None,
     as_json: bool,
 ) -> None:
     """Measure each task on held-out conversations, beside the base model and baselines fitted on the train split.
 
-    Answers are kept as they come; the same command continues a run that was stopped.
+    Answers and chains are kept as they come; the same command continues a run that was stopped.
 
     \b
     Examples:
@@ -70,11 +85,12 @@ def command(
       mlx_cc evaluate --model models/mistral-7b-contact-center --base none --data data/test_chatml.jsonl
       mlx_cc evaluate --model adapters/star --tasks issue --limit 300 --json
       mlx_cc evaluate --model adapters/star --base none --baselines constant,tfidf,frozen
+      mlx_cc evaluate --model adapters/star --base none --baselines none --reasoning none,after,first
     """
     import msgspec
     from rich.console import Console
 
-    from mlx_cc.evaluate.session import evaluate, table
+    from mlx_cc.evaluate.session import evaluate, reasoning_table, table
     from mlx_cc.model.load import data_folder
     from mlx_cc.train.batches import find_split
 
@@ -96,11 +112,16 @@ def command(
         calibrated=not no_calibration,
         baselines=[] if baselines == "none" else [name.strip() for name in baselines.split(",")],
         limit_train=limit_train,
+        reasoning=[name.strip() for name in reasoning.split(",")],
+        reasoning_limit=reasoning_limit,
     )
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
-    else:
-        Console(width=None if Console().is_terminal else 180).print(table(report))
+        return
+    console = Console(width=None if Console().is_terminal else 180)
+    console.print(table(report))
+    if "reasoning" in report:
+        console.print(reasoning_table(report))
 
 
 def trained_tasks(model: str) -> list[str]:

@@ -1,11 +1,15 @@
 """Answers of one model on a set of conversations, kept as they come so that a long run can be continued."""
 
 import json
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import track
 
 from mlx_cc.analyst import BATCH, WINDOW, Analyst
 from mlx_cc.conversation import Conversation
@@ -22,11 +26,13 @@ class Said(NamedTuple):
 
 Predictions = dict[str, dict[str, Said]]
 """Conversation id -> task name -> answer."""
+AnswerAll = Callable[[list[Conversation], Sequence[str]], list[dict[str, Answer]]]
+"""(conversations, task names): what a model answers to each."""
 
 
-def fingerprint(analyst: Analyst, weights: Path) -> str:
-    """Short name of what decides the answers: the weights' file, the centre, the prompt and the calibration."""
-    parts = [analyst.name, repr(analyst.centre), repr(analyst.prompt), str(analyst.max_tokens)]
+def fingerprint(analyst: Analyst, weights: Path, *more: str) -> str:
+    """Short name of what decides the answers: the weights' file, the centre, the prompt, the calibration and more."""
+    parts = [analyst.name, repr(analyst.centre), repr(analyst.prompt), str(analyst.max_tokens), *more]
     if analyst.fitted:
         parts.append(repr(analyst.fitted))
     for file in sorted(weights.glob("*.safetensors")) if weights.is_dir() else []:
@@ -35,8 +41,40 @@ def fingerprint(analyst: Analyst, weights: Path) -> str:
     return blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
 
 
+def noted(journal: Path) -> list[dict[str, Any]]:
+    """The rows of an append-only file; a line that a crash cut off is dropped from it."""
+    if not journal.exists():
+        return []
+    whole = journal.read_bytes()
+    if whole and not whole.endswith(b"\n"):
+        journal.write_bytes(whole[: whole.rfind(b"\n") + 1])
+    return [json.loads(line) for _, line in lines(journal)]
+
+
+def predictions(
+    analyst: Analyst,
+    conversations: Sequence[Conversation],
+    tasks: list[str],
+    coaching: int,
+    journal: Path,
+    answer_all: AnswerAll | None = None,
+) -> tuple[Predictions, float]:
+    """`predict` for all conversations with progress shown, and the seconds each took, in whichever run that was."""
+    stream = predict(analyst, conversations, tasks, coaching, journal, answer_all)
+    console = Console(stderr=True)
+    shown = track(stream, analyst.name, total=len(conversations), console=console, transient=True)
+    answers = {c.id: found for c, found in shown}
+    seconds = sum(row.get("seconds", 0.0) for row in noted(journal) if row["conversation_id"] in answers)
+    return answers, seconds / max(1, len(conversations))
+
+
 def predict(
-    analyst: Analyst, conversations: Iterable[Conversation], tasks: list[str], coaching: int, journal: Path
+    analyst: Analyst,
+    conversations: Iterable[Conversation],
+    tasks: list[str],
+    coaching: int,
+    journal: Path,
+    answer_all: AnswerAll | None = None,
 ) -> Iterator[tuple[Conversation, dict[str, Said]]]:
     """Each conversation with its answers by task; those in the journal are not computed again.
 
@@ -45,15 +83,12 @@ def predict(
     Args:
         coaching: how many conversations get a decoded coaching answer.
         journal: append-only file; a line cut off by a crash is computed again.
+        answer_all: how they are answered where that is not simply the analyst's `answer_all`.
     """
+    compute = answer_all or analyst.answer_all
     done: Predictions = {}
-    if journal.exists():
-        whole = journal.read_bytes()
-        if whole and not whole.endswith(b"\n"):
-            journal.write_bytes(whole[: whole.rfind(b"\n") + 1])
-        for _, line in lines(journal):
-            row = json.loads(line)
-            done.setdefault(row["conversation_id"], {}).update({n: Said(*a) for n, a in row["answers"].items()})
+    for row in noted(journal):
+        done.setdefault(row["conversation_id"], {}).update({n: Said(*a) for n, a in row["answers"].items()})
     journal.parent.mkdir(parents=True, exist_ok=True)
     read = [name for name in tasks if name != "coaching"]
     stream = iter(conversations)
@@ -68,11 +103,15 @@ def predict(
                 if missing := tuple(name for name in names if name not in known):
                     lacking.setdefault(missing, []).append(conversation)
             for missing, group in lacking.items():
-                for conversation, answers in zip(group, analyst.answer_all(group, missing), strict=True):
+                started = time.perf_counter()
+                computed = compute(group, missing)
+                seconds = round((time.perf_counter() - started) / len(group), 4)
+                for conversation, answers in zip(group, computed, strict=True):
                     found = {
                         n: Said(a.value, gold_probability(analyst, conversation, n, a)) for n, a in answers.items()
                     }
-                    file.write(json.dumps({"conversation_id": conversation.id, "answers": found}) + "\n")
+                    row = {"conversation_id": conversation.id, "answers": found, "seconds": seconds}
+                    file.write(json.dumps(row) + "\n")
                     done[conversation.id].update(found)
             file.flush()
 

@@ -1,20 +1,18 @@
 """An evaluation as a person sees it: models loaded one after another, progress shown, a report kept."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.baselines import NAMES, constants, frozen, tfidf
+from mlx_cc.evaluate.chains import MODES, measure
 from mlx_cc.evaluate.compare import compare, in_words, overall
-from mlx_cc.evaluate.predict import Predictions, fingerprint, predict
+from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
 from mlx_cc.files import read_json, write_json
 from mlx_cc.model import load as disk
 from mlx_cc.model import pull
@@ -34,35 +32,42 @@ def evaluate(
     calibrated: bool = True,
     baselines: Sequence[str] = ("constant", "tfidf"),
     limit_train: int = 1000,
+    reasoning: Sequence[str] = (),
+    reasoning_limit: int = 30,
 ) -> dict[str, Any]:
     """Measure a model, its base and baselines on held-out conversations.
 
     Args:
         model: adapter, fused model or base model.
         train: the train split, whose labels fit the baselines; None leaves them out.
-        base: `auto` is the adapter's own base; None measures the model alone.
+        base: `auto` is the adapter's own base, another adapter is compared likewise; None measures the model alone.
         limit: at most this many conversations, the first by id.
         coaching: conversations whose coaching is decoded and measured.
         output: folder for report.json and the answers' journals; default: evaluation/ in the model's folder.
         calibrated: apply the calibration kept beside the model, where there is one.
         baselines: which of `baselines.NAMES`.
         limit_train: at most this many train conversations fit the frozen LM's head.
+        reasoning: which of `chains.MODES` to compare, on the tuned model.
+        reasoning_limit: at most this many conversations, the first by id, get chains.
 
     Raises:
-        UserError: a model or file can't be read, there is no such baseline, or held-out conversations were
+        UserError: a model or file can't be read, there is no such baseline or mode, or held-out conversations were
             trained on.
     """
+    if unknown := [name for name in reasoning if name not in MODES]:
+        raise UserError(f"no reasoning '{unknown[0]}'. Known: {', '.join(MODES)}.")
     if unknown := [name for name in baselines if name not in NAMES]:
         raise UserError(f"no baseline '{unknown[0]}'. Known: {', '.join(NAMES)}, or none.")
     place = disk.find(model)
     asked = [task for task in pick(list(tasks)) if task.answers or coaching]
     conversations = sorted(labelled(held_out, asked), key=lambda c: c.id)
-    refuse_leak(place, conversations, held_out)
+    base_name = _base_of(place) if base == "auto" else base
+    for learned in (place, *([disk.find(base_name)] if base_name else [])):
+        refuse_leak(learned, conversations, held_out)
     conversations = conversations[:limit]
     models: dict[str, Predictions] = {}
     seconds: dict[str, float] = {}
     folder = output or (place / "evaluation" if place.is_dir() else Path("evaluation"))
-    base_name = _base_of(place) if base == "auto" else base
     tuned = Analyst(disk.load(model, calibrated))
     held = {c.id for c in conversations}
     seen = [c for c in labelled(train, asked) if c.id not in held] if train is not None else []
@@ -70,7 +75,9 @@ def evaluate(
     plain = None
     if untuned and (base_name or (seen and "frozen" in baselines)):
         plain = Analyst(
-            disk.load(untuned)._replace(centre=tuned.centre, prompt=tuned.prompt, max_tokens=tuned.max_tokens)
+            disk.load(untuned, calibrated)._replace(
+                centre=tuned.centre, prompt=tuned.prompt, max_tokens=tuned.max_tokens
+            )
         )
     notes: dict[str, dict[str, str]] = {}
     if seen and "constant" in baselines:
@@ -84,7 +91,8 @@ def evaluate(
         name, weights = NAMES["frozen"], pull.resolve(untuned)
         models[name], notes[name] = frozen(plain, weights, seen, conversations, asked, folder, limit_train)
     if plain is not None and base_name:
-        weights = pull.resolve(base_name)
+        found = disk.find(base_name)
+        weights = found if found.is_dir() else pull.resolve(base_name)
         models["base"], seconds["base"] = _predictions(plain, weights, conversations, asked, coaching, folder)
     del plain
     models["model"], seconds["model"] = _predictions(tuned, place, conversations, asked, coaching, folder)
@@ -100,6 +108,10 @@ def evaluate(
         "overall": overall(conversations, models),
         "sources": _sources(conversations, asked),
     }
+    if set(reasoning) - {"none"}:
+        answered = models["model"], seconds["model"]
+        few = conversations[:reasoning_limit]
+        report["reasoning"] = measure(tuned, place, few, asked, answered, reasoning, folder, seen)
     write_json(folder / "report.json", report)
     return report
 
@@ -133,14 +145,7 @@ def _predictions(
 ) -> tuple[Predictions, float]:
     """Answers to all conversations, and seconds per conversation."""
     journal = folder / f"answers-{fingerprint(analyst, weights)}.jsonl"
-    stream = predict(analyst, conversations, [task.name for task in tasks], coaching, journal)
-    console = Console(stderr=True)
-    started = time.perf_counter()
-    answers = {
-        c.id: found
-        for c, found in track(stream, f"{analyst.name}", total=len(conversations), console=console, transient=True)
-    }
-    return answers, (time.perf_counter() - started) / max(1, len(conversations))
+    return predictions(analyst, conversations, [task.name for task in tasks], coaching, journal)
 
 
 def _sources(conversations: Sequence[Conversation], tasks: Sequence[Task]) -> dict[str, list[str]]:
@@ -153,11 +158,41 @@ def _sources(conversations: Sequence[Conversation], tasks: Sequence[Task]) -> di
 
 def table(report: dict[str, Any]) -> Table:
     """The report as a table: a row for each measure, and under the main one and log loss the paired differences."""
+    shown = _table(report, "model")
+    shown.title = f"{report['model']} on {report['conversations']} held-out conversations of {report['data']}"
+    sources = sorted({s for sources in report["sources"].values() for s in sources})
+    shown.caption = "\n".join(
+        [
+            f"95% intervals in brackets (bootstrap over conversations). Labels: {', '.join(sources)}.",
+            *(f"{m}, {task}: {note}." for m, notes in report["baselines"].items() for task, note in notes.items()),
+        ]
+    )
+    return shown
+
+
+def reasoning_table(report: dict[str, Any]) -> Table:
+    """What chains are worth, as a table like that of the models: answers without one and with one, side by side."""
+    found = report["reasoning"]
+    shown = _table(found, "none")
+    shown.title = f"{report['model']} without a reasoning chain, with one after its answers, and with one first"
+    shown.caption = "\n".join(_mode_in_words(mode, said) for mode, said in found["modes"].items())
+    return shown
+
+
+def _mode_in_words(mode: str, said: dict[str, Any]) -> str:
+    words = f"{mode}: {said['seconds_per_conversation']:.2f} s a conversation"
+    if chains := said.get("chains"):
+        words += f"; {chains['sound']} of {chains['n']} chains hold up [{chains['low']:.0%}, {chains['high']:.0%}]"
+    return words + ("; the answers of none, which are read before it is written." if mode == "after" else ".")
+
+
+def _table(report: dict[str, Any], last: str) -> Table:
+    """A comparison as rows; the column `last` is what the others are compared with."""
     models = list(
         dict.fromkeys(m for task in report["tasks"].values() for found in task["measures"].values() for m in found)
     )
-    models.sort(key=lambda model: model == "model")
-    shown = Table(title=f"{report['model']} on {report['conversations']} held-out conversations of {report['data']}")
+    models.sort(key=lambda model: model == last)
+    shown = Table()
     for name in ("task", "measure", "n", *models):
         shown.add_column(name, no_wrap=name in ("task", "measure"))
 
@@ -171,18 +206,11 @@ def table(report: dict[str, Any]) -> Table:
             paired = found["difference"] if number == 0 else {}
             paired = found["log_loss_difference"] if metric == "log loss" else paired
             if paired:
-                add("", "  model minus it", "", paired)
+                add("", f"  {last} minus it", "", paired)
         shown.add_section()
     if whole := report["overall"]:
         n = next(iter(whole["log loss"].values())).n
         add("all that are read", "log loss (lower is better)", n, whole["log loss"])
         if whole["difference"]:
-            add("", "  model minus it", "", whole["difference"])
-    sources = sorted({s for sources in report["sources"].values() for s in sources})
-    shown.caption = "\n".join(
-        [
-            f"95% intervals in brackets (bootstrap over conversations). Labels: {', '.join(sources)}.",
-            *(f"{m}, {task}: {note}." for m, notes in report["baselines"].items() for task, note in notes.items()),
-        ]
-    )
+            add("", f"  {last} minus it", "", whole["difference"])
     return shown

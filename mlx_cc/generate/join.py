@@ -100,7 +100,7 @@ def _rows(source: Path, kept: dict[str, Entry], centre: Centre) -> Iterator[Row]
     last: Row | None = None
     for _, line in lines(source):
         row = decode(line)
-        if row.task == "reasoning":  # of an earlier run
+        if row.task == reasoning.NAME:  # of an earlier run
             continue
         if last is not None and row.conversation_id != last.conversation_id and last.conversation_id in kept:
             yield _chain_row(last, kept[last.conversation_id], centre)

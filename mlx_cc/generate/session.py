@@ -24,6 +24,7 @@ from mlx_cc.files import locked, read_conversations, read_json, write_json
 from mlx_cc.generate import journal
 from mlx_cc.generate.journal import About, Entry, Part
 from mlx_cc.generate.settings import GenerateSettings
+from mlx_cc.reasoning import labels
 from mlx_cc.splits import unit_interval
 
 RESTARTS = 3
@@ -65,11 +66,11 @@ class Work(NamedTuple):
 
 def wanted(work: Work) -> Iterator[tuple[Conversation, str]]:
     """The conversations of a file that have an answer to explain, each with the hash of what is asked about it."""
-    from mlx_cc.generate.teacher import Asker, explained
+    from mlx_cc.generate.teacher import Asker
 
     ask, count = Asker(work.settings), 0
     for conversation in read_conversations(work.source):
-        if explained(conversation):
+        if labels(conversation):
             yield conversation, ask(conversation)
             count += 1
             if count == work.limit:

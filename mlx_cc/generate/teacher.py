@@ -20,9 +20,7 @@ from mlx_cc.generate.settings import GenerateSettings
 from mlx_cc.model.writer import Job, Writer
 from mlx_cc.prompt import SYSTEM, fact_line, plant, turn_lines
 from mlx_cc.splits import unit_interval
-from mlx_cc.tasks import all_tasks
 
-TASK = "reasoning"
 NEEDED = ("quality", "csat")
 """The chain has a line for each; where there is no label, it is the teacher's own answer."""
 WINDOW = 32
@@ -46,12 +44,6 @@ def guide(language: str) -> str:
     return GUIDE.format(system=SYSTEM, language=NAMES.get(language, language), form=reasoning.form())
 
 
-def explained(conversation: Conversation) -> dict[str, Any]:
-    """The labels a chain explains: those of tasks with allowed answers."""
-    tasks = all_tasks().items()
-    return {name: conversation.label(name) for name, task in tasks if task.answers and name in conversation.labels}
-
-
 class Asker:
     """Says what was asked, as a short hash: conversation, labels, facts, settings, the words of the question."""
 
@@ -62,7 +54,9 @@ class Asker:
     def __call__(self, conversation: Conversation) -> str:
         told = self._start.copy()
         turns = [(turn.role, turn.text) for turn in conversation.turns]
-        told.update(msgspec.json.encode((turns, explained(conversation), fact_line(conversation)), order="sorted"))
+        told.update(
+            msgspec.json.encode((turns, reasoning.labels(conversation), fact_line(conversation)), order="sorted")
+        )
         return told.hexdigest()
 
 
@@ -108,7 +102,7 @@ class Teacher:
             found = faults(text, written.finished, asked.conversation, asked.answers, told, self.settings.language)
             yield Entry(
                 conversation_id=asked.conversation.id,
-                task=TASK,
+                task=reasoning.NAME,
                 prompt=asked.prompt,
                 model=self.analyst.name,
                 attempt=asked.attempt,
@@ -127,7 +121,7 @@ class Teacher:
         while window := list(islice(stream, WINDOW)):
             read = self._read(window)
             for one in window:
-                labels, own = explained(one.conversation), read.get(one.conversation.id, {})
+                labels, own = reasoning.labels(one.conversation), read.get(one.conversation.id, {})
                 first = one.last is None
                 blind = self.settings.blind and first
                 answers = {**labels, **own} if blind else {**own, **labels}
@@ -142,7 +136,7 @@ class Teacher:
         """The teacher's own answers: blind, to all labelled tasks; else to those of `NEEDED` that have no label."""
         wanted: dict[tuple[str, ...], list[Conversation]] = {}
         for one in window:
-            labels = explained(one.conversation)
+            labels = reasoning.labels(one.conversation)
             names = tuple(labels) if self.settings.blind and one.last is None else ()
             if names := (*names, *(name for name in NEEDED if name not in labels)):
                 wanted.setdefault(names, []).append(one.conversation)
@@ -158,7 +152,7 @@ class Teacher:
         analyst, settings = self.analyst, self.settings
         tree = plant(
             asked.conversation,
-            [(TASK, question, None)],
+            [(reasoning.NAME, question, None)],
             analyst.encoder,
             analyst.prompt,
             settings.max_seq_length,

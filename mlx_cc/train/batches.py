@@ -5,12 +5,17 @@ stream are sorted by length and cut into steps, and the steps are shuffled: leng
 conversation is left out, and a conversation moves by less than a window.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from mlx_cc import reasoning
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
@@ -21,7 +26,8 @@ from mlx_cc.train.settings import TrainSettings
 
 WINDOW = 32
 """Updates whose conversations are sorted by length together."""
-Plant = Callable[[Sequence[Conversation]], list[Tree]]
+Plant = Callable[[Sequence[Conversation], Sequence[int]], list[Tree]]
+"""(conversations, visits), as `plant` takes them."""
 
 
 def find_split(folder: Path, split: str, named: str = "") -> Path:
@@ -83,12 +89,53 @@ def find_data(settings: TrainSettings) -> Data:
 
 
 def plant(
-    conversations: Iterable[Conversation], settings: TrainSettings, centre: Centre, encoder: Encoder
+    conversations: Iterable[Conversation],
+    settings: TrainSettings,
+    centre: Centre,
+    encoder: Encoder,
+    visits: Iterable[int] | None = None,
 ) -> list[Tree]:
-    """Conversations as the trees a run trains on, answers included."""
-    tasks, soft = pick(settings.training.tasks), settings.training.objective == "soft"
-    longest = settings.model.max_seq_length
-    return [plant_tasks(c, tasks, centre, encoder, settings.prompt, longest, True, soft) for c in conversations]
+    """Conversations as the trees a run trains on, answers included.
+
+    Args:
+        visits: of each conversation, which part of its chain to learn, counted on and on. None leaves the reasoning
+            branch out: validation is on the labels alone.
+    """
+    training, longest = settings.training, settings.model.max_seq_length
+    tasks, soft = pick(training.tasks), training.objective == "soft"
+    first = training.reasoning_place == "first"
+    asked = partial(plant_tasks, tasks=tasks, centre=centre, encoder=encoder, settings=settings.prompt)
+    trees = []
+    for conversation, visit in zip(conversations, repeat(None) if visits is None else visits, strict=False):
+        chain = (
+            reasoning.text_of(conversation.reasoning) if conversation.reasoning and training.reasoning_weight else ""
+        )
+        aside = None
+        if chain and visit is not None:
+            aside = reasoning.NAME, reasoning.question({} if first else reasoning.labels(conversation), centre)
+        notes = chain if first else ""
+        tree = asked(conversation, max_tokens=longest, answers=True, scales=soft, notes=notes, aside=aside)
+        if aside and visit is not None:
+            tree = with_chain(tree, encoder.answer(chain), visit, training.reasoning_tokens, longest)
+        trees.append(tree)
+    return trees
+
+
+def with_chain(tree: Tree, chain: Sequence[int], visit: int, most: int, max_tokens: int) -> Tree:
+    """A tree whose last branch, the question for a chain, is answered with the part that a visit learns.
+
+    A chain is cut where its row reaches `max_tokens`, so that the transcript and its questions stay as they are; the
+    branch goes where no token fits. Parts are as long as each other and at most `most` tokens. The model reads what
+    comes before a part, and the end of the turn belongs to the last.
+    """
+    *others, asked = tree.branches
+    chain = chain[: max(0, max_tokens - len(tree.trunk) - len(asked.prompt))]
+    if not chain:
+        return replace(tree, branches=tuple(others))
+    parts = math.ceil(len(chain) / most)
+    start, end = (len(chain) * edge // parts for edge in (visit % parts, visit % parts + 1))
+    learned = replace(asked, prompt=(*asked.prompt, *chain[:start]), answer=tuple(chain[start:end]))
+    return replace(tree, branches=(*others, learned))
 
 
 def epoch_order(count: int, epoch: int, seed: int) -> np.ndarray:
@@ -119,7 +166,10 @@ class Stream:
         per_update, count = self.per_step * self.steps, len(self.conversations)
         places = range(first * per_update, end * per_update)
         orders = {epoch: epoch_order(count, epoch, self.seed) for epoch in {place // count for place in places}}
-        trees = self.plant([self.conversations[orders[place // count][place % count]] for place in places])
+        chosen = [int(orders[place // count][place % count]) for place in places]
+        # An epoch holds every part of a chain somewhere: conversations start at different parts and move on by one.
+        visits = [at + place // count for at, place in zip(chosen, places, strict=True)]
+        trees = self.plant([self.conversations[at] for at in chosen], visits)
         if self.per_step > 1:
             trees.sort(key=lambda tree: tree.tokens)
         steps = [trees[start : start + self.per_step] for start in range(0, len(trees), self.per_step)]

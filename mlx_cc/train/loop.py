@@ -24,6 +24,7 @@ import numpy as np
 import yaml
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
+from mlx_cc import reasoning
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
@@ -160,6 +161,7 @@ class Trainer:
         self.adapter_config = add_adapters(model, settings.lora)
         otherwise = "Each row is computed alone, as with `loss: rows` under training."
         self.loss = tree_loss if training.loss == "tree" and shares_trunk(model, otherwise) else rows_loss
+        self.weights = {**training.task_weights, reasoning.NAME: training.reasoning_weight}
         self.objective = Objective(training.soft_width, training.soft_error_weight)
         self.optimizer = optim.AdamW(learning_rate=training.learning_rate, weight_decay=training.weight_decay)
         self.optimizer.init(model.trainable_parameters())
@@ -206,9 +208,9 @@ class Trainer:
 
     # Computing
 
-    def plant(self, conversations: Sequence[Conversation]) -> list[Tree]:
-        """Conversations as trees of this run's tasks, answers included."""
-        return plant(conversations, self.settings, self.centre, self.encoder)
+    def plant(self, conversations: Sequence[Conversation], visits: Sequence[int] | None = None) -> list[Tree]:
+        """Conversations as trees of this run's tasks, answers included, with the parts of chains of these visits."""
+        return plant(conversations, self.settings, self.centre, self.encoder, visits)
 
     def gradients(
         self, steps: Sequence[Sequence[Tree]], stop: Callable[[], bool] = lambda: False
@@ -219,7 +221,7 @@ class Trainer:
             UserError: a loss is not a number; names the conversations.
             Stopped: `stop` said so; nothing was changed.
         """
-        weights = self.settings.training.task_weights
+        weights = self.weights
         total = sum(weight_of(tree, weights) for step in steps for tree in step)
         grad = nn.value_and_grad(self.model, lambda group: self.loss(self.model, group, weights, self.objective))
         state = [self.model.state, mx.random.state]
@@ -248,7 +250,7 @@ class Trainer:
 
     def validate(self, batch: Sequence[Tree]) -> tuple[float, dict[str, float]]:
         """Mean loss over branches (weighted), and per task, with dropout off."""
-        weights = self.settings.training.task_weights
+        weights = self.weights
         machine.suit_threads()
         self.model.eval()
         total, count = 0.0, 0.0

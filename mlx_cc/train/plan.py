@@ -182,7 +182,8 @@ def plan(
     tokenizer = _tokenizer(folder, config)
     started = time.perf_counter()
     encoder = Encoder(tokenizer)
-    trees = plant(track(sample, "counting tokens", len(sample)), settings, centre, encoder)
+    visits = range(len(sample))  # all parts of chains, as in an epoch
+    trees = plant(track(sample, "counting tokens", len(sample)), settings, centre, encoder, visits)
     plant_seconds = (time.perf_counter() - started) / len(trees)
     validation = plant(track(held_out, "counting validation", len(held_out)), settings, centre, encoder)
     turns = sum(len(conversation.turns) for conversation in sample)

@@ -64,6 +64,16 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.5
     tasks: Annotated[tuple[str, ...], Meta(description="Tasks to train; empty means all six.")] = ()
     task_weights: Annotated[dict[str, float], Meta(description="Weight of a task's loss, 1 where not named.")] = {}
+    reasoning_weight: Annotated[
+        float, Meta(ge=0, description="Weight of the branch that learns a conversation's reasoning chain; 0: none.")
+    ] = 0.25
+    reasoning_tokens: Annotated[
+        int, Meta(ge=1, description="Most tokens of a chain learned at once; longer ones are learned part by part.")
+    ] = 250
+    reasoning_place: Annotated[
+        Literal["after", "first"],
+        Meta(description="The chain explains the answers, or (to compare) stands in front and they are read from it."),
+    ] = "after"
     logging_steps: Annotated[int, Meta(ge=1, description="Optimizer updates between lines of metrics.jsonl.")] = 1
     eval_steps: Annotated[int, Meta(ge=0, description="Updates between validations; 0 means once an epoch.")] = 0
     early_stopping_patience: Annotated[

@@ -1,0 +1,141 @@
+"""What a reasoning chain is worth: a model's answers without one, with one behind them, and with one in front.
+
+none     the answers, read as ever
+after    the same answers, then a chain that explains them: it can't change what was read before it
+first    a chain written before any answer is known, then the answers read with it behind the transcript
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+
+from mlx_cc import reasoning
+from mlx_cc.analyst import BATCH, Analyst
+from mlx_cc.conversation import Conversation
+from mlx_cc.evaluate.compare import compare, overall
+from mlx_cc.evaluate.predict import Predictions, fingerprint, noted, predictions
+from mlx_cc.metrics import wilson
+from mlx_cc.tasks import Answer, Task
+
+MODES = ("none", "after", "first")
+
+
+class Chain(NamedTuple):
+    """A chain as it was written, whole or cut off, and how long that took."""
+
+    text: str
+    seconds: float
+
+
+def measure(
+    analyst: Analyst,
+    weights: Path,
+    conversations: Sequence[Conversation],
+    tasks: Sequence[Task],
+    answered: tuple[Predictions, float],
+    modes: Sequence[str],
+    folder: Path,
+    train: Sequence[Conversation] = (),
+) -> dict[str, Any]:
+    """Compare the modes on the same conversations; `none` always is one of them.
+
+    Args:
+        answered: the answers without a chain, and the seconds each conversation took.
+        folder: where chains and answers are kept as they come.
+        train: the train split, for measures that need to know its labels.
+
+    Returns:
+        {"conversations", "modes": {mode -> {"seconds_per_conversation", "chains": {"n", "sound" (of the
+        structure, citing turns that exist), "low", "high" (95% interval of their share)}}}, "tasks", "overall": those
+        of `compare`, where a difference is `none` minus the mode}.
+    """
+    read = [task.name for task in tasks if task.answers]
+    bare, seconds = answered
+    answers: dict[str, Predictions] = {}
+    said: dict[str, Any] = {"none": {"seconds_per_conversation": seconds}}
+    if "after" in modes:
+        values = [{name: bare[c.id][name].value for name in read} for c in conversations]
+        chains = write(analyst, weights, conversations, values, folder)
+        answers["after"] = bare
+        said["after"] = {"seconds_per_conversation": seconds + _mean(chains), "chains": _judged(chains, conversations)}
+    if "first" in modes:
+        chains = write(analyst, weights, conversations, [{}] * len(conversations), folder)
+
+        def answer_all(group: list[Conversation], names: Sequence[str]) -> list[dict[str, Answer]]:
+            return analyst.answer_all(group, names, notes=[chains[c.id].text for c in group])
+
+        journal = folder / f"answers-{fingerprint(analyst, weights, reasoning.FIRST)}.jsonl"
+        answers["first"], more = predictions(analyst, conversations, read, 0, journal, answer_all)
+        said["first"] = {"seconds_per_conversation": more + _mean(chains), "chains": _judged(chains, conversations)}
+    answers["none"] = bare
+    kept = {
+        mode: {c.id: {name: found[c.id][name] for name in read} for c in conversations}
+        for mode, found in answers.items()
+    }
+    return {
+        "conversations": len(conversations),
+        "modes": said,
+        "tasks": compare(conversations, tasks, kept, train),
+        "overall": overall(conversations, kept),
+    }
+
+
+def write(
+    analyst: Analyst,
+    weights: Path,
+    conversations: Sequence[Conversation],
+    values: Sequence[Mapping[str, Any]],
+    folder: Path,
+) -> dict[str, Chain]:
+    """Conversation id -> chain; those that are in the journal, for the same question, are not written again.
+
+    Args:
+        values: for each conversation, the answers to explain (task name -> value); empty asks before any is known.
+    """
+    asked = {c.id: reasoning.question(v, analyst.centre) for c, v in zip(conversations, values, strict=True)}
+    journal = folder / f"chains-{fingerprint(analyst, weights)}.jsonl"
+    done = {
+        row["conversation_id"]: Chain(row["text"], row["seconds"])
+        for row in noted(journal)
+        if row["asked"] == asked.get(row["conversation_id"])
+    }
+    lacking = [(c, v) for c, v in zip(conversations, values, strict=True) if c.id not in done]
+    batches = [lacking[start : start + BATCH] for start in range(0, len(lacking), BATCH)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with journal.open("a", encoding="utf-8") as file:
+        for batch in track(batches, "reasoning chains", console=Console(stderr=True), transient=True):
+            started = time.perf_counter()
+            texts = analyst.chains([c for c, _ in batch], [v for _, v in batch])
+            seconds = round((time.perf_counter() - started) / len(batch), 4)
+            for (c, _), text in zip(batch, texts, strict=True):
+                done[c.id] = Chain(text, seconds)
+                row = {"conversation_id": c.id, "asked": asked[c.id], "text": text, "seconds": seconds}
+                file.write(json.dumps(row) + "\n")
+            file.flush()
+    return done
+
+
+def _mean(chains: Mapping[str, Chain]) -> float:
+    """Seconds a conversation."""
+    return sum(chain.seconds for chain in chains.values()) / max(1, len(chains))
+
+
+def _judged(chains: Mapping[str, Chain], conversations: Sequence[Conversation]) -> dict[str, Any]:
+    """How many chains hold up, with Wilson's interval of their share."""
+    n, sound = len(conversations), sum(holds_up(chains[c.id].text, c) for c in conversations)
+    low, high = wilson(sound, n)
+    return {"n": n, "sound": sound, "low": low, "high": high}
+
+
+def holds_up(text: str, conversation: Conversation) -> bool:
+    """Whether a chain has its structure and cites only turns that exist."""
+    with suppress(ValueError):
+        reasoning.points(text)
+        return all(1 <= int(turn) <= len(conversation.turns) for turn in reasoning.CITATION.findall(text))
+    return False
