@@ -3,13 +3,16 @@
 import re
 
 from mlx_cc.redact.talk import Talk
-from mlx_cc.redact.words import cue_sources
+from mlx_cc.redact.words import cue_sources, found_at, starts_of
 
 LOOK_BACK = 3
 """So many turns before are searched for what was asked."""
 
 _KINDS = "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in cue_sources().items())
 CUE = re.compile(rf"(?<![a-zà-ÿ])(?:{_KINDS})", re.X)
+ANY_START = "karte"
+"""What the one cue has that can start with any word."""
+CUE_STARTS = starts_of("(?<![a-zà-ÿ])", "|".join(cue_sources().values()).replace(r"\w*karten?(?:nummer)?\b", "karte"))
 
 EXPIRY = re.compile(r"expir\w+|valid\s(?:until|thru)|caduc\w+|vencimiento|gültig|ablauf\w+|有效期", re.I)
 
@@ -42,7 +45,7 @@ def cues(talk: Talk, turn: int) -> list[tuple[int, int, str]]:
     """Start, end and kind of a turn's cues."""
     if turn not in talk.cues:
         text, found = talk.lowered[turn], []
-        for cue in CUE.finditer(text):
+        for cue in CUE.finditer(text) if ANY_START in text else found_at(CUE_STARTS, CUE, text):
             aside = found and ASIDE.search(text[found[-1][1] : cue.start()])
             if cue.lastgroup and not aside:
                 found.append((*cue.span(), cue.lastgroup))

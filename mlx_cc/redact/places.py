@@ -89,12 +89,17 @@ CHINESE_DATE = re.compile(
 JOINTS = {"of", "in", "de", "del", "and", "y", "et", "und", "año"}
 
 
+BIRTH_SIGNS = ("birth", "born", "nac", "nasc", "naiss", "né", "geb", "cumple", "anniv", "出生", "生日")
 BIRTH = re.compile(r"birth|\bd\W?o\W?b\b|\bborn\b|\bnac|nasc|naiss|\bnée?\b|\bgeb|cumple|anniv|出生|生日")
+
+
+DOB = re.compile(r"d\W?o\W?b")
 
 
 def find_birth_date(talk: Talk, turn: int) -> None:
     """Dates that a birth is spoken of with: in their turn before them, or asked for."""
-    if not any(BIRTH.search(text) for text in talk.lowered[max(0, turn - LOOK_BACK) : turn + 1]):
+    before = "\n".join(talk.lowered[max(0, turn - LOOK_BACK) : turn + 1])
+    if not (any(sign in before for sign in BIRTH_SIGNS) or DOB.search(before)) or not BIRTH.search(before):
         return
     for start, end in _dates(talk, turn):
         kind, back = asked(talk, turn, start, end)
