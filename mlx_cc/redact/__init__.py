@@ -18,9 +18,9 @@ from typing import NamedTuple
 import msgspec
 
 from mlx_cc.conversation import Conversation, replace
-from mlx_cc.redact.numbers import FIRST_RULES, LAST_RULES, find_numbers, find_repeats, find_written
+from mlx_cc.redact.numbers import FIRST_RULES, LAST_RULES, find_numbers, find_repeats
 from mlx_cc.redact.people import find_known, find_names
-from mlx_cc.redact.places import DATE_AND_STREET_WORDS, find_address, find_birth_date, find_email
+from mlx_cc.redact.places import DATE_AND_STREET_WORDS, find_address, find_birth_date, find_email, find_written
 from mlx_cc.redact.spoken import number_words
 from mlx_cc.redact.talk import HIDDEN, Found, Span, Talk
 from mlx_cc.redact.words import words

@@ -14,10 +14,10 @@ from stdnum.de import idnr
 from stdnum.es import dni, nie
 from stdnum.fr import nir
 
-from mlx_cc.redact.cues import EXPIRY, asked, cues
+from mlx_cc.redact.cues import EXPIRY, PRICE, PRICED, UNIT, asked, cues
 from mlx_cc.redact.spoken import Piece
 from mlx_cc.redact.talk import HIDDEN, Span, Talk
-from mlx_cc.redact.words import either, source, words
+from mlx_cc.redact.words import either, words
 
 JOINT = re.compile(rf"(?:[\s\-\u2010-\u2013.,/()+#、，]|\b{either(words('between_digits'))}\b)*", re.I)
 """What may stand between the digits of one number."""
@@ -26,18 +26,6 @@ GOING_ON = words("going_on")
 
 SHORT_WORDS = 8
 """A turn of at most so many words between two parts of a number is a sign to go on."""
-
-MONEY = r"[$€£¥]|R\$|USD|EUR|GBP"
-UNIT = re.compile(rf"\s*(?:{MONEY}|{source('units')})", re.I | re.X)
-PRICE = re.compile(
-    rf"(?:{MONEY})\s*\d[\d.,]*|(?<!\d)\d[\d.,]{{0,20}}\s*(?:{MONEY}|元)|(?<!\d)\d+:\d\d(?::\d\d)?"
-    r"|(?<!\d)\d+[.,]\d\d(?![\d.,-])"
-    r"|(?<![\d./-])\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d/-]|\.\d)|(?<![\d./-])\d{4}([./-])\d{1,2}\2\d{1,2}(?![\d/-]|\.\d)"
-)
-"""Amounts, times of day and dates in digits, which are never part of an identifying number."""
-
-PRICED = re.compile(r"[$€£¥元:/]|\d[.,-]\d|USD|EUR|GBP")
-"""Every one of them has one of these."""
 
 CARD_LENGTHS: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"4", (13, 16, 19)),
@@ -322,7 +310,6 @@ def _ends_payment(talk: Talk, turn: int, start: int, end: int) -> bool:
 
 SSN = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\d-])")
 NINO = re.compile(r"[A-CEGHJ-PR-TW-Z]{2}\d{6}[A-D]")
-WRITTEN_NINO = re.compile(r"(?<!\w)[A-CEGHJ-PR-TW-Z]{2}\s?(?:\d\d\s?){3}[A-D](?!\w)", re.I)
 
 
 def find_national_id(talk: Talk, run: Run) -> None:
@@ -384,28 +371,6 @@ def find_tax_id(talk: Talk, run: Run) -> None:
         brazilian = (form or named) and cpf.is_valid(stretch.text)
         if brazilian or (german and named and idnr.is_valid(stretch.text)):
             _take(talk, "NATIONAL_ID", stretch)
-
-
-TWO_DIGITS = re.compile(r"\d\d")
-IBAN = re.compile(
-    r"(?<!\w)[a-z]{2}\s?\d{2}(?:[\s-]?[a-z\d]{1,7}){2,8}(?!\w)|(?<!\w)[a-z]{2}\d{2}[a-z\d]{11,30}(?!\w)", re.I
-)
-
-
-def find_written(talk: Talk, turn: int) -> None:
-    """IBANs and National Insurance numbers as they are written; those spelled are found in runs."""
-    if not TWO_DIGITS.search(talk.texts[turn]):
-        return
-    for match in WRITTEN_NINO.finditer(talk.texts[turn]):
-        if asked(talk, turn, *match.span()) != ("KEEP", 0):
-            talk.claim("NATIONAL_ID", re.sub(r"\s", "", match[0]).upper(), Span(turn, *match.span()))
-    for match in IBAN.finditer(talk.texts[turn]):
-        ends = [match.end()] + [match.start() + gap.start() for gap in re.finditer(r"[\s-]", match[0])][::-1]
-        for end in ends:
-            number = re.sub(r"\W", "", talk.texts[turn][match.start() : end]).upper()
-            if len(number) >= 15 and stdnum_iban.is_valid(number, check_country=False):
-                talk.claim("IBAN", number, Span(turn, match.start(), end))
-                break
 
 
 SPELLED_IBAN = re.compile(r"(?=([A-Z]{2}\d{2}[A-Z\d]{11,30}))")
