@@ -296,6 +296,7 @@ _HAN = re.compile(r"[㐀-鿿]")
 _BETWEEN_HAN = re.compile(r"(?<=[㐀-鿿]) +(?=[㐀-鿿])")
 _NOT_A_WORD = re.compile(r"[^\w]+")
 _ASCII = {n: " " for n in range(128) if not (chr(n).isalnum() or chr(n) in "_'")} | {ord("'"): None}
+_ASCII_LINES = _ASCII | {ord("\n"): "\n"}
 
 
 def plain(text: str) -> str:
@@ -307,6 +308,14 @@ def plain(text: str) -> str:
             text = _NOT_A_WORD.sub(" ", "".join(c for c in text.replace("'", "") if not unicodedata.combining(c)))
             text = _BETWEEN_HAN.sub("", text)
     return " ".join(text.translate(_ASCII).split())
+
+
+def _plain_lines(texts: Iterable[str]) -> str:
+    """Each text plain, a line feed between them; where there is only ASCII all of them are made plain at once."""
+    lines = "\n".join(text.replace("\n", " ") for text in texts)
+    if not lines.isascii():
+        return " \n ".join(map(plain, lines.split("\n")))
+    return " \n ".join(" ".join(line.split()) for line in lines.lower().translate(_ASCII_LINES).split("\n"))
 
 
 @cache
@@ -359,13 +368,19 @@ def evidence(texts: Iterable[str]) -> dict[str, float]:
 
 def _heard(texts: Iterable[str]) -> Counter[int]:
     """Number of a cue -> how often it is heard."""
-    text = " " + " \n ".join(map(plain, texts)) + " "
+    text = f" {_plain_lines(texts)} "
     spoken, written, written_cues = _compiled()
     found: Counter[int] = Counter()
-    for word in spoken.keys() & set(text.split(" ")):
-        pattern, cues = spoken[word]
-        for match in pattern.finditer(text):
-            found[cues[match.lastindex - 1]] += 1  # pyright: ignore[reportOptionalOperand]: every phrase has a group
+    heard_upto: dict[str, int] = {}
+    """First word -> where its last phrase ended: phrases that start with the same word share none."""
+    space = -1
+    for word in text.split(" "):
+        if word in spoken and space >= heard_upto.get(word, 0):
+            pattern, cues = spoken[word]
+            if match := pattern.match(text, space):
+                found[cues[match.lastindex - 1]] += 1  # pyright: ignore[reportOptionalOperand]: every phrase has a group
+                heard_upto[word] = match.end()
+        space += len(word) + 1
     if not text.isascii():
         for match in written.finditer(text):
             found[written_cues[match.lastindex - 1]] += 1  # pyright: ignore[reportOptionalOperand]

@@ -13,13 +13,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
 from mlx_cc.conversation import Conversation, replace
-from mlx_cc.redact.numbers import FIRST_RULES, LAST_RULES, find_numbers, find_repeats, find_written
+from mlx_cc.redact.numbers import FIRST_RULES, LAST_RULES, find_numbers, find_repeats
 from mlx_cc.redact.people import find_known, find_names
-from mlx_cc.redact.places import DATE_AND_STREET_WORDS, find_address, find_birth_date, find_email
+from mlx_cc.redact.places import DATE_AND_STREET_WORDS, find_address, find_birth_date, find_email, find_written
 from mlx_cc.redact.spoken import number_words
 from mlx_cc.redact.talk import HIDDEN, Found, Span, Talk
 from mlx_cc.redact.words import words
@@ -41,14 +42,15 @@ WINDOW = 4000
 PLACEHOLDER = re.compile(r"\[([A-Z_]+?)(?:_(\d+))?\]")
 
 BLANKS = str.maketrans({sign: " " for sign in '.,;:?!()"/-¿¡'})
-DIGITS = frozenset("0123456789")
+DIGIT = re.compile(r"[0-9]")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 NUMBER_WORDS = number_words()
 TRIGGERS, ASKERS = words("triggers"), words("askers")
 WEIGHTS = {word: 2 for word in (*NUMBER_WORDS, *DATE_AND_STREET_WORDS)} | {"may": 1}
 """What a word adds to a turn's digits; with three a turn is worth reading."""
 
-KNOWN = TRIGGERS | ASKERS | WEIGHTS.keys()
+WEIGHTED = frozenset(WEIGHTS)
+KNOWN = TRIGGERS | ASKERS | WEIGHTED
 
 
 class Redactor:
@@ -74,14 +76,23 @@ class Redactor:
         if any(len(turn.text) > WINDOW for turn in conversation.turns):
             return self._redact_long(conversation, names)
         near = range(len(conversation.turns))
+        looks = [_look(turn.text) for turn in conversation.turns]
+        talk = None
         for _ in range(PASSES):
-            found = self._found(conversation, names, near)
+            numbered, spoken_of = _suspects(looks, near)
+            if not (numbered or spoken_of or names or self.ner):
+                break
+            talk = talk or Talk.of(conversation, self.country)
+            found = self._found(talk, names, numbered, spoken_of)
             if not found:
                 break
             changed = {span.turn for value in found for span in value.spans}
             near = sorted({turn + step for turn in changed for step in range(-REACH, REACH + 1)})
             self.counts.update(Counter(kind for kind, _ in {(value.kind, value.key) for value in found}))
             conversation = _masked(conversation, found)
+            talk.go_on(conversation, changed)
+            for turn in changed:
+                looks[turn] = _look(conversation.turns[turn].text)
         return conversation
 
     def _redact_long(self, conversation: Conversation, names: Sequence[str]) -> Conversation:
@@ -99,15 +110,12 @@ class Redactor:
         ]
         return replace(conversation, turns=tuple(whole))
 
-    def _found(self, conversation: Conversation, names: Sequence[str], near: Collection[int]) -> list[Found]:
-        """The values of the turns `near`, and where else they are repeated."""
-        numbered, spoken_of = _suspects([turn.text for turn in conversation.turns], near)
-        if not (numbered or spoken_of or names or self.ner):
-            return []
-        talk = Talk.of(conversation, self.country)
-        for turn in range(len(talk.texts)):
-            if turn in numbered or turn in spoken_of:
-                find_email(talk, turn)
+    def _found(
+        self, talk: Talk, names: Sequence[str], numbered: Sequence[int], spoken_of: Sequence[int]
+    ) -> list[Found]:
+        """The values of the turns that may hold a number and those that may hold a name, and where else they are."""
+        for turn in sorted({*numbered, *spoken_of}):
+            find_email(talk, turn)
         if numbered:
             for turn in numbered:
                 find_written(talk, turn)
@@ -147,28 +155,47 @@ def _windows(text: str) -> list[str]:
     return [*pieces, text]
 
 
-def _suspects(texts: Sequence[str], near: Collection[int]) -> tuple[list[int], list[int]]:
-    """The turns that may hold a number or an address, and those that may hold a name: a cheap look at their words."""
+class Look(NamedTuple):
+    """What a cheap look at a turn's words says that it may hold."""
+
+    number: bool = False
+    """A number or an address."""
+    name: bool = False
+    asks: bool = False
+    """A question for a name."""
+
+
+NOTHING = Look()
+
+
+def _look(text: str) -> Look:
+    lowered = text.lower()
+    words = lowered.translate(BLANKS).split()
+    known = KNOWN.intersection(words)
+    if lowered.isascii():
+        digits, chinese = len(DIGIT.findall(text)), False
+    else:
+        digits, chinese = sum(map(str.isdecimal, text)), CHINESE.search(text) is not None
+    if digits < 3 and not known.isdisjoint(WEIGHTED):
+        digits += sum(WEIGHTS.get(word, 0) for word in words)
+    number = digits > 2 or chinese or "@" in text or ("at" in words and "dot" in words)
+    name = chinese or not known.isdisjoint(TRIGGERS) or "this is" in lowered or "i am " in lowered
+    asks = chinese or not known.isdisjoint(ASKERS)
+    return Look(number, name, asks) if number or name or asks else NOTHING
+
+
+def _suspects(looks: Sequence[Look], near: Collection[int]) -> tuple[list[int], list[int]]:
+    """The turns of `near` that may hold a number or an address, and those that may hold a name or answer for one."""
     numbered, named = [], []
     asked = -3
-    for turn, text in enumerate(texts):
-        if turn not in near:
+    for turn, look in enumerate(looks):
+        if (look is NOTHING and turn - asked > 2) or turn not in near:
             continue
-        lowered = text.lower()
-        words = lowered.translate(BLANKS).split()
-        known = KNOWN.intersection(words)
-        chinese = not lowered.isascii() and CHINESE.search(text) is not None
-        if lowered.isascii():
-            digits = 0 if DIGITS.isdisjoint(text) else sum(map(text.count, DIGITS))
-        else:
-            digits = sum(map(str.isdecimal, text))
-        if digits < 3 and not known.isdisjoint(WEIGHTS):
-            digits += sum(WEIGHTS.get(word, 0) for word in words)
-        if digits > 2 or chinese or "@" in text or ("at" in words and "dot" in words):
+        if look.number:
             numbered.append(turn)
-        if turn - asked <= 2 or chinese or not known.isdisjoint(TRIGGERS) or "this is" in lowered or "i am " in lowered:
+        if look.name or turn - asked <= 2:
             named.append(turn)
-            if chinese or not known.isdisjoint(ASKERS):
+            if look.asks:
                 asked = turn
     return numbered, named
 
@@ -178,7 +205,7 @@ def _masked(conversation: Conversation, found: Iterable[Found]) -> Conversation:
     values = sorted(found, key=lambda value: value.spans[0])
     taken: Counter[str] = Counter()
     for turn in conversation.turns:
-        for kind, number in PLACEHOLDER.findall(turn.text):
+        for kind, number in PLACEHOLDER.findall(turn.text) if "[" in turn.text else ():
             taken[kind] = max(taken[kind], int(number or 1))
     placeholders: dict[tuple[str, str], str] = {}
     changes: dict[int, list[tuple[int, int, str]]] = {}

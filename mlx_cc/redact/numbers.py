@@ -14,10 +14,10 @@ from stdnum.de import idnr
 from stdnum.es import dni, nie
 from stdnum.fr import nir
 
-from mlx_cc.redact.cues import EXPIRY, asked, cues
+from mlx_cc.redact.cues import EXPIRY, PRICE, PRICED, UNIT, asked, cues
 from mlx_cc.redact.spoken import Piece
 from mlx_cc.redact.talk import HIDDEN, Span, Talk
-from mlx_cc.redact.words import either, source, words
+from mlx_cc.redact.words import either, words
 
 JOINT = re.compile(rf"(?:[\s\-\u2010-\u2013.,/()+#、，]|\b{either(words('between_digits'))}\b)*", re.I)
 """What may stand between the digits of one number."""
@@ -26,15 +26,6 @@ GOING_ON = words("going_on")
 
 SHORT_WORDS = 8
 """A turn of at most so many words between two parts of a number is a sign to go on."""
-
-MONEY = r"[$€£¥]|R\$|USD|EUR|GBP"
-UNIT = re.compile(rf"\s*(?:{MONEY}|{source('units')})", re.I | re.X)
-PRICE = re.compile(
-    rf"(?:{MONEY})\s*\d[\d.,]*|(?<!\d)\d[\d.,]{{0,20}}\s*(?:{MONEY}|元)|(?<!\d)\d+:\d\d(?::\d\d)?"
-    r"|(?<!\d)\d+[.,]\d\d(?![\d.,-])"
-    r"|(?<![\d./-])\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d/-]|\.\d)|(?<![\d./-])\d{4}([./-])\d{1,2}\2\d{1,2}(?![\d/-]|\.\d)"
-)
-"""Amounts, times of day and dates in digits, which are never part of an identifying number."""
 
 CARD_LENGTHS: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"4", (13, 16, 19)),
@@ -124,20 +115,14 @@ def runs(talk: Talk, turns: Sequence[int]) -> Iterator[Run]:
     """The runs of the turns, those a speaker went on with after a short word of the other one joined."""
     open_run: dict[str, tuple[int, list[tuple[int, Piece]], bool]] = {}
     for turn in turns:
-        text, role = talk.texts[turn], talk.roles[turn]
-        prices = [(match.start(), match.end()) for match in PRICE.finditer(text)]
-        found: list[list[tuple[int, Piece]]] = []
-        for piece in talk.pieces(turn):
-            if any(piece.start < end and piece.end > start for start, end in prices):
-                continue
-            if found and JOINT.fullmatch(text, found[-1][-1][1].end, piece.start):
-                found[-1].append((turn, piece))
-            else:
-                found.append([(turn, piece)])
-        found = [run for run in (_without_words(text, run) for run in found) if run]
-        if not found:
-            continue
-        found = [run for run in found if sum(len(piece.text) for _, piece in run) > 1]
+        role = talk.roles[turn]
+        if turn in talk.claimed:
+            found = _stretches(talk, turn)
+        elif turn in talk.stretches:
+            found = list(talk.stretches[turn])
+        else:
+            talk.stretches[turn] = _stretches(talk, turn)
+            found = list(talk.stretches[turn])
         if not found:
             continue
         last, before, lines = open_run.pop(role, (turn, [], False))
@@ -153,6 +138,22 @@ def runs(talk: Talk, turns: Sequence[int]) -> Iterator[Run]:
         open_run[role] = (turn, found[-1], lines)
     for _, run, lines in open_run.values():
         yield from _whole_and_parts(run, lines)
+
+
+def _stretches(talk: Talk, turn: int) -> list[list[tuple[int, Piece]]]:
+    """The pieces of a turn, those together that follow each other with nothing said between; prices are left out."""
+    text, pieces = talk.texts[turn], talk.pieces(turn)
+    prices = [match.span() for match in PRICE.finditer(text)] if PRICED.search(text) else ()
+    found: list[list[tuple[int, Piece]]] = []
+    for piece in pieces:
+        if any(piece.start < end and piece.end > start for start, end in prices):
+            continue
+        if found and JOINT.fullmatch(text, found[-1][-1][1].end, piece.start):
+            found[-1].append((turn, piece))
+        else:
+            found.append([(turn, piece)])
+    found = [run for run in (_without_words(text, run) for run in found) if run]
+    return [run for run in found if sum(len(piece.text) for _, piece in run) > 1]
 
 
 def _whole_and_parts(pieces: list[tuple[int, Piece]], lines: bool) -> Iterator[Run]:
@@ -309,7 +310,6 @@ def _ends_payment(talk: Talk, turn: int, start: int, end: int) -> bool:
 
 SSN = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\d-])")
 NINO = re.compile(r"[A-CEGHJ-PR-TW-Z]{2}\d{6}[A-D]")
-WRITTEN_NINO = re.compile(r"(?<!\w)[A-CEGHJ-PR-TW-Z]{2}\s?(?:\d\d\s?){3}[A-D](?!\w)", re.I)
 
 
 def find_national_id(talk: Talk, run: Run) -> None:
@@ -328,8 +328,9 @@ def find_national_id(talk: Talk, run: Run) -> None:
     named = kind == "NATIONAL_ID"
     if kind in ("KEEP", "CARD", "CVV") and back == 0:
         return
-    for check, shape in CHECKED:
-        for match in re.finditer(shape, run.text):
+    lettered = len(run.text) >= 15 or not run.text.isdecimal()
+    for check, shape in CHECKED if lettered else ():
+        for match in shape.finditer(run.text):
             part = run.part(*match.span())
             if part and check(match[0]):
                 _take(talk, "NATIONAL_ID", part)
@@ -348,14 +349,14 @@ def _resident(number: str) -> bool:
         return False
 
 
-CHECKED: tuple[tuple[Callable[[str], bool], str], ...] = (
-    (_resident, r"\d{17}[\dX]"),
-    (nir.is_valid, r"[12]\d{4}[\dAB]\d{9}"),
-    (dni.is_valid, r"\d{8}[A-Z]"),
-    (nie.is_valid, r"[XYZ]\d{7}[A-Z]"),
-    (lambda number: number[:2] not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ"), NINO.pattern),
+CHECKED: tuple[tuple[Callable[[str], bool], re.Pattern[str]], ...] = (
+    (_resident, re.compile(r"\d{17}[\dX]")),
+    (nir.is_valid, re.compile(r"[12]\d{4}[\dAB]\d{9}")),
+    (dni.is_valid, re.compile(r"\d{8}[A-Z]")),
+    (nie.is_valid, re.compile(r"[XYZ]\d{7}[A-Z]")),
+    (lambda number: number[:2] not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ"), NINO),
 )
-"""National ids whose form and check digits are enough, whatever is said around them."""
+"""National ids whose form and check digits are enough, whatever is said around them: 15 digits or more, or letters."""
 
 
 def find_tax_id(talk: Talk, run: Run) -> None:
@@ -372,27 +373,11 @@ def find_tax_id(talk: Talk, run: Run) -> None:
             _take(talk, "NATIONAL_ID", stretch)
 
 
-IBAN = re.compile(
-    r"(?<!\w)[a-z]{2}\s?\d{2}(?:[\s-]?[a-z\d]{1,7}){2,8}(?!\w)|(?<!\w)[a-z]{2}\d{2}[a-z\d]{11,30}(?!\w)", re.I
-)
-
-
-def find_written(talk: Talk, turn: int) -> None:
-    """IBANs and National Insurance numbers as they are written; those spelled are found in runs."""
-    for match in WRITTEN_NINO.finditer(talk.texts[turn]):
-        if asked(talk, turn, *match.span()) != ("KEEP", 0):
-            talk.claim("NATIONAL_ID", re.sub(r"\s", "", match[0]).upper(), Span(turn, *match.span()))
-    for match in IBAN.finditer(talk.texts[turn]):
-        ends = [match.end()] + [match.start() + gap.start() for gap in re.finditer(r"[\s-]", match[0])][::-1]
-        for end in ends:
-            number = re.sub(r"\W", "", talk.texts[turn][match.start() : end]).upper()
-            if len(number) >= 15 and stdnum_iban.is_valid(number, check_country=False):
-                talk.claim("IBAN", number, Span(turn, match.start(), end))
-                break
+SPELLED_IBAN = re.compile(r"(?=([A-Z]{2}\d{2}[A-Z\d]{11,30}))")
 
 
 def find_spelled_iban(talk: Talk, run: Run) -> None:
-    for match in re.finditer(r"(?=([A-Z]{2}\d{2}[A-Z\d]{11,30}))", run.text):
+    for match in SPELLED_IBAN.finditer(run.text) if len(run.text) >= 15 else ():
         for length in range(min(34, len(match[1])), 14, -1):
             part = run.part(match.start(), match.start() + length)
             if part and stdnum_iban.is_valid(part.text, check_country=False):
@@ -410,11 +395,14 @@ def find_phone(talk: Talk, run: Run) -> None:
     if len(run.text) < 7:
         return
     turn, start, end = run.place
+    stretches = [stretch for stretch in run.digits if 7 <= len(stretch.text) <= 15]
+    if not stretches:
+        return
     kind, back = asked(talk, turn, start, end)
-    for stretch in run.digits:
+    for stretch in stretches:
         at, since, upto = stretch.place
         text = talk.texts[at]
-        if not 7 <= len(stretch.text) <= 15 or _counted(text, upto):
+        if _counted(text, upto):
             continue
         plus = text[max(0, since - 1) : since] == "+"
         if kind == "PHONE":

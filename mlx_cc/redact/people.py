@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from mlx_cc.redact.talk import HIDDEN, Span, Talk
-from mlx_cc.redact.words import either, source, words
+from mlx_cc.redact.words import either, found_at, source, starts_of, words
 
 _TOKEN = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
 _NAME = re.compile(_TOKEN)
@@ -13,9 +13,11 @@ COMMON, ALSO_WORDS, PARTICLES = words("common"), words("also_words"), words("par
 SURNAMES = "".join(sorted(words("surnames")))
 
 INTRODUCED = re.compile(rf"(?<![^\W_]){source('introduced')}[\s,:]+", re.X)
+INTRODUCED_STARTS = starts_of(r"(?<![^\W_])", source("introduced"))
 """What a name follows at once."""
 
 MAYBE_INTRODUCED = re.compile(rf"(?<![^\W_]){source('maybe_introduced')}\ +", re.X)
+MAYBE_STARTS = starts_of(r"(?<![^\W_])", source("maybe_introduced"))
 """What a name may follow: it needs a capital, or one of the words of PRESENTING after it."""
 
 PRESENTING = re.compile(rf"[\s,]+{source('presenting')}\b", re.I | re.X)
@@ -25,6 +27,7 @@ NOT_PERSON = re.compile(rf"\b{either(words('not_person'))}\s$")
 """Before `name is` it says that the name is no person's."""
 
 ASKED = re.compile(rf"(?<![^\W_\u4e00-\u9fff]){source('asked')}", re.X)
+ASKED_STARTS = starts_of(r"(?<![^\W_\u4e00-\u9fff])", source("asked"))
 """A question that a name answers."""
 
 FILLER = re.compile(rf"(?:\s|[,.!:;-]|\b{source('filler')}\b)*", re.I | re.X)
@@ -45,7 +48,9 @@ def find_names(talk: Talk, turns: Sequence[int]) -> None:
     """Claim the names that are introduced in the turns."""
     for turn in turns:
         text = talk.texts[turn]
-        for start, end in [*_introduced(text, talk.lowered[turn]), *_chinese(text)]:
+        if turn not in talk.introduced:
+            talk.introduced[turn] = [*_introduced(text, talk.lowered[turn]), *_chinese(text)]
+        for start, end in talk.introduced[turn]:
             _claim(talk, turn, start, end)
         if (asker := _asker(talk, turn)) is not None and HIDDEN * 3 not in "".join(talk.texts[asker + 1 : turn + 1]):
             for start, end in _answer(text):
@@ -66,7 +71,12 @@ def find_known(talk: Talk, names: Sequence[str]) -> None:
             if len(low) > 2 and (low not in COMMON or low in ALSO_WORDS) and low not in PARTICLES:
                 owner.setdefault(low, person.lower())
     sure, unsure = _matcher(tuple(owner))
-    for turn, text in enumerate(talk.texts):
+    # A sign that is not ASCII may be another case of one that is: such a turn is always looked at.
+    turns = {turn for turn, lowered in enumerate(talk.lowered) if not lowered.isascii()}
+    for start in {name.split()[0] for name in owner}:
+        turns.update(turn for turn, lowered in enumerate(talk.lowered) if start in lowered)
+    for turn in sorted(turns):
+        text = talk.texts[turn]
         if sure is not None:
             for match in sure.finditer(text):
                 talk.claim("NAME", owner[" ".join(match[0].lower().split())], Span(turn, *match.span()))
@@ -110,12 +120,12 @@ def _claim(talk: Talk, turn: int, start: int, end: int) -> None:
 
 def _introduced(text: str, lowered: str) -> Iterator[tuple[int, int]]:
     cased = text != lowered
-    for match in INTRODUCED.finditer(lowered):
+    for match in found_at(INTRODUCED_STARTS, INTRODUCED, lowered):
         if NOT_PERSON.search(lowered, 0, match.start()):
             continue
         if span := _name_at(text, match.end(), cased):
             yield span
-    for match in MAYBE_INTRODUCED.finditer(lowered):
+    for match in found_at(MAYBE_STARTS, MAYBE_INTRODUCED, lowered):
         span = _name_at(text, match.end(), cased)
         company = span and re.match(r"\s[A-Z]", text[span[1] :])  # This is Acme Support
         if span and not company and (cased or PRESENTING.match(text, span[1])):
@@ -160,7 +170,9 @@ def _asker(talk: Talk, turn: int) -> int | None:
     """The turn, at most two before and of the other side, that asks this one for a name."""
     for place in range(turn - 1, max(-1, turn - 3), -1):
         if talk.roles[place] != talk.roles[turn] or talk.roles[place] == "unknown":
-            return place if ASKED.search(talk.lowered[place]) else None
+            if place not in talk.asks_name:
+                talk.asks_name[place] = any(found_at(ASKED_STARTS, ASKED, talk.lowered[place]))
+            return place if talk.asks_name[place] else None
     return None
 
 

@@ -1,6 +1,8 @@
-"""E-mail addresses, postal addresses and dates of birth."""
+"""What is told by its written form: e-mail and postal addresses, dates of birth, IBANs and NINOs."""
 
 import re
+
+from stdnum import iban as stdnum_iban
 
 from mlx_cc.redact.cues import LOOK_BACK, asked, cues
 from mlx_cc.redact.spoken import Piece, number_words
@@ -89,12 +91,17 @@ CHINESE_DATE = re.compile(
 JOINTS = {"of", "in", "de", "del", "and", "y", "et", "und", "año"}
 
 
+BIRTH_SIGNS = ("birth", "born", "nac", "nasc", "naiss", "né", "geb", "cumple", "anniv", "出生", "生日")
 BIRTH = re.compile(r"birth|\bd\W?o\W?b\b|\bborn\b|\bnac|nasc|naiss|\bnée?\b|\bgeb|cumple|anniv|出生|生日")
+
+
+DOB = re.compile(r"d\W?o\W?b")
 
 
 def find_birth_date(talk: Talk, turn: int) -> None:
     """Dates that a birth is spoken of with: in their turn before them, or asked for."""
-    if not any(BIRTH.search(text) for text in talk.lowered[max(0, turn - LOOK_BACK) : turn + 1]):
+    before = "\n".join(talk.lowered[max(0, turn - LOOK_BACK) : turn + 1])
+    if not (any(sign in before for sign in BIRTH_SIGNS) or DOB.search(before)) or not BIRTH.search(before):
         return
     for start, end in _dates(talk, turn):
         kind, back = asked(talk, turn, start, end)
@@ -245,3 +252,28 @@ def _claim(talk: Talk, turn: int, start: int, end: int) -> None:
     end -= len(written) - len(written.rstrip(" .,"))
     if HIDDEN not in written:
         talk.claim("ADDRESS", re.sub(r"\W+", "", written).lower(), Span(turn, start, end))
+
+
+# Bank accounts and national ids
+
+WRITTEN_NINO = re.compile(r"(?<!\w)[A-CEGHJ-PR-TW-Z]{2}\s?(?:\d\d\s?){3}[A-D](?!\w)", re.I)
+TWO_DIGITS = re.compile(r"\d\d")
+IBAN = re.compile(
+    r"(?<!\w)[a-z]{2}\s?\d{2}(?:[\s-]?[a-z\d]{1,7}){2,8}(?!\w)|(?<!\w)[a-z]{2}\d{2}[a-z\d]{11,30}(?!\w)", re.I
+)
+
+
+def find_written(talk: Talk, turn: int) -> None:
+    """IBANs and National Insurance numbers as they are written; those spelled are found in runs."""
+    if not TWO_DIGITS.search(talk.texts[turn]):
+        return
+    for match in WRITTEN_NINO.finditer(talk.texts[turn]):
+        if asked(talk, turn, *match.span()) != ("KEEP", 0):
+            talk.claim("NATIONAL_ID", re.sub(r"\s", "", match[0]).upper(), Span(turn, *match.span()))
+    for match in IBAN.finditer(talk.texts[turn]):
+        ends = [match.end()] + [match.start() + gap.start() for gap in re.finditer(r"[\s-]", match[0])][::-1]
+        for end in ends:
+            number = re.sub(r"\W", "", talk.texts[turn][match.start() : end]).upper()
+            if len(number) >= 15 and stdnum_iban.is_valid(number, check_country=False):
+                talk.claim("IBAN", number, Span(turn, match.start(), end))
+                break

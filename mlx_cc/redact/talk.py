@@ -1,6 +1,7 @@
 """One conversation while it is being redacted: its texts, what was found so far, and where a run of digits stands."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,6 +27,11 @@ SIGN = re.compile(r"[\[<*#]|xxxx|XXXX")
 """Every mask has one of these."""
 
 
+def hidden(text: str) -> str:
+    """A text with its masks hidden."""
+    return MASK.sub(_hide, text) if SIGN.search(text) else text
+
+
 def _hide(mask: re.Match[str]) -> str:
     return HIDDEN * len(mask[0])
 
@@ -49,7 +55,7 @@ class Found:
 class Talk:
     """The texts with masks hidden, and the values found; a later rule can't claim what an earlier one has."""
 
-    raw: tuple[str, ...]
+    raw: list[str]
     texts: list[str]
     lowered: list[str]
     roles: list[str]
@@ -59,6 +65,12 @@ class Talk:
     claimed: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     cues: dict[int, list[tuple[int, int, str]]] = field(default_factory=dict)
     """Turn -> start, end and kind of the words that say what a number is; filled by `cues.py` when asked for."""
+    introduced: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """Turn -> start and end of the names that `people.py` sees introduced in it."""
+    asks_name: dict[int, bool] = field(default_factory=dict)
+    """Whether a turn asks for a name."""
+    stretches: dict[int, list[list[tuple[int, Piece]]]] = field(default_factory=dict)
+    """Turn -> its pieces that follow each other, as `numbers.py` reads them where nothing is claimed."""
     runs: tuple[int, list[Any]] = (-1, [])
     """How many values were found when `numbers.py` last read the runs of digits, and those runs."""
     _pieces: dict[int, list[Piece]] = field(default_factory=dict)
@@ -67,12 +79,23 @@ class Talk:
     def of(cls, conversation: Conversation, country: str | None) -> "Talk":
         """Of a conversation; its own country and language go before the redactor's."""
         language = (conversation.language or "").split("-")[0].lower()
-        texts = [turn.text for turn in conversation.turns]
-        texts = [MASK.sub(_hide, text) if SIGN.search(text) else text for text in texts]
+        raw = [turn.text for turn in conversation.turns]
+        texts = list(map(hidden, raw)) if SIGN.search("\n".join(raw)) else raw[:]
         country = conversation.country or country or REGION.get(language, "US")
-        lowered = [lower(text) for text in texts]
-        raw = tuple(turn.text for turn in conversation.turns)
-        return cls(raw, texts, lowered, [turn.role for turn in conversation.turns], language, country)
+        return cls(raw, texts, list(map(lower, texts)), [turn.role for turn in conversation.turns], language, country)
+
+    def go_on(self, conversation: Conversation, changed: Collection[int]) -> None:
+        """To the next pass over the conversation, in which the texts of some turns were changed.
+
+        What was read from the other turns' texts alone is kept.
+        """
+        for turn in changed:
+            self.raw[turn] = conversation.turns[turn].text
+            self.texts[turn] = hidden(self.raw[turn])
+            self.lowered[turn] = lower(self.texts[turn])
+            for read in (self.cues, self.introduced, self.asks_name, self.stretches, self._pieces):
+                read.pop(turn, None)
+        self.found, self.claimed, self.runs = [], {}, (-1, [])
 
     def claim(self, kind: str, key: str, *spans: Span) -> bool:
         """Take spans for a value; False when one of them is taken already."""
