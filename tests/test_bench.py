@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mlx_cc.bench import analyze as analysis
+from mlx_cc.bench import generate as writing
 from mlx_cc.bench import train as training
 from mlx_cc.bench.contest import Contender, Worker, chosen, contest, times_as_fast
 from mlx_cc.bench.worker import About, Unit
@@ -58,10 +59,17 @@ def analysed(tiny_model: Path) -> Any:
     return bench("analyze", "--model", str(tiny_model), *sizes, "--contender", "generate")[0]
 
 
+@pytest.fixture(scope="module")
+def written(tiny_model: Path) -> Any:
+    """A benchmark of writing, the writer and the loop."""
+    sizes = ["--trunk", "150", "--tokens", "6", "--batch-size", "4", "--runs", "2"]
+    return bench("generate", "--model", str(tiny_model), *sizes, "--contender", "loop")[0]
+
+
 # What is reported
 
 
-@pytest.mark.parametrize(("kind", "units"), [("trained", 3), ("analysed", 1)])
+@pytest.mark.parametrize(("kind", "units"), [("trained", 3), ("analysed", 1), ("written", 24)])
 def test_ratios_are_those_of_the_measured_seconds_and_bytes(kind, units, request):
     tree, other = request.getfixturevalue(kind)["contest"]["entries"]
     assert other["median_s"] == statistics.median(other["seconds"])
@@ -138,16 +146,17 @@ def test_contenders_take_turns_and_stay_loaded_only_where_memory_holds_them_all(
 # What is compared
 
 
-@pytest.mark.parametrize("kind", ["trained", "analysed"])
+@pytest.mark.parametrize("kind", ["trained", "analysed", "written"])
 def test_stock_runs_the_kernels_that_mlx_and_mlx_lm_came_with(kind, request):
     stock = request.getfixturevalue(kind)["contest"]["entries"][1]
     assert stock["kernels"] == "stock"
     assert stock["runs_on"] == ["mlx.core.fast", "mlx_lm.models.activations"]
 
 
-def test_only_the_tree_and_mended_rows_have_other_kernels():
-    fast = {c.name for module in (training, analysis) for c in module.CONTENDERS if c.kernels == "mlx_cc"}
-    assert fast == {"tree", "rows", "rows-1x"}
+def test_only_what_is_ours_and_mended_rows_have_other_kernels():
+    modules = (training, analysis, writing)
+    fast = {c.name for module in modules for c in module.CONTENDERS if c.kernels == "mlx_cc"}
+    assert fast == {"tree", "rows", "rows-1x", "writer", "writer-chain"}
 
 
 def test_training_starts_from_one_loss_whoever_trains_where_nothing_is_padded(tiny_model):
@@ -194,6 +203,45 @@ def test_mlx_lm_decodes_the_same_coaching_tokens_and_whole_short_answers(tiny_mo
     for name, allowed in zip(tokens, asked.allowed, strict=True):
         assert min(map(len, allowed)) <= tokens[name] <= max(map(len, allowed))
     assert 150 < len(asked.tree.trunk) <= 200
+
+
+def test_writer_loop_and_batch_generate_write_the_same_texts_of_the_same_length(tiny_model):
+    job = writing.Job(str(tiny_model), trunk=150, tokens=9, batch_size=4)
+    found = [work(job).write(4, 9) for work in (writing.writer, writing.loop, writing.batch_generate)]
+    said = [[text.strip() for text in texts] for texts in found]  # streamed text lacks the space at its start
+    assert len(set(said[0])) == 4
+    assert said[1:] == [said[0]] * 2
+    conversations = writing.asked(job).trees
+    assert len({tree.trunk for tree in conversations}) == 4
+    assert all(100 < len(tree.trunk) <= 150 for tree in conversations)
+
+
+def test_the_loop_writes_two_texts_and_answers_for_all(tiny_model, monkeypatch):
+    wrote, said = [], []
+
+    def work(job: writing.Job) -> writing.Work:
+        def write(conversations: int, tokens: int) -> list[str]:
+            wrote.append((conversations, tokens))
+            return []
+
+        return writing.Work(write, writing.LOOPED)
+
+    def done(seconds: float) -> None:
+        said.append(seconds)
+        if len(said) == 2:
+            raise Enough
+
+    monkeypatch.setattr(writing.time, "perf_counter", iter(range(100)).__next__)  # each unit takes a second
+    with pytest.raises(Enough):
+        writing.timed(work)(writing.Job(str(tiny_model), tokens=50, batch_size=8), done)
+    assert wrote == [(1, 4), (2, 50)]
+    assert said == [8, 4]
+
+
+def test_a_chain_that_ends_before_its_tokens_are_counted_is_refused(tiny_model):
+    job = writing.Job(str(tiny_model), trunk=100, tokens=20, batch_size=2)
+    with pytest.raises(UserError, match=r"ended after \d tokens. Choose fewer --tokens"):
+        writing.writer(job, 'start: "Yes"\n').write(2, 20)
 
 
 # When it can't be done

@@ -58,7 +58,7 @@ class Entry(Struct):
     """Of each round."""
     median_s: float
     per_s: float
-    """Examples, or conversations, a second at the median."""
+    """Examples, conversations or tokens a second at the median."""
     peak_memory_mb: float
     first_loss: float | None
     faster: Ratio | None
@@ -168,7 +168,7 @@ def contest(bench: str, contenders: Sequence[Contender], job: Struct, units: int
 
     Args:
         bench: the module of `mlx_cc.bench` that holds the contenders.
-        units: examples or conversations in one unit of work.
+        units: examples, conversations or tokens in one unit of work.
 
     Raises:
         UserError: a contender can't do the job, or its process died.
@@ -211,7 +211,8 @@ def contest(bench: str, contenders: Sequence[Contender], job: Struct, units: int
                         begin(contender)
                     measured[contender.name].append(alive[contender.name].unit())
                     if number == 1:
-                        held += first[contender.name][1].peak_memory_mb * 1e6
+                        both = first[contender.name][1], measured[contender.name][0]
+                        held += max(unit.peak_memory_mb for unit in both) * 1e6
                     if number == 1 or not together:  # alone, until all are known to fit into memory at once
                         stop()
                     if number > 1:

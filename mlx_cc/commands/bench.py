@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MODEL = click.option("--model", default="smollm2-135m", show_default=True, help="Model to measure with.")
 ROUNDS = click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="Timed rounds.")
 CONTENDER = click.option(
-    "--contender", "names", multiple=True, help="Measure this one beside the tree; repeatable. Else all."
+    "--contender", "names", multiple=True, help="Measure this one beside the first; repeatable. Else all."
 )
 TRUNKS = click.option(
     "--trunk",
@@ -190,6 +190,62 @@ def analyze(
         return
     for one in found:
         _show(one.contest, f"Six answers of {model}: about {one.job.trunk} tokens", "conversations/s")
+
+
+@command.command()
+@MODEL
+@click.option(
+    "--trunk",
+    "trunks",
+    type=click.IntRange(min=8),
+    multiple=True,
+    default=(600,),
+    show_default=True,
+    help="Tokens of each conversation, about; repeatable.",
+)
+@click.option("--tokens", type=click.IntRange(min=1), default=200, show_default=True, help="Decoded of each text.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Texts, all decoded at once."
+)
+@CONTENDER
+@ROUNDS
+@JSON
+@OUTPUT
+def generate(
+    model: str,
+    trunks: tuple[int, ...],
+    tokens: int,
+    batch_size: int,
+    names: tuple[str, ...],
+    runs: int,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Writing reasoning chains side by side with unmodified mlx-lm: decoded tokens/s and peak memory.
+
+    Each text is about a conversation of its own and has exactly --tokens tokens. The contenders, each in a process of
+    its own and in turns: mlx_cc's writer, the same under the grammar of a chain, a loop of mlx_lm.generate (it does two
+    of the texts, and its seconds are scaled to all of them), mlx_lm.batch_generate, and the writer on MLX's own
+    kernels. Long: minutes for each round on a CPU.
+
+    \b
+    Examples:
+      mlx_cc bench generate --runs 2
+      mlx_cc bench generate --trunk 2000 --batch-size 32 --contender batch
+      mlx_cc bench generate --contender loop --json
+    """
+    from mlx_cc.bench.contest import chosen, warn_if_busy
+    from mlx_cc.bench.generate import CONTENDERS, Job, writing_speed
+
+    contenders = chosen(CONTENDERS, names)
+    warn_if_busy()
+    found = [writing_speed(Job(model, trunk, tokens, batch_size), contenders, runs) for trunk in trunks]
+    _keep(found, as_json, output)
+    if as_json:
+        return
+    for one in found:
+        title = f"{batch_size} texts of {tokens} tokens by {model}: conversations of about {one.job.trunk} tokens"
+        _show(one.contest, title, "tokens/s")
 
 
 def _keep(found: "Sequence[Struct]", as_json: bool, output: Path | None) -> None:

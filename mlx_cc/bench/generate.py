@@ -1,0 +1,190 @@
+"""Writing a text about each of many conversations: `mlx_cc.model.writer` and the ways mlx-lm offers.
+
+One unit of work is a batch of texts, from tokens to texts: each about a conversation of its own, asked for a reasoning
+chain. Everybody gets the same prompts, decodes greedily and exactly as many tokens of each; no end token stops anybody
+earlier. The loop of `mlx_lm.generate` does two of the prompts and its seconds are scaled to all of them: it takes each
+alone, so the others would cost the same.
+"""
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from mlx_cc import reasoning
+from mlx_cc.bench.contest import Contender, Contest, Done, contest
+from mlx_cc.errors import UserError
+from mlx_cc.prompt import Encoder, Tree, plant
+
+LOOPED = 2
+"""Prompts that the loop does."""
+
+
+class Job(Struct):
+    """What is written."""
+
+    model: str
+    trunk: int = 600
+    """Tokens of each conversation, about."""
+    tokens: int = 200
+    """Decoded of each text."""
+    batch_size: int = 16
+    """Conversations, and texts decoded at once."""
+    seed: int = 0
+
+
+class WritingSpeed(Struct):
+    """A contest of writing."""
+
+    job: Job
+    contest: Contest
+
+
+def writing_speed(job: Job, contenders: Sequence[Contender], rounds: int) -> WritingSpeed:
+    """Measure contenders on a job.
+
+    Raises:
+        UserError: a contender can't do the job.
+    """
+    title = f"writing, trunk {job.trunk}, {job.batch_size} at once"
+    return WritingSpeed(job, contest("generate", contenders, job, job.batch_size * job.tokens, rounds, title))
+
+
+class Asked(NamedTuple):
+    """A loaded model and what it is asked, a conversation each."""
+
+    model: Any
+    tokenizer: Any
+    trees: list[Tree]
+    """With one branch that asks for the chain, and a second one that is not asked."""
+
+    @property
+    def prompts(self) -> list[list[int]]:
+        """Whole rows, conversation and question."""
+        return [tree.rows[0] for tree in self.trees]
+
+
+def asked(job: Job) -> Asked:
+    """Load the model and grow simulated conversations, turn by turn, to about the length of the job's trunk."""
+    from mlx_cc.conversation import Conversation
+    from mlx_cc.model.load import load
+    from mlx_cc.simulate import Parameters, World, simulate
+
+    loaded = load(job.model)
+    encoder = Encoder(loaded.tokenizer)
+    questions = [("reasoning", reasoning.question({"csat": 4}, loaded.centre), None), ("other", "?", None)]
+    most = 1 + job.trunk // 8
+    world = World(Parameters(conversations=job.batch_size * (1 + job.trunk // 50), agents=5, seed=job.seed))
+    turns = (turn for c in simulate(world) for turn in c.turns)
+    trees = []
+    for number in range(job.batch_size):
+        own = tuple(islice(turns, most))
+
+        def planted(count: int, own: tuple[Any, ...] = own, id: str = f"bench {number}") -> Tree:
+            conversation = Conversation(id=id, turns=own[:count])
+            return plant(conversation, questions, encoder, loaded.prompt, max_tokens=10**9)
+
+        fitting = bisect_right(range(len(own)), job.trunk, key=lambda n: len(planted(n).trunk) if n else 0)
+        trees.append(planted(max(1, fitting - 1)))
+    loaded.tokenizer.eos_token_ids = ()
+    return Asked(loaded.model, loaded.tokenizer, trees)
+
+
+# The contenders: each prepares conversations and returns what writes about them, and for how many of them
+
+
+class Work(NamedTuple):
+    """What a contender does."""
+
+    write: Callable[[int, int], list[str]]
+    """Texts of so many tokens about the first so many conversations."""
+    conversations: int
+    """That one unit of it takes; its seconds are scaled to the job's."""
+
+
+def writer(job: Job, grammar: str | None = None) -> Work:
+    """`Writer`, free text or under a grammar."""
+    from mlx_cc.model import writer as writing
+
+    model, tokenizer, trees = asked(job)
+    ours = writing.Writer(model, tokenizer, job.batch_size)
+
+    def write(conversations: int, tokens: int) -> list[str]:
+        jobs = [
+            writing.Job(place, tree.trunk, tree.branches[0].prompt, grammar, tokens)
+            for place, tree in enumerate(trees[:conversations])
+        ]
+        found = sorted(ours.write(jobs), key=lambda one: one.key)
+        if (least := min(one.tokens for one in found)) < tokens:
+            raise UserError(f"a chain ended after {least} tokens. Choose fewer --tokens.")
+        return [one.text for one in found]
+
+    return Work(write, job.batch_size)
+
+
+def writer_of_chains(job: Job) -> Work:
+    """`Writer` under the grammar of a reasoning chain."""
+    return writer(job, reasoning.grammar(quality=78, csat=4))
+
+
+def loop(job: Job) -> Work:
+    """Calls of `mlx_lm.generate`, for a few of the prompts."""
+    import mlx_lm
+
+    found = asked(job)
+
+    def write(conversations: int, tokens: int) -> list[str]:
+        prompts = found.prompts[:conversations]
+        return [mlx_lm.generate(found.model, found.tokenizer, prompt, max_tokens=tokens) for prompt in prompts]
+
+    return Work(write, min(LOOPED, job.batch_size))
+
+
+def batch_generate(job: Job) -> Work:
+    """One call of `mlx_lm.batch_generate`."""
+    import mlx_lm
+
+    found = asked(job)
+
+    def write(conversations: int, tokens: int) -> list[str]:
+        prompts, size = found.prompts[:conversations], job.batch_size
+        return mlx_lm.batch_generate(
+            found.model,
+            found.tokenizer,
+            prompts,
+            max_tokens=tokens,
+            completion_batch_size=size,
+            prefill_batch_size=min(8, size),  # mlx-lm's own default is 8
+        ).texts
+
+    return Work(write, job.batch_size)
+
+
+def timed(prepare: Callable[[Job], Work]) -> Callable[[Job, Done], None]:
+    """A contender from what prepares its work; the unit that does not count is one short text."""
+
+    def run(job: Job, done: Done) -> None:
+        from mlx_cc.model import machine
+
+        work = prepare(job)
+        machine.reset_peak_memory()
+        conversations, tokens = 1, min(4, job.tokens)
+        while True:
+            started = time.perf_counter()
+            work.write(conversations, tokens)
+            done((time.perf_counter() - started) * job.batch_size / conversations)
+            conversations, tokens = work.conversations, job.tokens
+
+    return run
+
+
+CONTENDERS = (
+    Contender("writer", "mlx_cc: all at once, trunks of close lengths together", "mlx_cc", timed(writer)),
+    Contender("writer-chain", "the same under the grammar of a chain", "mlx_cc", timed(writer_of_chains)),
+    Contender("loop", f"mlx-lm: generate, one by one ({LOOPED} prompts timed, scaled to all)", "stock", timed(loop)),
+    Contender("batch", "mlx-lm: batch_generate", "stock", timed(batch_generate)),
+    Contender("writer-stock-kernels", "the writer on stock kernels", "stock", timed(writer)),
+)
