@@ -13,16 +13,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 
 from mlx_cc.conversation import Conversation, replace
-from mlx_cc.redact.numbers import FIRST_RULES, LAST_RULES, find_numbers, find_repeats
-from mlx_cc.redact.people import find_known, find_names
-from mlx_cc.redact.places import DATE_AND_STREET_WORDS, find_address, find_birth_date, find_email, find_written
+from mlx_cc.redact.hints import CHINESE, DIGIT, hint, hint_of, hinting
+from mlx_cc.redact.numbers import FIRST_RULES, LAST_RULES, find_numbers, find_repeats, find_written
+from mlx_cc.redact.people import ANSWERED, find_known, find_names
+from mlx_cc.redact.places import DATE_AND_STREET_WORDS, find_address, find_birth_date, find_email
 from mlx_cc.redact.spoken import number_words
-from mlx_cc.redact.talk import HIDDEN, Found, Span, Talk
+from mlx_cc.redact.talk import HIDDEN, Span, Talk
 from mlx_cc.redact.words import words
 
 __all__ = ["Redactor", "pseudonym"]
@@ -41,16 +41,12 @@ WINDOW = 4000
 
 PLACEHOLDER = re.compile(r"\[([A-Z_]+?)(?:_(\d+))?\]")
 
-BLANKS = str.maketrans({sign: " " for sign in '.,;:?!()"/-¿¡'})
-DIGIT = re.compile(r"[0-9]")
-CHINESE = re.compile(r"[\u4e00-\u9fff]")
-NUMBER_WORDS = number_words()
-TRIGGERS, ASKERS = words("triggers"), words("askers")
-WEIGHTS = {word: 2 for word in (*NUMBER_WORDS, *DATE_AND_STREET_WORDS)} | {"may": 1}
+WEIGHTS = {word: 2 for word in (*number_words(), *DATE_AND_STREET_WORDS)} | {"may": 1}
 """What a word adds to a turn's digits; with three a turn is worth reading."""
 
-WEIGHTED = frozenset(WEIGHTS)
-KNOWN = TRIGGERS | ASKERS | WEIGHTED
+WEIGHED, TRIGGER, ASKER = hint_of(WEIGHTS), hint_of(words("triggers")), hint_of(words("askers"))
+AT, DOT, MAIL = hint_of({"at"}), hint_of({"dot"}), hint("@", exact=True)
+THIS_IS = hint(r"this\Z|^am\Z", exact=True)
 
 
 class Redactor:
@@ -75,25 +71,26 @@ class Redactor:
         """
         if any(len(turn.text) > WINDOW for turn in conversation.turns):
             return self._redact_long(conversation, names)
-        near = range(len(conversation.turns))
-        looks = [_look(turn.text) for turn in conversation.turns]
-        talk = None
+        talk = Talk.of(conversation, self.country)
+        before = talk.raw.copy()
+        near = set(range(len(before)))
+        unheard = near.copy()
         for _ in range(PASSES):
-            numbered, spoken_of = _suspects(looks, near)
-            if not (numbered or spoken_of or names or self.ner):
+            self._find(talk, names, near, unheard)
+            if not talk.found:
                 break
-            talk = talk or Talk.of(conversation, self.country)
-            found = self._found(talk, names, numbered, spoken_of)
-            if not found:
-                break
-            changed = {span.turn for value in found for span in value.spans}
-            near = sorted({turn + step for turn in changed for step in range(-REACH, REACH + 1)})
-            self.counts.update(Counter(kind for kind, _ in {(value.kind, value.key) for value in found}))
-            conversation = _masked(conversation, found)
-            talk.go_on(conversation, changed)
-            for turn in changed:
-                looks[turn] = _look(conversation.turns[turn].text)
-        return conversation
+            self.counts.update(Counter(kind for kind, _ in {(value.kind, value.key) for value in talk.found}))
+            changed = _masked(talk)
+            talk.begin_again(changed)
+            near = {turn + step for turn in changed for step in range(-REACH, REACH + 1)}
+            unheard |= {turn + step for turn in changed for step in range(ANSWERED + 1)}
+        if talk.raw == before:
+            return conversation
+        turns = zip(conversation.turns, talk.raw, strict=True)
+        return replace(
+            conversation,
+            turns=tuple(turn if turn.text is text else replace(turn, text=text) for turn, text in turns),
+        )
 
     def _redact_long(self, conversation: Conversation, names: Sequence[str]) -> Conversation:
         """The same with long turns cut into several and put together again, so that time grows as length does."""
@@ -110,11 +107,15 @@ class Redactor:
         ]
         return replace(conversation, turns=tuple(whole))
 
-    def _found(
-        self, talk: Talk, names: Sequence[str], numbered: Sequence[int], spoken_of: Sequence[int]
-    ) -> list[Found]:
-        """The values of the turns that may hold a number and those that may hold a name, and where else they are."""
-        for turn in sorted({*numbered, *spoken_of}):
+    def _find(self, talk: Talk, names: Sequence[str], near: Collection[int], unheard: set[int]) -> None:
+        """Claim the values of the turns `near`, and where else they are repeated.
+
+        `unheard` are those whose names were not looked for since they, or what they answer, changed.
+        """
+        numbered, named = _suspects(talk, near)
+        if not (numbered or named or names or self.ner):
+            return
+        for turn in sorted({*numbered, *named}):
             find_email(talk, turn)
         if numbered:
             for turn in numbered:
@@ -125,8 +126,8 @@ class Redactor:
                 find_address(talk, turn)
             find_numbers(talk, numbered, LAST_RULES)
             find_repeats(talk, numbered)
-        if spoken_of:
-            find_names(talk, spoken_of)
+        find_names(talk, [turn for turn in named if turn in unheard])
+        unheard.difference_update(named)
         if names or any(found.kind == "NAME" for found in talk.found):
             find_known(talk, names)
         if self.ner:
@@ -134,7 +135,6 @@ class Redactor:
                 for start, end, kind in self.ner(text, talk.language):
                     if HIDDEN not in text[start:end]:
                         talk.claim(kind, text[start:end].lower(), Span(turn, start, end))
-        return talk.found
 
 
 def pseudonym(value: str, key: bytes) -> str:
@@ -155,61 +155,49 @@ def _windows(text: str) -> list[str]:
     return [*pieces, text]
 
 
-class Look(NamedTuple):
-    """What a cheap look at a turn's words says that it may hold."""
-
-    number: bool = False
-    """A number or an address."""
-    name: bool = False
-    asks: bool = False
-    """A question for a name."""
-
-
-NOTHING = Look()
-
-
-def _look(text: str) -> Look:
-    lowered = text.lower()
-    words = lowered.translate(BLANKS).split()
-    known = KNOWN.intersection(words)
-    if lowered.isascii():
-        digits, chinese = len(DIGIT.findall(text)), False
-    else:
-        digits, chinese = sum(map(str.isdecimal, text)), CHINESE.search(text) is not None
-    if digits < 3 and not known.isdisjoint(WEIGHTED):
-        digits += sum(WEIGHTS.get(word, 0) for word in words)
-    number = digits > 2 or chinese or "@" in text or ("at" in words and "dot" in words)
-    name = chinese or not known.isdisjoint(TRIGGERS) or "this is" in lowered or "i am " in lowered
-    asks = chinese or not known.isdisjoint(ASKERS)
-    return Look(number, name, asks) if number or name or asks else NOTHING
-
-
-def _suspects(looks: Sequence[Look], near: Collection[int]) -> tuple[list[int], list[int]]:
-    """The turns of `near` that may hold a number or an address, and those that may hold a name or answer for one."""
+def _suspects(talk: Talk, near: Collection[int]) -> tuple[list[int], list[int]]:
+    """The turns that may hold a number or an address, and those that may hold a name."""
     numbered, named = [], []
     asked = -3
-    for turn, look in enumerate(looks):
-        if (look is NOTHING and turn - asked > 2) or turn not in near:
+    for turn, bits in enumerate(talk.hints):
+        if turn not in near:
             continue
-        if look.number:
+        if (
+            bits & (CHINESE | MAIL)
+            or bits & (AT | DOT) == AT | DOT
+            or (bits & (DIGIT | WEIGHED) and _weight(talk, turn) > 2)
+        ):
             numbered.append(turn)
-        if look.name or turn - asked <= 2:
+        if turn - asked <= 2 or bits & (CHINESE | TRIGGER) or (bits & THIS_IS and _tells(talk.raw[turn].lower())):
             named.append(turn)
-            if look.asks:
+            if bits & (CHINESE | ASKER):
                 asked = turn
     return numbered, named
 
 
-def _masked(conversation: Conversation, found: Iterable[Found]) -> Conversation:
-    """The conversation with placeholders, numbered by type in the order of their first place."""
-    values = sorted(found, key=lambda value: value.spans[0])
+def _weight(talk: Talk, turn: int) -> int:
+    """How many digits a turn has, with what its words add."""
+    if turn not in talk.weights:
+        text, bits = talk.raw[turn], talk.hints[turn]
+        digits = sum(map(str.isdecimal, text)) if bits & DIGIT else 0
+        added = sum(WEIGHTS.get(word, 0) for word in hinting(text)) if bits & WEIGHED and digits <= 2 else 0
+        talk.weights[turn] = digits + added
+    return talk.weights[turn]
+
+
+def _tells(lowered: str) -> bool:
+    return "this is" in lowered or "i am " in lowered
+
+
+def _masked(talk: Talk) -> dict[int, str]:
+    """The texts of the turns in which something was found, with placeholders, numbered by type as they come."""
     taken: Counter[str] = Counter()
-    for turn in conversation.turns:
-        for kind, number in PLACEHOLDER.findall(turn.text) if "[" in turn.text else ():
+    for text in talk.raw:
+        for kind, number in PLACEHOLDER.findall(text) if "[" in text else ():
             taken[kind] = max(taken[kind], int(number or 1))
     placeholders: dict[tuple[str, str], str] = {}
     changes: dict[int, list[tuple[int, int, str]]] = {}
-    for value in values:
+    for value in sorted(talk.found, key=lambda value: value.spans[0]):
         kind = value.kind
         if (kind, value.key) not in placeholders:
             taken[kind] += 1
@@ -217,10 +205,10 @@ def _masked(conversation: Conversation, found: Iterable[Found]) -> Conversation:
             placeholders[kind, value.key] = f"[{kind}{number}]"
         for turn, start, end in value.spans:
             changes.setdefault(turn, []).append((start, end, placeholders[kind, value.key]))
-    turns = list(conversation.turns)
+    texts = {}
     for turn, places in changes.items():
-        text = turns[turn].text
+        text = talk.raw[turn]
         for start, end, placeholder in sorted(places, reverse=True):
             text = text[:start] + placeholder + text[end:]
-        turns[turn] = msgspec.structs.replace(turns[turn], text=text)
-    return replace(conversation, turns=tuple(turns))
+        texts[turn] = text
+    return texts

@@ -2,31 +2,20 @@
 
 import re
 
+from mlx_cc.redact.hints import hint
 from mlx_cc.redact.talk import Talk
-from mlx_cc.redact.words import cue_sources, found_at, source, starts_of
+from mlx_cc.redact.words import cue_sources, leftmost
 
 LOOK_BACK = 3
 """So many turns before are searched for what was asked."""
 
-_KINDS = "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in cue_sources().items())
-CUE = re.compile(rf"(?<![a-zà-ÿ])(?:{_KINDS})", re.X)
-ANY_START = "karte"
-"""What the one cue has that can start with any word."""
-CUE_STARTS = starts_of("(?<![a-zà-ÿ])", "|".join(cue_sources().values()).replace(r"\w*karten?(?:nummer)?\b", "karte"))
+KINDS = [
+    (kind, re.compile(rf"(?<![a-zà-ÿ])(?:{words})", re.X), hint(hints))
+    for kind, (words, hints) in cue_sources().items()
+]
+"""Kind -> the words that name it, and what turns with such words have. Of two kinds at one place the first wins."""
 
 EXPIRY = re.compile(r"expir\w+|valid\s(?:until|thru)|caduc\w+|vencimiento|gültig|ablauf\w+|有效期", re.I)
-
-MONEY = r"[$€£¥]|R\$|USD|EUR|GBP"
-UNIT = re.compile(rf"\s*(?:{MONEY}|{source('units')})", re.I | re.X)
-PRICE = re.compile(
-    rf"(?:{MONEY})\s*\d[\d.,]*|(?<!\d)\d[\d.,]{{0,20}}\s*(?:{MONEY}|元)|(?<!\d)\d+:\d\d(?::\d\d)?"
-    r"|(?<!\d)\d+[.,]\d\d(?![\d.,-])"
-    r"|(?<![\d./-])\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d/-]|\.\d)|(?<![\d./-])\d{4}([./-])\d{1,2}\2\d{1,2}(?![\d/-]|\.\d)"
-)
-"""Amounts, times of day and dates in digits, which are never part of an identifying number."""
-
-PRICED = re.compile(r"[$€£¥元:/]|\d[.,-]\d|USD|EUR|GBP")
-"""Every one of them has one of these."""
 
 ASIDE = re.compile(r"^[^.?!,;]{0,30}\b(?:on|for|with|to|under|in|about|of)\s(?:the|your|my|this|that|our|his|her)\s$")
 """Between two cues it says that the second only tells where the first belongs: the phone number on the account."""
@@ -57,9 +46,9 @@ def cues(talk: Talk, turn: int) -> list[tuple[int, int, str]]:
     """Start, end and kind of a turn's cues."""
     if turn not in talk.cues:
         text, found = talk.lowered[turn], []
-        for cue in CUE.finditer(text) if ANY_START in text else found_at(CUE_STARTS, CUE, text):
-            aside = found and ASIDE.search(text[found[-1][1] : cue.start()])
-            if cue.lastgroup and not aside:
-                found.append((*cue.span(), cue.lastgroup))
+        named = [(kind, pattern) for kind, pattern, hinted in KINDS if talk.hints[turn] & hinted]
+        for place, cue in leftmost([pattern for _, pattern in named], text):
+            if not (found and ASIDE.search(text[found[-1][1] : cue.start()])):
+                found.append((*cue.span(), named[place][0]))
         talk.cues[turn] = found
     return talk.cues[turn]

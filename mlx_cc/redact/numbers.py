@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
+from typing import NamedTuple
 
 import phonenumbers
 from stdnum import iban as stdnum_iban
@@ -14,10 +15,11 @@ from stdnum.de import idnr
 from stdnum.es import dni, nie
 from stdnum.fr import nir
 
-from mlx_cc.redact.cues import EXPIRY, PRICE, PRICED, UNIT, asked, cues
+from mlx_cc.redact.cues import EXPIRY, asked, cues
+from mlx_cc.redact.hints import DIGIT
 from mlx_cc.redact.spoken import Piece
 from mlx_cc.redact.talk import HIDDEN, Span, Talk
-from mlx_cc.redact.words import either, words
+from mlx_cc.redact.words import either, source, words
 
 JOINT = re.compile(rf"(?:[\s\-\u2010-\u2013.,/()+#、，]|\b{either(words('between_digits'))}\b)*", re.I)
 """What may stand between the digits of one number."""
@@ -26,6 +28,17 @@ GOING_ON = words("going_on")
 
 SHORT_WORDS = 8
 """A turn of at most so many words between two parts of a number is a sign to go on."""
+
+MONEY = r"[$€£¥]|R\$|USD|EUR|GBP"
+UNIT = re.compile(rf"\s*(?:{MONEY}|{source('units')})", re.I | re.X)
+PRICE = re.compile(
+    rf"(?:{MONEY})\s*\d[\d.,]*|(?<!\d)\d[\d.,]{{0,20}}\s*(?:{MONEY}|元)|(?<!\d)\d+:\d\d(?::\d\d)?"
+    r"|(?<!\d)\d+[.,]\d\d(?![\d.,-])"
+    r"|(?<![\d./-])\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?![\d/-]|\.\d)|(?<![\d./-])\d{4}([./-])\d{1,2}\2\d{1,2}(?![\d/-]|\.\d)"
+)
+"""Amounts, times of day and dates in digits, which are never part of an identifying number."""
+PRICED = re.compile(r"[$€£¥元]|\d[:.,/-]\d|USD|EUR|GBP")
+"""What each of them has."""
 
 CARD_LENGTHS: tuple[tuple[str, tuple[int, ...]], ...] = (
     (r"4", (13, 16, 19)),
@@ -40,25 +53,19 @@ CARD_LENGTHS: tuple[tuple[str, tuple[int, ...]], ...] = (
 """First digits of the issuers and how long their numbers are (ISO/IEC 7812)."""
 
 
-@dataclass(frozen=True, repr=False)
 class Run:
     """Pieces that follow each other with nothing said between; over several turns when a number was dictated."""
 
-    pieces: tuple[tuple[int, Piece], ...]
-    lines: bool = False
-    """Joined from lines of one speaker with nobody in between: one number or several."""
-
-    @cached_property
-    def text(self) -> str:
-        return "".join(piece.text for _, piece in self.pieces)
+    def __init__(self, pieces: Sequence[tuple[int, Piece]], lines: bool = False):
+        self.pieces = pieces
+        self.lines = lines
+        """Joined from lines of one speaker with nobody in between: one number or several."""
+        self.text = "".join([piece.text for _, piece in pieces])
 
     @cached_property
     def bounds(self) -> list[int]:
         """Where each piece starts in `text`, and the end."""
-        places = [0]
-        for _, piece in self.pieces:
-            places.append(places[-1] + len(piece.text))
-        return places
+        return [0, *accumulate(len(piece.text) for _, piece in self.pieces)]
 
     @cached_property
     def places(self) -> dict[int, int]:
@@ -84,24 +91,26 @@ class Run:
             turns.setdefault(turn, []).append(piece)
         return [Span(turn, found[0].start, max(piece.end for piece in found)) for turn, found in turns.items()]
 
-    @property
+    @cached_property
     def digits(self) -> list["Run"]:
         """Its stretches without letters."""
+        if self.text.isdigit():
+            return [Run(self.pieces)]
         stretches: list[list[tuple[int, Piece]]] = [[]]
         for turn, piece in self.pieces:
             if piece.is_digits:
                 stretches[-1].append((turn, piece))
             elif stretches[-1]:
                 stretches.append([])
-        return [Run(tuple(stretch)) for stretch in stretches if stretch]
+        return [Run(stretch) for stretch in stretches if stretch]
 
 
 def find_numbers(talk: Talk, turns: Sequence[int], rules: Sequence["Rule"]) -> None:
     """Claim every number of the turns that a rule knows; the surest rule comes first."""
-    for rule in rules:
+    for find, least in rules:
         for run in _runs_now(talk, turns):
-            if not run.lines or rule is find_card:
-                rule(talk, run)
+            if len(run.text) >= least and (not run.lines or find is find_card):
+                find(talk, run)
 
 
 def _runs_now(talk: Talk, turns: Sequence[int]) -> list[Run]:
@@ -115,14 +124,21 @@ def runs(talk: Talk, turns: Sequence[int]) -> Iterator[Run]:
     """The runs of the turns, those a speaker went on with after a short word of the other one joined."""
     open_run: dict[str, tuple[int, list[tuple[int, Piece]], bool]] = {}
     for turn in turns:
-        role = talk.roles[turn]
-        if turn in talk.claimed:
-            found = _stretches(talk, turn)
-        elif turn in talk.stretches:
-            found = list(talk.stretches[turn])
-        else:
-            talk.stretches[turn] = _stretches(talk, turn)
-            found = list(talk.stretches[turn])
+        text, role = talk.texts[turn], talk.roles[turn]
+        priced = talk.hints[turn] & DIGIT and PRICED.search(text)
+        prices = [match.span() for match in PRICE.finditer(text)] if priced else ()
+        found: list[list[tuple[int, Piece]]] = []
+        for piece in talk.pieces(turn):
+            if any(piece.start < end and piece.end > start for start, end in prices):
+                continue
+            if found and JOINT.fullmatch(text, found[-1][-1][1].end, piece.start):
+                found[-1].append((turn, piece))
+            else:
+                found.append([(turn, piece)])
+        found = [run for run in (_without_words(text, run) for run in found) if run]
+        if not found:
+            continue
+        found = [run for run in found if sum(len(piece.text) for _, piece in run) > 1]
         if not found:
             continue
         last, before, lines = open_run.pop(role, (turn, [], False))
@@ -140,28 +156,12 @@ def runs(talk: Talk, turns: Sequence[int]) -> Iterator[Run]:
         yield from _whole_and_parts(run, lines)
 
 
-def _stretches(talk: Talk, turn: int) -> list[list[tuple[int, Piece]]]:
-    """The pieces of a turn, those together that follow each other with nothing said between; prices are left out."""
-    text, pieces = talk.texts[turn], talk.pieces(turn)
-    prices = [match.span() for match in PRICE.finditer(text)] if PRICED.search(text) else ()
-    found: list[list[tuple[int, Piece]]] = []
-    for piece in pieces:
-        if any(piece.start < end and piece.end > start for start, end in prices):
-            continue
-        if found and JOINT.fullmatch(text, found[-1][-1][1].end, piece.start):
-            found[-1].append((turn, piece))
-        else:
-            found.append([(turn, piece)])
-    found = [run for run in (_without_words(text, run) for run in found) if run]
-    return [run for run in found if sum(len(piece.text) for _, piece in run) > 1]
-
-
 def _whole_and_parts(pieces: list[tuple[int, Piece]], lines: bool) -> Iterator[Run]:
     """A run; and each line of it too where it may be several numbers."""
-    yield Run(tuple(pieces), lines)
+    yield Run(pieces, lines)
     if lines:
         for turn in sorted({turn for turn, _ in pieces}):
-            yield Run(tuple(found for found in pieces if found[0] == turn))
+            yield Run([found for found in pieces if found[0] == turn])
 
 
 def _without_words(text: str, run: list[tuple[int, Piece]]) -> list[tuple[int, Piece]]:
@@ -255,8 +255,6 @@ def _cards(talk: Talk, run: Run, carded: bool) -> list[Run]:
 
 
 def find_cvv(talk: Talk, run: Run) -> None:
-    if len(run.text) < 3:
-        return
     turn, start, end = run.place
     kind, back = asked(talk, turn, start, end)
     text = talk.texts[turn]
@@ -310,11 +308,10 @@ def _ends_payment(talk: Talk, turn: int, start: int, end: int) -> bool:
 
 SSN = re.compile(r"(?<![\d-])(?!000|666|9)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\d-])")
 NINO = re.compile(r"[A-CEGHJ-PR-TW-Z]{2}\d{6}[A-D]")
+WRITTEN_NINO = re.compile(r"(?<!\w)[A-CEGHJ-PR-TW-Z]{2}\s?(?:\d\d\s?){3}[A-D](?!\w)", re.I)
 
 
 def find_national_id(talk: Talk, run: Run) -> None:
-    if len(run.text) < 4:
-        return
     turn, start, end = run.place
     kind, back = asked(talk, turn, start, end)
     written = talk.texts[turn][start:end]
@@ -328,9 +325,8 @@ def find_national_id(talk: Talk, run: Run) -> None:
     named = kind == "NATIONAL_ID"
     if kind in ("KEEP", "CARD", "CVV") and back == 0:
         return
-    lettered = len(run.text) >= 15 or not run.text.isdecimal()
-    for check, shape in CHECKED if lettered else ():
-        for match in shape.finditer(run.text):
+    for check, shape in CHECKED:
+        for match in re.finditer(shape, run.text):
             part = run.part(*match.span())
             if part and check(match[0]):
                 _take(talk, "NATIONAL_ID", part)
@@ -349,14 +345,14 @@ def _resident(number: str) -> bool:
         return False
 
 
-CHECKED: tuple[tuple[Callable[[str], bool], re.Pattern[str]], ...] = (
-    (_resident, re.compile(r"\d{17}[\dX]")),
-    (nir.is_valid, re.compile(r"[12]\d{4}[\dAB]\d{9}")),
-    (dni.is_valid, re.compile(r"\d{8}[A-Z]")),
-    (nie.is_valid, re.compile(r"[XYZ]\d{7}[A-Z]")),
-    (lambda number: number[:2] not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ"), NINO),
+CHECKED: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (_resident, r"\d{17}[\dX]"),
+    (nir.is_valid, r"[12]\d{4}[\dAB]\d{9}"),
+    (dni.is_valid, r"\d{8}[A-Z]"),
+    (nie.is_valid, r"[XYZ]\d{7}[A-Z]"),
+    (lambda number: number[:2] not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ"), NINO.pattern),
 )
-"""National ids whose form and check digits are enough, whatever is said around them: 15 digits or more, or letters."""
+"""National ids whose form and check digits are enough, whatever is said around them."""
 
 
 def find_tax_id(talk: Talk, run: Run) -> None:
@@ -373,11 +369,32 @@ def find_tax_id(talk: Talk, run: Run) -> None:
             _take(talk, "NATIONAL_ID", stretch)
 
 
-SPELLED_IBAN = re.compile(r"(?=([A-Z]{2}\d{2}[A-Z\d]{11,30}))")
+IBAN = re.compile(
+    r"(?<!\w)[a-z]{2}\s?\d{2}(?:[\s-]?[a-z\d]{1,7}){2,8}(?!\w)|(?<!\w)[a-z]{2}\d{2}[a-z\d]{11,30}(?!\w)", re.I
+)
+
+LETTERS_AND_DIGITS = re.compile(r"[a-z]{2}\s?\d\d", re.I)
+"""What both start with."""
+
+
+def find_written(talk: Talk, turn: int) -> None:
+    """IBANs and National Insurance numbers as they are written; those spelled are found in runs."""
+    if not (talk.hints[turn] & DIGIT and LETTERS_AND_DIGITS.search(talk.texts[turn])):
+        return
+    for match in WRITTEN_NINO.finditer(talk.texts[turn]):
+        if asked(talk, turn, *match.span()) != ("KEEP", 0):
+            talk.claim("NATIONAL_ID", re.sub(r"\s", "", match[0]).upper(), Span(turn, *match.span()))
+    for match in IBAN.finditer(talk.texts[turn]):
+        ends = [match.end()] + [match.start() + gap.start() for gap in re.finditer(r"[\s-]", match[0])][::-1]
+        for end in ends:
+            number = re.sub(r"\W", "", talk.texts[turn][match.start() : end]).upper()
+            if len(number) >= 15 and stdnum_iban.is_valid(number, check_country=False):
+                talk.claim("IBAN", number, Span(turn, match.start(), end))
+                break
 
 
 def find_spelled_iban(talk: Talk, run: Run) -> None:
-    for match in SPELLED_IBAN.finditer(run.text) if len(run.text) >= 15 else ():
+    for match in re.finditer(r"(?=([A-Z]{2}\d{2}[A-Z\d]{11,30}))", run.text):
         for length in range(min(34, len(match[1])), 14, -1):
             part = run.part(match.start(), match.start() + length)
             if part and stdnum_iban.is_valid(part.text, check_country=False):
@@ -387,22 +404,17 @@ def find_spelled_iban(talk: Talk, run: Run) -> None:
 
 def find_named_iban(talk: Talk, run: Run) -> None:
     """What an IBAN, a sort code or a routing number was asked for with, whatever its check digits."""
-    if 6 <= len(run.text) <= 34 and asked(talk, *run.place)[0] == "IBAN":
+    if len(run.text) <= 34 and asked(talk, *run.place)[0] == "IBAN":
         _take(talk, "IBAN", run)
 
 
 def find_phone(talk: Talk, run: Run) -> None:
-    if len(run.text) < 7:
-        return
     turn, start, end = run.place
-    stretches = [stretch for stretch in run.digits if 7 <= len(stretch.text) <= 15]
-    if not stretches:
-        return
     kind, back = asked(talk, turn, start, end)
-    for stretch in stretches:
+    for stretch in run.digits:
         at, since, upto = stretch.place
         text = talk.texts[at]
-        if _counted(text, upto):
+        if not 7 <= len(stretch.text) <= 15 or _counted(text, upto):
             continue
         plus = text[max(0, since - 1) : since] == "+"
         if kind == "PHONE":
@@ -427,8 +439,6 @@ def _formatted_phone(talk: Talk, digits: str, plus: bool, grouped: bool) -> bool
 
 
 def find_account(talk: Talk, run: Run) -> None:
-    if len(run.text) < 5:
-        return
     turn, start, end = run.place
     kind, back = asked(talk, turn, start, end)
     if kind != "ACCOUNT" or _counted(talk.texts[turn], end):
@@ -453,7 +463,7 @@ def find_repeats(talk: Talk, turns: Sequence[int]) -> None:
     numbers = [found for found in talk.found if found.kind in REPEATED]
     for run in [run for run in _runs_now(talk, turns) if not run.lines] if numbers else ():
         turns_of = {turn for turn, _ in run.pieces}
-        each = [Run(tuple(found for found in run.pieces if found[0] == turn)) for turn in sorted(turns_of)]
+        each = [Run([found for found in run.pieces if found[0] == turn]) for turn in sorted(turns_of)]
         for part in (run, *run.digits, *each):
             for found in numbers:
                 dictated = len(found.spans) > 1
@@ -481,7 +491,20 @@ def _take(talk: Talk, kind: str, run: Run, since: int | None = None, key: str | 
     return talk.claim(kind, key or (run.text[-9:] if kind == "PHONE" else run.text), *spans)
 
 
-Rule = Callable[[Talk, Run], None]
-FIRST_RULES: tuple[Rule, ...] = (find_spelled_iban, find_card, find_cvv, find_national_id, find_tax_id)
-LAST_RULES: tuple[Rule, ...] = (find_named_iban, find_phone, find_account)
+class Rule(NamedTuple):
+    """Claims what it knows of a run."""
+
+    find: Callable[[Talk, Run], None]
+    least: int
+    """Digits and letters of the shortest run that it can find something in."""
+
+
+FIRST_RULES = (
+    Rule(find_spelled_iban, 15),
+    Rule(find_card, 12),
+    Rule(find_cvv, 3),
+    Rule(find_national_id, 4),
+    Rule(find_tax_id, 11),
+)
+LAST_RULES = (Rule(find_named_iban, 6), Rule(find_phone, 7), Rule(find_account, 5))
 """After those that read dates of birth and addresses, which hold digits too."""

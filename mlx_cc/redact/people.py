@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from mlx_cc.redact.hints import hint
 from mlx_cc.redact.talk import HIDDEN, Span, Talk
-from mlx_cc.redact.words import either, found_at, source, starts_of, words
+from mlx_cc.redact.words import either, leftmost, source, words
 
 _TOKEN = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
 _NAME = re.compile(_TOKEN)
@@ -13,21 +14,32 @@ COMMON, ALSO_WORDS, PARTICLES = words("common"), words("also_words"), words("par
 SURNAMES = "".join(sorted(words("surnames")))
 
 INTRODUCED = re.compile(rf"(?<![^\W_]){source('introduced')}[\s,:]+", re.X)
-INTRODUCED_STARTS = starts_of(r"(?<![^\W_])", source("introduced"))
 """What a name follows at once."""
 
 MAYBE_INTRODUCED = re.compile(rf"(?<![^\W_]){source('maybe_introduced')}\ +", re.X)
-MAYBE_STARTS = starts_of(r"(?<![^\W_])", source("maybe_introduced"))
 """What a name may follow: it needs a capital, or one of the words of PRESENTING after it."""
 
 PRESENTING = re.compile(rf"[\s,]+{source('presenting')}\b", re.I | re.X)
 CLOSING = re.compile(rf"\b{source('closing')}", re.X)
 BEFORE_CLOSING = re.compile(rf"(?<![^\W_])(?P<name>{_TOKEN}(?:\s{_TOKEN}){{0,2}}),?\s+{source('closing')}", re.I | re.X)
+INTRODUCES = hint(
+    r"name|nom|regist|call(?:ed)?\Z|goe?s?\Z|speaking|chatting|talking|through|connected|reached|attended|assisted|served|helped"
+    r"|llamo|apellido|atiende|saluda|habla|appelle|parlez|hei(?:ß|ss)e|spricht|sprechen|apparat|chamo"
+    r"|(?<![^\W_])(?:mr|mrs|ms|mister|missus|señora?|sra?|monsieur|madame|mme|herrn?|frau|senhora?|doña|don)\Z"
+)
+MAY_INTRODUCE = hint(
+    r"this\Z|am\Z|i['’]?m\Z|\bit(?:['’]?s)?\Z|soy|con\Z|suis\Z|est\Z|ici\Z|bin\Z|hier\Z|sou\Z|aqui\Z|dear|miss\Z|dr\Z|spoke"
+    r"|talked|chatted|named|tell\Z|hablé|husband|wife|spouse|partner|son\Z|daughter|child|mother|mom|mum|father|dad"
+    r"|brother|sister|aunt|uncle|cousin|niece|nephew|grand|friend|boss|manager|neighb|colleague|assistant|mate\Z|fianc"
+    r"|marido|espos|mujer|hij[oa]|madre|padre|herman|amig|mari\Z|femme|fils|fille|mère|père|frère|sœur|ami|mann\Z|frau"
+    r"|sohn|tochter|mutter|vater|bruder|schwester|freund|kolleg"
+)
+CLOSES = hint(r"speaking|here|appareil|service|apparat|habla|aparato")
 NOT_PERSON = re.compile(rf"\b{either(words('not_person'))}\s$")
 """Before `name is` it says that the name is no person's."""
 
 ASKED = re.compile(rf"(?<![^\W_\u4e00-\u9fff]){source('asked')}", re.X)
-ASKED_STARTS = starts_of(r"(?<![^\W_\u4e00-\u9fff])", source("asked"))
+ASKS = hint(r"name|nom|who|spell|call|apellido|qui|llama|hei(?:ß|ss)en|we[mr]|quem")
 """A question that a name answers."""
 
 FILLER = re.compile(rf"(?:\s|[,.!:;-]|\b{source('filler')}\b)*", re.I | re.X)
@@ -44,13 +56,15 @@ CHINESE_ANSWER = re.compile(
 )
 
 
+ANSWERED = 2
+"""A name answers a question at most so many turns before."""
+
+
 def find_names(talk: Talk, turns: Sequence[int]) -> None:
     """Claim the names that are introduced in the turns."""
     for turn in turns:
         text = talk.texts[turn]
-        if turn not in talk.introduced:
-            talk.introduced[turn] = [*_introduced(text, talk.lowered[turn]), *_chinese(text)]
-        for start, end in talk.introduced[turn]:
+        for start, end in [*_introduced(text, talk.lowered[turn], talk.hints[turn]), *_chinese(text)]:
             _claim(talk, turn, start, end)
         if (asker := _asker(talk, turn)) is not None and HIDDEN * 3 not in "".join(talk.texts[asker + 1 : turn + 1]):
             for start, end in _answer(text):
@@ -70,43 +84,43 @@ def find_known(talk: Talk, names: Sequence[str]) -> None:
             low = part.lower().strip("'’")
             if len(low) > 2 and (low not in COMMON or low in ALSO_WORDS) and low not in PARTICLES:
                 owner.setdefault(low, person.lower())
-    sure, unsure = _matcher(tuple(owner))
-    # A sign that is not ASCII may be another case of one that is: such a turn is always looked at.
-    turns = {turn for turn, lowered in enumerate(talk.lowered) if not lowered.isascii()}
-    for start in {name.split()[0] for name in owner}:
-        turns.update(turn for turn, lowered in enumerate(talk.lowered) if start in lowered)
-    for turn in sorted(turns):
+    longest_first = sorted(owner, key=len, reverse=True)
+    sure, unsure = [n for n in longest_first if n not in ALSO_WORDS], [n for n in longest_first if n in ALSO_WORDS]
+    for turn, stand in sorted(_standing(talk, longest_first).items()):
         text = talk.texts[turn]
-        if sure is not None:
-            for match in sure.finditer(text):
-                talk.claim("NAME", owner[" ".join(match[0].lower().split())], Span(turn, *match.span()))
-        if unsure is not None:
-            for match in unsure.finditer(text):
-                if (
-                    match[0][0].isupper()
-                    and not match[0].isupper()
-                    and re.search(r"[^\s.!?。][\s]*$", text[: match.start()])
-                ):
-                    talk.claim("NAME", owner[match[0].lower()], Span(turn, *match.span()))
+        for match in _named([name for name in sure if name in stand], text):
+            said = " ".join(match[0].lower().split())
+            talk.claim("NAME", owner.get(said, said), Span(turn, *match.span()))  # s matches ſ, which is no key
+        for match in _named([name for name in unsure if name in stand], text):
+            if match[0][0].isupper() and not match[0].isupper() and INSIDE.search(text[: match.start()]):
+                talk.claim("NAME", owner.get(match[0].lower(), match[0].lower()), Span(turn, *match.span()))
 
 
-@lru_cache(64)
-def _matcher(names: tuple[str, ...]) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
-    """Patterns for names that are nothing else, and for names that are words too."""
+INSIDE = re.compile(r"[^\s.!?。][\s]*$")
+"""What is before a word inside a sentence."""
 
-    def pattern(some: list[str]) -> re.Pattern[str] | None:
-        if not some:
-            return None
-        ordered = sorted(some, key=len, reverse=True)
-        bodies = [r"\s+".join(map(re.escape, name.split())) for name in ordered]
-        bodies = [
-            body if not name.isascii() and "\u4e00" <= name[0] <= "\u9fff" else rf"(?<!\w){body}(?!\w)"
-            for body, name in zip(bodies, ordered, strict=True)
-        ]
-        return re.compile("|".join(bodies), re.I)
 
-    words = [name for name in names if name in ALSO_WORDS]
-    return pattern([name for name in names if name not in ALSO_WORDS]), pattern(words)
+def _standing(talk: Talk, names: Sequence[str]) -> dict[int, set[str]]:
+    """Turn -> those of the names that may stand in it, told by their first word."""
+    stand: dict[int, set[str]] = {}
+    for name in names:
+        first = name.partition(" ")[0]
+        turns = (turn for turn, text in enumerate(talk.lowered) if first in text or not (text + name).isascii())
+        for turn in turns:
+            stand.setdefault(turn, set()).add(name)
+    return stand
+
+
+def _named(names: Sequence[str], text: str) -> Iterator[re.Match[str]]:
+    """Where names stand in a text, the first of `names` where several do."""
+    return (match for _, match in leftmost([_pattern(name) for name in names], text))
+
+
+@lru_cache(2048)
+def _pattern(name: str) -> re.Pattern[str]:
+    body = r"\s+".join(map(re.escape, name.split()))
+    chinese = not name.isascii() and "\u4e00" <= name[0] <= "\u9fff"
+    return re.compile(body if chinese else rf"(?<!\w){body}(?!\w)", re.I)
 
 
 def _claim(talk: Talk, turn: int, start: int, end: int) -> None:
@@ -118,24 +132,33 @@ def _claim(talk: Talk, turn: int, start: int, end: int) -> None:
     talk.claim("NAME", name, Span(turn, start, end))
 
 
-def _introduced(text: str, lowered: str) -> Iterator[tuple[int, int]]:
+def _introduced(text: str, lowered: str, hints: int) -> Iterator[tuple[int, int]]:
     cased = text != lowered
-    for match in found_at(INTRODUCED_STARTS, INTRODUCED, lowered):
+    for match in INTRODUCED.finditer(lowered) if hints & INTRODUCES else ():
         if NOT_PERSON.search(lowered, 0, match.start()):
             continue
         if span := _name_at(text, match.end(), cased):
             yield span
-    for match in found_at(MAYBE_STARTS, MAYBE_INTRODUCED, lowered):
+    for match in MAYBE_INTRODUCED.finditer(lowered) if hints & MAY_INTRODUCE else ():
         span = _name_at(text, match.end(), cased)
         company = span and re.match(r"\s[A-Z]", text[span[1] :])  # This is Acme Support
         if span and not company and (cased or PRESENTING.match(text, span[1])):
             yield span
-    for match in BEFORE_CLOSING.finditer(text) if CLOSING.search(lowered) else ():
+    for match in BEFORE_CLOSING.finditer(text) if hints & CLOSES and _closes(text, lowered, cased) else ():
         words = list(_NAME.finditer(match["name"]))
         while words and not _is_name(words[0][0], cased):
             words.pop(0)
         if words and all(_is_name(word[0], cased) for word in words) and len(words) <= 3:
             yield match.start("name") + words[0].start(), match.start("name") + words[-1].end()
+
+
+def _closes(text: str, lowered: str, cased: bool) -> bool:
+    """Whether a word that closes an introduction may stand behind a name."""
+    for match in CLOSING.finditer(lowered):
+        before = text[: match.start()].rsplit(None, 1)[-1:]
+        if before and (not _NAME.fullmatch(word := before[0].rstrip(",")) or _is_name(word, cased)):
+            return True
+    return False
 
 
 def _name_at(text: str, start: int, cased: bool, most: int = 3) -> tuple[int, int] | None:
@@ -168,11 +191,9 @@ def _is_name(word: str, cased: bool) -> bool:
 
 def _asker(talk: Talk, turn: int) -> int | None:
     """The turn, at most two before and of the other side, that asks this one for a name."""
-    for place in range(turn - 1, max(-1, turn - 3), -1):
+    for place in range(turn - 1, max(-1, turn - ANSWERED - 1), -1):
         if talk.roles[place] != talk.roles[turn] or talk.roles[place] == "unknown":
-            if place not in talk.asks_name:
-                talk.asks_name[place] = any(found_at(ASKED_STARTS, ASKED, talk.lowered[place]))
-            return place if talk.asks_name[place] else None
+            return place if talk.hints[place] & ASKS and ASKED.search(talk.lowered[place]) else None
     return None
 
 

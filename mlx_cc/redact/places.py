@@ -1,10 +1,9 @@
-"""What is told by its written form: e-mail and postal addresses, dates of birth, IBANs and NINOs."""
+"""E-mail addresses, postal addresses and dates of birth."""
 
 import re
 
-from stdnum import iban as stdnum_iban
-
 from mlx_cc.redact.cues import LOOK_BACK, asked, cues
+from mlx_cc.redact.hints import DIGIT, hint
 from mlx_cc.redact.spoken import Piece, number_words
 from mlx_cc.redact.talk import HIDDEN, Span, Talk
 from mlx_cc.redact.words import either, words
@@ -18,6 +17,7 @@ LINK |= {"tiret", "unterstrich", "bindestrich", "bajo", "bas", "under", "score",
 SPOKEN_EMAIL = re.compile(
     rf"(?<!\w){AT}\s+(?P<domain>(?:[\w-]+\s+){{0,3}}?[\w-]+(?:{DOT}[\w-]+){{0,2}}{DOT}[a-z]{{2,6}})(?!\w)", re.I
 )
+AT_WORD = hint(rf"(?<!\w){AT}\Z")
 DOTTED = re.compile(r"\b(?:dot|punto|point|punkt|ponto)\b|点|\w\.[a-z]{2}")
 SIGNS = [(r"\s*\b(?:dot|punto|point|punkt|ponto)\b\s*", "."), (rf"\s*\b{AT}\b\s*", "@"), (r"\s+", "")]
 SIGNS.insert(0, (r"\s*\b(?:underscore|under score|guion bajo|guión bajo|tiret bas|unterstrich)\b\s*", "_"))
@@ -28,7 +28,8 @@ def find_email(talk: Talk, turn: int) -> None:
     for match in EMAIL.finditer(text) if "@" in text else ():
         end = match.end() - len(match[0]) + len(match[0].rstrip(".-"))
         talk.claim("EMAIL", re.sub(r"\s", "", text[match.start() : end]).lower(), Span(turn, match.start(), end))
-    for match in SPOKEN_EMAIL.finditer(text) if DOTTED.search(talk.lowered[turn]) else ():
+    spoken = talk.hints[turn] & AT_WORD and DOTTED.search(talk.lowered[turn])
+    for match in SPOKEN_EMAIL.finditer(text) if spoken else ():
         start = _local_part(text, match.start())
         if start is not None:
             said = text[start : match.end()].lower()
@@ -91,17 +92,14 @@ CHINESE_DATE = re.compile(
 JOINTS = {"of", "in", "de", "del", "and", "y", "et", "und", "año"}
 
 
-BIRTH_SIGNS = ("birth", "born", "nac", "nasc", "naiss", "né", "geb", "cumple", "anniv", "出生", "生日")
 BIRTH = re.compile(r"birth|\bd\W?o\W?b\b|\bborn\b|\bnac|nasc|naiss|\bnée?\b|\bgeb|cumple|anniv|出生|生日")
-
-
-DOB = re.compile(r"d\W?o\W?b")
+BORN = hint(r"birth|\b(?:(?:d\W?)?o\W?)?b\b|\bborn\b|\bnac|nasc|naiss|\bnée?\b|\bgeb|cumple|anniv")
 
 
 def find_birth_date(talk: Talk, turn: int) -> None:
     """Dates that a birth is spoken of with: in their turn before them, or asked for."""
-    before = "\n".join(talk.lowered[max(0, turn - LOOK_BACK) : turn + 1])
-    if not (any(sign in before for sign in BIRTH_SIGNS) or DOB.search(before)) or not BIRTH.search(before):
+    near = range(max(0, turn - LOOK_BACK), turn + 1)
+    if not any(talk.hints[place] & BORN and BIRTH.search(talk.lowered[place]) for place in near):
         return
     for start, end in _dates(talk, turn):
         kind, back = asked(talk, turn, start, end)
@@ -191,10 +189,17 @@ DATE_AND_STREET_WORDS -= {"way", "close", "place", "view", "run"}
 """Words that make two digits beside them worth reading."""
 
 SUFFIX = re.compile(rf"\b(?:{_SURE}|{_OFTEN})\b")
+STREET_WORD = hint(rf"{SUFFIX.pattern}|\bsac\b")  # the end of cul-de-sac
 GERMAN_SUFFIX = re.compile(
     r"stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|\b(?:am|an|im|in|auf|zum|zur)\b"
 )
+GERMAN_STREET = hint(GERMAN_SUFFIX.pattern.replace(r"str\.", r"str\Z"))
+ROMANCE_STREET = hint(
+    r"\bc\b|calle|avenida|avda|\bav\Z|plaza|pza|paseo|camino|carretera|ronda|travesía|rua|rue|avenue|boulevard|bd|place"
+    r"|chemin|impasse|allée|quai|cours|route"
+)
 FIVE_DIGITS = re.compile(r"\d{5}|\b(?:zip|post|pin|plz)")
+POSTAL = hint(FIVE_DIGITS.pattern)
 NAMED_CODE = re.compile(
     r"\b(?:zip|post(?:al)?|pin|código postal|code postal|plz)\s?(?:code)?"
     r"(?:\s(?:is|es|est|ist)|[:,])?\s(\d{3}\s?\d{3}|\d{4,6})(?![\d-])",
@@ -203,23 +208,23 @@ NAMED_CODE = re.compile(
 
 
 def find_address(talk: Talk, turn: int) -> None:
-    text, lowered = talk.texts[turn], talk.lowered[turn]
-    if talk.language in ("es", "fr", "pt", "") and (match := ROMANCE.search(text)):
+    text, lowered, hints = talk.texts[turn], talk.lowered[turn], talk.hints[turn]
+    if hints & ROMANCE_STREET and talk.language in ("es", "fr", "pt", "") and (match := ROMANCE.search(text)):
         _claim(talk, turn, *match.span())
-    if talk.language in ("de", "") and GERMAN_SUFFIX.search(lowered):
+    if hints & GERMAN_STREET and talk.language in ("de", "") and GERMAN_SUFFIX.search(lowered):
         for match in GERMAN.finditer(text):
             _claim(talk, turn, *match.span())
     for match in CHINESE.finditer(text) if "号" in text or "弄" in text else ():
         lead = CHINESE_LEAD.match(match[0][:-2])
         _claim(talk, turn, match.start() + (lead.end() if lead else 0), match.end())
-    if talk.language in ("en", "") and SUFFIX.search(lowered):
+    if hints & STREET_WORD and talk.language in ("en", "") and SUFFIX.search(lowered):
         for match in STREET.finditer(text):
             near = range(max(0, turn - 2), turn + 1)
             named = any(kind == "ADDRESS" for place in near for _, _, kind in cues(talk, place))
             _english(talk, turn, match, named)
-    for match in POSTCODE.finditer(text):
+    for match in POSTCODE.finditer(text) if hints & DIGIT else ():
         _claim(talk, turn, *match.span())
-    if FIVE_DIGITS.search(lowered):
+    if hints & POSTAL and FIVE_DIGITS.search(lowered):
         _postal_code(talk, turn)
 
 
@@ -252,28 +257,3 @@ def _claim(talk: Talk, turn: int, start: int, end: int) -> None:
     end -= len(written) - len(written.rstrip(" .,"))
     if HIDDEN not in written:
         talk.claim("ADDRESS", re.sub(r"\W+", "", written).lower(), Span(turn, start, end))
-
-
-# Bank accounts and national ids
-
-WRITTEN_NINO = re.compile(r"(?<!\w)[A-CEGHJ-PR-TW-Z]{2}\s?(?:\d\d\s?){3}[A-D](?!\w)", re.I)
-TWO_DIGITS = re.compile(r"\d\d")
-IBAN = re.compile(
-    r"(?<!\w)[a-z]{2}\s?\d{2}(?:[\s-]?[a-z\d]{1,7}){2,8}(?!\w)|(?<!\w)[a-z]{2}\d{2}[a-z\d]{11,30}(?!\w)", re.I
-)
-
-
-def find_written(talk: Talk, turn: int) -> None:
-    """IBANs and National Insurance numbers as they are written; those spelled are found in runs."""
-    if not TWO_DIGITS.search(talk.texts[turn]):
-        return
-    for match in WRITTEN_NINO.finditer(talk.texts[turn]):
-        if asked(talk, turn, *match.span()) != ("KEEP", 0):
-            talk.claim("NATIONAL_ID", re.sub(r"\s", "", match[0]).upper(), Span(turn, *match.span()))
-    for match in IBAN.finditer(talk.texts[turn]):
-        ends = [match.end()] + [match.start() + gap.start() for gap in re.finditer(r"[\s-]", match[0])][::-1]
-        for end in ends:
-            number = re.sub(r"\W", "", talk.texts[turn][match.start() : end]).upper()
-            if len(number) >= 15 and stdnum_iban.is_valid(number, check_country=False):
-                talk.claim("IBAN", number, Span(turn, match.start(), end))
-                break

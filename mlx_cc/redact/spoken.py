@@ -105,33 +105,23 @@ def number_words() -> frozenset[str]:
     return frozenset(word for name in UNITS for word in lexicon(name)) | frozenset(TIMES)
 
 
-@cache
-def _meant(language: str) -> frozenset[str]:
-    """The words that mean a number, or how often or how many of it."""
-    return frozenset((*lexicon(language), *TIMES, *SCALE))
-
-
 def pieces(text: str, language: str) -> list[Piece]:
     """The digits, number words and spelled letters of a turn, in order; a number said in several words is one piece."""
-    words, meant = lexicon(language), _meant(language)
+    words = lexicon(language)
     tokens: list[Piece] = []
     for token in TOKEN.finditer(text):
-        said = token[0]
-        if len(said) > 5 and said.lower() not in meant and not said.isdecimal():
-            continue
-        start, end = token.span()
+        said, start, end = token[0], token.start(), token.end()
         if said.isdecimal():
             tokens.append(Piece("".join(str(unicodedata.decimal(digit)) for digit in said), start, end, False))
         elif said in CHINESE:
             tokens.append(Piece(CHINESE[said], start, end, True))
         else:
             low = said.lower()
-            if low in meant:
-                tokens.append(Piece(low, start, end, True))
-                continue
             touches = (start and text[start - 1].isdigit()) or text[end : end + 1].isdigit()
             hyphen = text[end : end + 1] == "-" and text[end + 1 : end + 2].isdigit() and len(said) <= 4
-            if low == AND.get(language) and not touches:
+            if low in words or low in TIMES or low in SCALE:
+                tokens.append(Piece(low, start, end, True))
+            elif low == AND.get(language) and not touches:
                 continue
             elif (len(said) == 1 or (len(said) <= 5 and (touches or hyphen))) and said.isascii():
                 tokens.append(Piece(said.upper(), start, end, False))

@@ -1,11 +1,11 @@
 """One conversation while it is being redacted: its texts, what was found so far, and where a run of digits stands."""
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mlx_cc.conversation import Conversation
+from mlx_cc.redact.hints import hints
 from mlx_cc.redact.spoken import Piece, pieces
 
 MASK = re.compile(r"\[[A-Za-z][A-Za-z_ ]*\d*\]|<[A-Z][A-Z_]*>|\*{2,}|#{4,}|\b[Xx]{4,}\b")
@@ -23,17 +23,13 @@ class Span(NamedTuple):
     end: int
 
 
-SIGN = re.compile(r"[\[<*#]|xxxx|XXXX")
+SIGNS = ("[", "<", "*", "#", "xxxx", "XXXX")
 """Every mask has one of these."""
 
 
-def hidden(text: str) -> str:
+def _hidden(text: str) -> str:
     """A text with its masks hidden."""
-    return MASK.sub(_hide, text) if SIGN.search(text) else text
-
-
-def _hide(mask: re.Match[str]) -> str:
-    return HIDDEN * len(mask[0])
+    return MASK.sub(lambda mask: HIDDEN * len(mask[0]), text) if any(sign in text for sign in SIGNS) else text
 
 
 def lower(text: str) -> str:
@@ -56,44 +52,44 @@ class Talk:
     """The texts with masks hidden, and the values found; a later rule can't claim what an earlier one has."""
 
     raw: list[str]
-    texts: list[str]
-    lowered: list[str]
     roles: list[str]
     language: str
     country: str
+    texts: list[str] = field(init=False)
+    lowered: list[str] = field(init=False)
+    hints: list[int] = field(init=False)
+    """What each turn's words hint at."""
     found: list[Found] = field(default_factory=list)
     claimed: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     cues: dict[int, list[tuple[int, int, str]]] = field(default_factory=dict)
     """Turn -> start, end and kind of the words that say what a number is; filled by `cues.py` when asked for."""
-    introduced: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """Turn -> start and end of the names that `people.py` sees introduced in it."""
-    asks_name: dict[int, bool] = field(default_factory=dict)
-    """Whether a turn asks for a name."""
-    stretches: dict[int, list[list[tuple[int, Piece]]]] = field(default_factory=dict)
-    """Turn -> its pieces that follow each other, as `numbers.py` reads them where nothing is claimed."""
     runs: tuple[int, list[Any]] = (-1, [])
     """How many values were found when `numbers.py` last read the runs of digits, and those runs."""
+    weights: dict[int, int] = field(default_factory=dict)
+    """Turn -> how much in it looks like numbers; filled when asked for."""
     _pieces: dict[int, list[Piece]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        said = "\n".join(self.raw)
+        masked = any(sign in said for sign in SIGNS)
+        self.texts = [_hidden(text) for text in self.raw] if masked else self.raw.copy()
+        self.lowered = [lower(text) for text in self.texts]
+        self.hints = hints(self.raw)
 
     @classmethod
     def of(cls, conversation: Conversation, country: str | None) -> "Talk":
         """Of a conversation; its own country and language go before the redactor's."""
         language = (conversation.language or "").split("-")[0].lower()
-        raw = [turn.text for turn in conversation.turns]
-        texts = list(map(hidden, raw)) if SIGN.search("\n".join(raw)) else raw[:]
         country = conversation.country or country or REGION.get(language, "US")
-        return cls(raw, texts, list(map(lower, texts)), [turn.role for turn in conversation.turns], language, country)
+        turns = conversation.turns
+        return cls([turn.text for turn in turns], [turn.role for turn in turns], language, country)
 
-    def go_on(self, conversation: Conversation, changed: Collection[int]) -> None:
-        """To the next pass over the conversation, in which the texts of some turns were changed.
-
-        What was read from the other turns' texts alone is kept.
-        """
-        for turn in changed:
-            self.raw[turn] = conversation.turns[turn].text
-            self.texts[turn] = hidden(self.raw[turn])
+    def begin_again(self, changed: dict[int, str]) -> None:
+        """Forget what was found; some turns' texts are others now."""
+        for (turn, text), bits in zip(changed.items(), hints(list(changed.values())), strict=True):
+            self.raw[turn], self.texts[turn], self.hints[turn] = text, _hidden(text), bits
             self.lowered[turn] = lower(self.texts[turn])
-            for read in (self.cues, self.introduced, self.asks_name, self.stretches, self._pieces):
+            for read in (self.cues, self.weights, self._pieces):
                 read.pop(turn, None)
         self.found, self.claimed, self.runs = [], {}, (-1, [])
 
