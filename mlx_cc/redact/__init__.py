@@ -180,7 +180,7 @@ def _weight(talk: Talk, turn: int) -> int:
     if turn not in talk.weights:
         text, bits = talk.raw[turn], talk.hints[turn]
         digits = sum(map(str.isdecimal, text)) if bits & DIGIT else 0
-        added = sum(WEIGHTS.get(word, 0) for word in hinting(text)) if bits & WEIGHED and digits <= 2 else 0
+        added = sum(WEIGHTS[word] for word in hinting(text) if word in WEIGHTS) if bits & WEIGHED and digits <= 2 else 0
         talk.weights[turn] = digits + added
     return talk.weights[turn]
 

@@ -64,8 +64,9 @@ def find_names(talk: Talk, turns: Sequence[int]) -> None:
     """Claim the names that are introduced in the turns."""
     for turn in turns:
         text = talk.texts[turn]
-        for start, end in [*_introduced(text, talk.lowered[turn], talk.hints[turn]), *_chinese(text)]:
-            _claim(talk, turn, start, end)
+        if talk.hints[turn] & (INTRODUCES | MAY_INTRODUCE | CLOSES):
+            for start, end in [*_introduced(text, talk.lowered[turn], talk.hints[turn]), *_chinese(text)]:
+                _claim(talk, turn, start, end)
         if (asker := _asker(talk, turn)) is not None and HIDDEN * 3 not in "".join(talk.texts[asker + 1 : turn + 1]):
             for start, end in _answer(text):
                 _claim(talk, turn, start, end)

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 UNITS = {
@@ -107,25 +107,35 @@ def number_words() -> frozenset[str]:
 
 def pieces(text: str, language: str) -> list[Piece]:
     """The digits, number words and spelled letters of a turn, in order; a number said in several words is one piece."""
-    words = lexicon(language)
     tokens: list[Piece] = []
     for token in TOKEN.finditer(text):
-        said, start, end = token[0], token.start(), token.end()
+        said = token[0]
         if said.isdecimal():
-            tokens.append(Piece("".join(str(unicodedata.decimal(digit)) for digit in said), start, end, False))
-        elif said in CHINESE:
-            tokens.append(Piece(CHINESE[said], start, end, True))
-        else:
-            low = said.lower()
+            digits = said if said.isascii() else "".join(str(unicodedata.decimal(digit)) for digit in said)
+            tokens.append(Piece(digits, *token.span(), False))
+            continue
+        reading = _reading(said, language)
+        if reading is None:
+            continue
+        start, end = token.span()
+        if reading.isupper():
             touches = (start and text[start - 1].isdigit()) or text[end : end + 1].isdigit()
             hyphen = text[end : end + 1] == "-" and text[end + 1 : end + 2].isdigit() and len(said) <= 4
-            if low in words or low in TIMES or low in SCALE:
-                tokens.append(Piece(low, start, end, True))
-            elif low == AND.get(language) and not touches:
+            if not touches and (said.lower() == AND.get(language) or (len(said) > 1 and not hyphen)):
                 continue
-            elif (len(said) == 1 or (len(said) <= 5 and (touches or hyphen))) and said.isascii():
-                tokens.append(Piece(said.upper(), start, end, False))
-    return _joined(text, tokens, language, words)
+        tokens.append(Piece(reading, start, end, not reading.isupper()))
+    return _joined(text, tokens, language, lexicon(language))
+
+
+@lru_cache(1 << 15)
+def _reading(said: str, language: str) -> str | None:
+    """A number word in lower case, a Chinese digit as our digit; letters that may be spelled in capitals; else None."""
+    low = said.lower()
+    if said in CHINESE:
+        return CHINESE[said]
+    if low in lexicon(language) or low in TIMES or low in SCALE:
+        return low
+    return said.upper() if len(said) <= 5 and said.isascii() else None
 
 
 def _joined(text: str, tokens: list[Piece], language: str, words: dict[str, int]) -> list[Piece]:

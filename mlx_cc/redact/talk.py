@@ -67,6 +67,8 @@ class Talk:
     """How many values were found when `numbers.py` last read the runs of digits, and those runs."""
     weights: dict[int, int] = field(default_factory=dict)
     """Turn -> how much in it looks like numbers; filled when asked for."""
+    stretches: dict[int, list[Any]] = field(default_factory=dict)
+    """Turn -> its runs of digits while nothing of it is claimed; filled by `numbers.py`."""
     _pieces: dict[int, list[Piece]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class Talk:
         for (turn, text), bits in zip(changed.items(), hints(list(changed.values())), strict=True):
             self.raw[turn], self.texts[turn], self.hints[turn] = text, _hidden(text), bits
             self.lowered[turn] = lower(self.texts[turn])
-            for read in (self.cues, self.weights, self._pieces):
+            for read in (self.cues, self.weights, self.stretches, self._pieces):
                 read.pop(turn, None)
         self.found, self.claimed, self.runs = [], {}, (-1, [])
 
