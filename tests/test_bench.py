@@ -205,14 +205,15 @@ def test_mlx_lm_decodes_the_same_coaching_tokens_and_whole_short_answers(tiny_mo
     assert 150 < len(asked.tree.trunk) <= 200
 
 
-def test_writer_loop_and_batch_generate_write_the_same_texts_of_the_same_length(tiny_model):
-    job = writing.Job(str(tiny_model), trunk=150, tokens=9, batch_size=4)
+@pytest.mark.parametrize("questions", [1, 2])
+def test_writer_loop_and_batch_generate_write_the_same_texts_of_the_same_length(questions, tiny_model):
+    job = writing.Job(str(tiny_model), trunk=150, tokens=9, batch_size=4, questions=questions)
     found = [work(job).write(4, 9) for work in (writing.writer, writing.loop, writing.batch_generate)]
     said = [[text.strip() for text in texts] for texts in found]  # streamed text lacks the space at its start
     assert len(set(said[0])) == 4
     assert said[1:] == [said[0]] * 2
     conversations = writing.asked(job).trees
-    assert len({tree.trunk for tree in conversations}) == 4
+    assert len({tree.trunk for tree in conversations}) == 4 // questions
     assert all(100 < len(tree.trunk) <= 150 for tree in conversations)
 
 
@@ -262,6 +263,11 @@ def test_a_contender_that_dies_ends_the_benchmark_with_one_line(tiny_model):
 def test_a_fault_of_the_user_comes_out_of_the_contender_s_process_as_it_is(tmp_path):
     with pytest.raises(UserError, match=r"nowhere"):
         CliRunner().invoke(command, ["train", "--model", str(tmp_path / "nowhere")], catch_exceptions=False)
+
+
+def test_questions_divide_the_texts():
+    with pytest.raises(UserError, match=r"--questions 3: must divide --batch-size 16"):
+        CliRunner().invoke(command, ["generate", "--questions", "3"], catch_exceptions=False)
 
 
 def test_an_answer_must_leave_its_branch_a_question():

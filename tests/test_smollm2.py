@@ -87,6 +87,33 @@ def test_its_loss_and_gradients_on_the_tree_are_those_of_rows(smollm2: str):
             assert (difference / squares) ** 0.5 < 1e-4
 
 
+def test_texts_written_together_are_those_it_decodes_alone(smollm2: str):
+    from mlx_cc.model.decode import Grammars, decode
+    from mlx_cc.model.load import base_model
+    from mlx_cc.model.writer import Job, Writer
+
+    model, tokenizer, _ = base_model(smollm2)
+    said = (
+        "Agent: How can I help? Customer: I was charged twice this month.",
+        "Agent: How can I help? Customer: My parcel never came, and nobody answers. Agent: I am sorry. I will send it again today.",
+        "Agent: How can I help? Customer: Thank you, all is well now, you fixed it.",
+    )
+    short = 'start: "Reason: " /[a-z ]{5,12}/ "."\n'
+    long = 'start: "- " /[A-Za-z ]{3,12}/ "\\n- " /[A-Za-z ]{3,30}/ "\\n"\n'
+    pairs = ((said[0], None), (said[0], short), (said[1], long), (said[2], short))
+    asked = [
+        Job(n, tuple(tokenizer.encode(text)), tuple(tokenizer.encode("\nWhy? " * (n + 1))), rule, 10)
+        for n, (text, rule) in enumerate(pairs)
+    ]
+    found = {one.key: one.text for one in Writer(model, tokenizer, batch_size=3).write(asked)}
+    grammars = Grammars(tokenizer)
+    for job in asked:
+        constraint = grammars.constraint(job.grammar) if job.grammar else None
+        row = [*job.trunk, *job.prompt]
+        assert found[job.key] == "".join(decode(model, tokenizer, row, constraint=constraint, max_tokens=10))
+    assert len(set(found.values())) == 4
+
+
 def test_from_transcripts_to_a_fused_model_that_answers(smollm2, tmp_path):
     sample = ROOT / "data" / "sample"
     run(

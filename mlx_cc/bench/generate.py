@@ -1,9 +1,9 @@
 """Writing a text about each of many conversations: `mlx_cc.model.writer` and the ways mlx-lm offers.
 
-One unit of work is a batch of texts, from tokens to texts: each about a conversation of its own, asked for a reasoning
-chain. Everybody gets the same prompts, decodes greedily and exactly as many tokens of each; no end token stops anybody
-earlier. The loop of `mlx_lm.generate` does two of the prompts and its seconds are scaled to all of them: it takes each
-alone, so the others would cost the same.
+One unit of work is a batch of texts, from tokens to texts: each asked for a reasoning chain about a conversation, of
+its own or shared with other `questions`. Everybody gets the same prompts, decodes greedily and exactly as many tokens
+of each; no end token stops anybody earlier. The loop of `mlx_lm.generate` does two of the prompts and its seconds are
+scaled to all of them: it takes each alone, so the others would cost the same.
 """
 
 import time
@@ -32,7 +32,9 @@ class Job(Struct):
     tokens: int = 200
     """Decoded of each text."""
     batch_size: int = 16
-    """Conversations, and texts decoded at once."""
+    """Texts, all decoded at once."""
+    questions: int = 1
+    """About each conversation; they divide the texts."""
     seed: int = 0
 
 
@@ -54,17 +56,22 @@ def writing_speed(job: Job, contenders: Sequence[Contender], rounds: int) -> Wri
 
 
 class Asked(NamedTuple):
-    """A loaded model and what it is asked, a conversation each."""
+    """A loaded model and what it is asked."""
 
     model: Any
     tokenizer: Any
     trees: list[Tree]
-    """With one branch that asks for the chain, and a second one that is not asked."""
+    """With a branch for each question and a last one that is not asked."""
+
+    @property
+    def texts(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Conversation and question of each text."""
+        return [(tree.trunk, branch.prompt) for tree in self.trees for branch in tree.branches[:-1]]
 
     @property
     def prompts(self) -> list[list[int]]:
         """Whole rows, conversation and question."""
-        return [tree.rows[0] for tree in self.trees]
+        return [[*trunk, *prompt] for trunk, prompt in self.texts]
 
 
 def asked(job: Job) -> Asked:
@@ -75,12 +82,16 @@ def asked(job: Job) -> Asked:
 
     loaded = load(job.model)
     encoder = Encoder(loaded.tokenizer)
-    questions = [("reasoning", reasoning.question({"csat": 4}, loaded.centre), None), ("other", "?", None)]
+    answers = ({"csat": 4} if n == 0 else {"csat": 4, "churn": 5 * n} for n in range(job.questions))
+    questions = [("reasoning", reasoning.question(values, loaded.centre), None) for values in answers]
+    questions.append(("other", "?", None))
     most = 1 + job.trunk // 8
-    world = World(Parameters(conversations=job.batch_size * (1 + job.trunk // 50), agents=5, seed=job.seed))
+    world = World(
+        Parameters(conversations=job.batch_size // job.questions * (1 + job.trunk // 50), agents=5, seed=job.seed)
+    )
     turns = (turn for c in simulate(world) for turn in c.turns)
     trees = []
-    for number in range(job.batch_size):
+    for number in range(job.batch_size // job.questions):
         own = tuple(islice(turns, most))
 
         def planted(count: int, own: tuple[Any, ...] = own, id: str = f"bench {number}") -> Tree:
@@ -93,15 +104,15 @@ def asked(job: Job) -> Asked:
     return Asked(loaded.model, loaded.tokenizer, trees)
 
 
-# The contenders: each prepares conversations and returns what writes about them, and for how many of them
+# The contenders: each prepares conversations and returns what writes texts about them, and how many texts
 
 
 class Work(NamedTuple):
     """What a contender does."""
 
     write: Callable[[int, int], list[str]]
-    """Texts of so many tokens about the first so many conversations."""
-    conversations: int
+    """The first so many texts, of so many tokens each."""
+    texts: int
     """That one unit of it takes; its seconds are scaled to the job's."""
 
 
@@ -109,13 +120,13 @@ def writer(job: Job, grammar: str | None = None) -> Work:
     """`Writer`, free text or under a grammar."""
     from mlx_cc.model import writer as writing
 
-    model, tokenizer, trees = asked(job)
-    ours = writing.Writer(model, tokenizer, job.batch_size)
+    asks = asked(job)
+    ours = writing.Writer(asks.model, asks.tokenizer, job.batch_size)
 
-    def write(conversations: int, tokens: int) -> list[str]:
+    def write(texts: int, tokens: int) -> list[str]:
         jobs = [
-            writing.Job(place, tree.trunk, tree.branches[0].prompt, grammar, tokens)
-            for place, tree in enumerate(trees[:conversations])
+            writing.Job(place, trunk, prompt, grammar, tokens)
+            for place, (trunk, prompt) in enumerate(asks.texts[:texts])
         ]
         found = sorted(ours.write(jobs), key=lambda one: one.key)
         if (least := min(one.tokens for one in found)) < tokens:
@@ -136,8 +147,8 @@ def loop(job: Job) -> Work:
 
     found = asked(job)
 
-    def write(conversations: int, tokens: int) -> list[str]:
-        prompts = found.prompts[:conversations]
+    def write(texts: int, tokens: int) -> list[str]:
+        prompts = found.prompts[:texts]
         return [mlx_lm.generate(found.model, found.tokenizer, prompt, max_tokens=tokens) for prompt in prompts]
 
     return Work(write, min(LOOPED, job.batch_size))
@@ -149,8 +160,8 @@ def batch_generate(job: Job) -> Work:
 
     found = asked(job)
 
-    def write(conversations: int, tokens: int) -> list[str]:
-        prompts, size = found.prompts[:conversations], job.batch_size
+    def write(texts: int, tokens: int) -> list[str]:
+        prompts, size = found.prompts[:texts], job.batch_size
         return mlx_lm.batch_generate(
             found.model,
             found.tokenizer,
@@ -171,12 +182,12 @@ def timed(prepare: Callable[[Job], Work]) -> Callable[[Job, Done], None]:
 
         work = prepare(job)
         machine.reset_peak_memory()
-        conversations, tokens = 1, min(4, job.tokens)
+        texts, tokens = 1, min(4, job.tokens)
         while True:
             started = time.perf_counter()
-            work.write(conversations, tokens)
-            done((time.perf_counter() - started) * job.batch_size / conversations)
-            conversations, tokens = work.conversations, job.tokens
+            work.write(texts, tokens)
+            done((time.perf_counter() - started) * job.batch_size / texts)
+            texts, tokens = work.texts, job.tokens
 
     return run
 

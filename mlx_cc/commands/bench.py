@@ -207,6 +207,9 @@ def analyze(
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Texts, all decoded at once."
 )
+@click.option(
+    "--questions", type=click.IntRange(min=1), default=1, show_default=True, help="Texts about each conversation."
+)
 @CONTENDER
 @ROUNDS
 @JSON
@@ -216,6 +219,7 @@ def generate(
     trunks: tuple[int, ...],
     tokens: int,
     batch_size: int,
+    questions: int,
     names: tuple[str, ...],
     runs: int,
     as_json: bool,
@@ -223,23 +227,27 @@ def generate(
 ) -> None:
     """Writing reasoning chains side by side with unmodified mlx-lm: decoded tokens/s and peak memory.
 
-    Each text is about a conversation of its own and has exactly --tokens tokens. The contenders, each in a process of
-    its own and in turns: mlx_cc's writer, the same under the grammar of a chain, a loop of mlx_lm.generate (it does two
-    of the texts, and its seconds are scaled to all of them), mlx_lm.batch_generate, and the writer on MLX's own
-    kernels. Long: minutes for each round on a CPU.
+    Each text has exactly --tokens tokens; with --questions several share a conversation. The contenders, each in a
+    process of its own and in turns: mlx_cc's writer, the same under the grammar of a chain, a loop of mlx_lm.generate
+    (it does two of the texts, and its seconds are scaled to all of them), mlx_lm.batch_generate, and the writer on
+    MLX's own kernels. Long: minutes for each round on a CPU.
 
     \b
     Examples:
       mlx_cc bench generate --runs 2
       mlx_cc bench generate --trunk 2000 --batch-size 32 --contender batch
+      mlx_cc bench generate --questions 4 --contender batch
       mlx_cc bench generate --contender loop --json
     """
     from mlx_cc.bench.contest import chosen, warn_if_busy
     from mlx_cc.bench.generate import CONTENDERS, Job, writing_speed
+    from mlx_cc.errors import UserError
 
+    if batch_size % questions:
+        raise UserError(f"--questions {questions}: must divide --batch-size {batch_size}.")
     contenders = chosen(CONTENDERS, names)
     warn_if_busy()
-    found = [writing_speed(Job(model, trunk, tokens, batch_size), contenders, runs) for trunk in trunks]
+    found = [writing_speed(Job(model, trunk, tokens, batch_size, questions), contenders, runs) for trunk in trunks]
     _keep(found, as_json, output)
     if as_json:
         return
