@@ -97,22 +97,27 @@ class Analyst:
             plant_tasks(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens, notes=n)
             for c, n in zip(conversations, notes or [""] * len(conversations), strict=True)
         ]
-        place_of = {id(tree): place for place, tree in enumerate(planted)}
         answers: list[dict[str, Answer]] = [{} for _ in conversations]
+        for places, group, trunks in self._computed(planted, batch):
+            turns = [len(conversations[place].turns) for place in places]
+            found = self._read(trunks, asked, group)
+            for number, task in enumerate(asked):
+                if not task.answers:
+                    said = self._decode(trunks, task, [(tree.trunk, tree.branches[number]) for tree in group], turns)
+                    for answered, answer in zip(found, said, strict=True):
+                        answered[task.name] = answer
+            for place, answered in zip(places, found, strict=True):
+                answers[place] = {task.name: answered[task.name] for task in asked}
+        return answers
+
+    def _computed(self, planted: Sequence[Tree], batch: int) -> Iterator[tuple[list[int], list[Tree], Prefix | None]]:
+        """Trees that are computed at once: their places among all, themselves, their trunks where these are shared."""
+        place_of = {id(tree): place for place, tree in enumerate(planted)}
         machine.suit_threads()
         with machine.wired_limit():
             for group in self._groups(planted, batch):
                 trunks = run_trunks(self.model, [tree.trunk for tree in group]) if self.shares_trunk else None
-                turns = [len(conversations[place_of[id(tree)]].turns) for tree in group]
-                found = self._read(trunks, asked, group)
-                for place, task in enumerate(asked):
-                    if not task.answers:
-                        said = self._decode(trunks, task, [(tree.trunk, tree.branches[place]) for tree in group], turns)
-                        for answered, answer in zip(found, said, strict=True):
-                            answered[task.name] = answer
-                for tree, answered in zip(group, found, strict=True):
-                    answers[place_of[id(tree)]] = {task.name: answered[task.name] for task in asked}
-        return answers
+                yield [place_of[id(tree)] for tree in group], group, trunks
 
     def _groups(self, trees: Sequence[Tree], batch: int) -> Iterator[list[Tree]]:
         """Trees to be computed at once."""
@@ -199,20 +204,13 @@ class Analyst:
             plant(c, question, self.encoder, self.prompt, self.max_tokens)
             for c, question in zip(conversations, questions, strict=True)
         ]
-        place_of = {id(tree): place for place, tree in enumerate(planted)}
         grammars = [reasoning.grammar_of(v, len(c.turns)) for c, v in zip(conversations, said, strict=True)]
         texts = [""] * len(planted)
-        machine.suit_threads()
-        with machine.wired_limit():
-            for group in self._groups(planted, batch):
-                trunks = run_trunks(self.model, [tree.trunk for tree in group]) if self.shares_trunk else None
-                asked, places = (
-                    [(tree.trunk, tree.branches[0]) for tree in group],
-                    [place_of[id(tree)] for tree in group],
-                )
-                written = self._write(trunks, asked, [grammars[place] for place in places], REASONING_TOKENS)
-                for place, text in zip(places, written, strict=True):
-                    texts[place] = text
+        for places, group, trunks in self._computed(planted, batch):
+            asked = [(tree.trunk, tree.branches[0]) for tree in group]
+            written = self._write(trunks, asked, [grammars[place] for place in places], REASONING_TOKENS)
+            for place, text in zip(places, written, strict=True):
+                texts[place] = text
         return texts
 
     @property

@@ -112,6 +112,14 @@ def lines(path: Path | str) -> Iterator[tuple[int, bytes]]:
         raise UserError(f"{path}: can't be read to the end ({fault}). Check the file.") from fault
 
 
+def drop_cut_line(path: Path | str) -> None:
+    """Take off an append-only file the line that a crash cut off, if there is one."""
+    with Path(path).open("rb+") as file:
+        whole = file.read()
+        if not whole.endswith(b"\n"):
+            file.truncate(whole.rfind(b"\n") + 1)
+
+
 class Row(msgspec.Struct, omit_defaults=True):
     """A row of a ChatML file. The first row of each conversation carries the record itself."""
 

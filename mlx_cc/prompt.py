@@ -52,6 +52,9 @@ class Tokenizer(Protocol):
     def apply_chat_template(self, messages: Any, **options: Any) -> Any: ...
 
 
+END = "\n</transcript>\n\n"
+"""Of a transcript; the question follows, or notes before it."""
+
 PADDING = 0.15
 """The most of the tokens computed at once that may be padding."""
 
@@ -156,7 +159,7 @@ def body(lines: Sequence[str], facts: str = "", notes: str = "") -> str:
     """The user's message up to the question: facts, the delimited transcript, then notes made of it."""
     inside = "\n".join(lines).replace("</transcript", "< /transcript").replace("<transcript", "< transcript")
     noted = f"Notes on the conversation:\n{notes}\n\n" if notes else ""
-    return f"{facts}{chr(10) if facts else ''}<transcript>\n{inside}\n</transcript>\n\n{noted}"
+    return f"{facts}{chr(10) if facts else ''}<transcript>\n{inside}{END}{noted}"
 
 
 def messages(

@@ -141,10 +141,14 @@ def grammar(quality: float | None, csat: float | None, point_characters: int = 9
     return f"start: {' '.join(parts)} {_quoted(LINES[-1].fixed)}\ntext: {text}\n"
 
 
-def grammar_of(values: Mapping[str, Any], turns: int) -> str:
-    """The grammar of a chain that explains these answers (task name -> value); their scores are free where unknown."""
+def grammar_of(values: Mapping[str, Any], turns: int, **limits: int) -> str:
+    """The grammar of a chain that explains these answers (task name -> value); their scores are free where unknown.
+
+    Args:
+        limits: of `grammar`.
+    """
     quality = values.get("quality")
-    return grammar(quality and quality["score"], values.get("csat"), turns=turns)
+    return grammar(quality and quality["score"], values.get("csat"), turns=turns, **limits)
 
 
 def _quoted(text: str) -> str:

@@ -21,8 +21,10 @@ from mlx_cc.conversation import Conversation, Label, Turn
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.generate import checks, journal
-from mlx_cc.generate.join import join, rejects_of
-from mlx_cc.generate.session import Progress, Work, latest, run, status, wanted
+from mlx_cc.generate.join import REJECTS, join
+from mlx_cc.generate.journal import beside, latest
+from mlx_cc.generate.progress import status
+from mlx_cc.generate.session import Work, run, wanted
 from mlx_cc.generate.settings import GenerateSettings
 
 TALK = Conversation(
@@ -211,7 +213,7 @@ def work(tmp_path: Path, tiny_model: Path) -> Work:
 
 def generate(work: Work) -> dict[str, Any]:
     with journal.held(work.output):
-        run(work, 1, print, Progress(work.settings))
+        run(work, 1, print)
         return join(work)
 
 
@@ -223,7 +225,7 @@ def test_chains_that_hold_up_go_into_the_records_and_the_others_to_the_rejects(w
     kept = {c.id: c.reasoning for c in read_conversations(work.output)}
     assert kept["dora"] is None and kept["anna"] is not None
     assert "85/100" in kept["anna"].analysis and not kept["anna"].rationalised
-    (rejected,) = map(json.loads, rejects_of(work.output).read_text().splitlines())
+    (rejected,) = map(json.loads, beside(work.output, REJECTS).read_text().splitlines())
     assert rejected["conversation_id"] == "dora" and rejected["reasons"][0].startswith("structure: ")
 
 
@@ -356,7 +358,7 @@ ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
 
 def outcome(work: Work) -> bytes:
     """What a run of the tiny model leaves: a random model's chains are all rejected, with their texts."""
-    return rejects_of(work.output).read_bytes() + work.output.read_bytes()
+    return beside(work.output, REJECTS).read_bytes() + work.output.read_bytes()
 
 
 @pytest.fixture(scope="module")

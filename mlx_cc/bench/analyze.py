@@ -76,7 +76,7 @@ def asked(job: Job) -> Asked:
         conversation = Conversation(id="bench", turns=turns[:count])
         return plant_tasks(conversation, tasks, loaded.centre, encoder, loaded.prompt, max_tokens=10**9)
 
-    count = max(1, bisect_right(range(len(turns)), job.trunk, key=lambda n: len(planted(n).trunk) if n else 0) - 1)
+    count = fitting(len(turns), job.trunk, planted)
     answers = [task.answers(loaded.centre) if task.answers else () for task in tasks]
     allowed = [[encoder.answer(text) for text in texts] for texts in answers]
     lengths = [statistics.median_low(map(len, some)) if some else job.coaching_tokens for some in allowed]
@@ -84,6 +84,11 @@ def asked(job: Job) -> Asked:
     return Asked(
         loaded.model, loaded.tokenizer, tasks, planted(count), count, [some for some in allowed if some], lengths
     )
+
+
+def fitting(turns: int, trunk: int, planted: Callable[[int], Tree]) -> int:
+    """How many of a conversation's turns, one at least, `planted` puts into a trunk of at most so many tokens."""
+    return max(1, bisect_right(range(turns), trunk, key=lambda n: len(planted(n).trunk) if n else 0) - 1)
 
 
 # The contenders: each prepares a conversation and returns what answers it

@@ -7,7 +7,6 @@ scaled to all of them: it takes each alone, so the others would cost the same.
 """
 
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from mlx_cc import reasoning
+from mlx_cc.bench.analyze import fitting
 from mlx_cc.bench.contest import Contender, Contest, Done, contest
 from mlx_cc.errors import UserError
 from mlx_cc.prompt import Encoder, Tree, plant
@@ -86,20 +86,18 @@ def asked(job: Job) -> Asked:
     questions = [("reasoning", reasoning.question(values, loaded.centre), None) for values in answers]
     questions.append(("other", "?", None))
     most = 1 + job.trunk // 8
-    world = World(
-        Parameters(conversations=job.batch_size // job.questions * (1 + job.trunk // 50), agents=5, seed=job.seed)
-    )
+    count = job.batch_size // job.questions
+    world = World(Parameters(conversations=count * (1 + job.trunk // 50), agents=5, seed=job.seed))
     turns = (turn for c in simulate(world) for turn in c.turns)
     trees = []
-    for number in range(job.batch_size // job.questions):
+    for number in range(count):
         own = tuple(islice(turns, most))
 
         def planted(count: int, own: tuple[Any, ...] = own, id: str = f"bench {number}") -> Tree:
             conversation = Conversation(id=id, turns=own[:count])
             return plant(conversation, questions, encoder, loaded.prompt, max_tokens=10**9)
 
-        fitting = bisect_right(range(len(own)), job.trunk, key=lambda n: len(planted(n).trunk) if n else 0)
-        trees.append(planted(max(1, fitting - 1)))
+        trees.append(planted(fitting(len(own), job.trunk, planted)))
     loaded.tokenizer.eos_token_ids = ()
     return Asked(loaded.model, loaded.tokenizer, trees)
 

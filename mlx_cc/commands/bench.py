@@ -1,6 +1,6 @@
 """`mlx_cc bench`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +16,21 @@ ROUNDS = click.option("--runs", type=click.IntRange(min=1), default=5, show_defa
 CONTENDER = click.option(
     "--contender", "names", multiple=True, help="Measure this one beside the first; repeatable. Else all."
 )
-TRUNKS = click.option(
-    "--trunk",
-    "trunks",
-    type=click.IntRange(min=8),
-    multiple=True,
-    default=(1000,),
-    show_default=True,
-    help="Tokens of the conversation; repeatable.",
-)
+
+
+def trunks_option(default: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`--trunk`, with this length where none is named."""
+    return click.option(
+        "--trunk",
+        "trunks",
+        type=click.IntRange(min=8),
+        multiple=True,
+        default=(default,),
+        show_default=True,
+        help="Tokens of a conversation, about; repeatable.",
+    )
+
+
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON: an array with an object for each trunk.")
 OUTPUT = click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write that JSON here too.")
 
@@ -94,7 +100,7 @@ def ingest(conversations: int, turns: int, workers: int | None, no_redact: bool,
 
 @command.command()
 @MODEL
-@TRUNKS
+@trunks_option(1000)
 @click.option("--branches", type=click.IntRange(min=2), default=6, show_default=True, help="Questions asked of it.")
 @click.option(
     "--branch-tokens", type=click.IntRange(min=2), default=60, show_default=True, help="Of each, with answer."
@@ -153,7 +159,7 @@ def train(
 
 @command.command()
 @MODEL
-@TRUNKS
+@trunks_option(1000)
 @click.option("--coaching-tokens", type=click.IntRange(min=1), default=40, show_default=True, help="Decoded by each.")
 @CONTENDER
 @ROUNDS
@@ -194,15 +200,7 @@ def analyze(
 
 @command.command()
 @MODEL
-@click.option(
-    "--trunk",
-    "trunks",
-    type=click.IntRange(min=8),
-    multiple=True,
-    default=(600,),
-    show_default=True,
-    help="Tokens of each conversation, about; repeatable.",
-)
+@trunks_option(600)
 @click.option("--tokens", type=click.IntRange(min=1), default=200, show_default=True, help="Decoded of each text.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=16, show_default=True, help="Texts, all decoded at once."

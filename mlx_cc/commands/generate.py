@@ -10,7 +10,7 @@ from mlx_cc.generate.settings import GenerateSettings
 from mlx_cc.settings import flags
 
 if TYPE_CHECKING:
-    from mlx_cc.generate.session import State
+    from mlx_cc.generate.progress import State
 
 
 @click.group(name="generate", invoke_without_command=True, context_settings={"show_default": False})
@@ -87,7 +87,7 @@ def generate(ctx: click.Context, work: Any, workers: int) -> dict[str, Any]:
     from mlx_cc.generate.join import join
     from mlx_cc.generate.journal import held
     from mlx_cc.generate.ranks import Ranks, is_launched
-    from mlx_cc.generate.session import Progress, Shard, run, write_shard
+    from mlx_cc.generate.session import Shard, run, write_shard
 
     if work.source.resolve() == work.output.resolve():
         raise UserError(f"--output {work.output} is the input. Name another file.")
@@ -99,7 +99,7 @@ def generate(ctx: click.Context, work: Any, workers: int) -> dict[str, Any]:
         def show(state: "State") -> None:
             bars.update(bar, total=state.about.conversations, completed=state.done, description=in_words(state))
 
-        tell, progress = partial(click.echo, err=True), Progress(work.settings, show)
+        tell = partial(click.echo, err=True)
         ranks = Ranks() if is_launched() else None
         if ranks and ranks.shard.place:
             work.folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def generate(ctx: click.Context, work: Any, workers: int) -> dict[str, Any]:
             ranks.gather(work)
             ctx.exit(0)
         with held(work.output):
-            run(work, workers, tell, progress, ranks.shard if ranks else Shard())
+            run(work, workers, tell, show, ranks.shard if ranks else Shard())
             if ranks:
                 ranks.gather(work)
             return join(work)
@@ -139,7 +139,7 @@ def status_command(output: Path, as_json: bool) -> None:
     """
     import msgspec
 
-    from mlx_cc.generate.session import status
+    from mlx_cc.generate.progress import status
 
     state = status(output)
     if as_json:
@@ -157,18 +157,19 @@ def _centre(source: Path, named: Path | None) -> Any:
 
 
 def _tell(report: dict[str, Any], work: Any) -> None:
-    from mlx_cc.generate.join import rejects_of
+    from mlx_cc.generate.join import REJECTS
+    from mlx_cc.generate.journal import beside
 
     done = report["kept"] + report["rejected"]
     click.echo(f"{work.output}: {report['kept']} of {done} chains kept")
     for reason, count in sorted(report["reasons"].items(), key=lambda item: -item[1]):
         click.echo(f"  {count} {reason}")
     if report["rejected"]:
-        click.echo(f"{report['rejected']} rejected, in {rejects_of(work.output)}")
+        click.echo(f"{report['rejected']} rejected, in {beside(work.output, REJECTS)}")
 
 
 def _show_chain(work: Any) -> None:
-    from mlx_cc.generate.session import latest
+    from mlx_cc.generate.journal import latest
 
     for entry in latest(work.folder).values():
         click.echo(f"\n{entry.text}\n")

@@ -13,7 +13,7 @@ from rich.progress import track
 
 from mlx_cc.analyst import BATCH, WINDOW, Analyst
 from mlx_cc.conversation import Conversation
-from mlx_cc.files import lines
+from mlx_cc.files import drop_cut_line, lines
 from mlx_cc.tasks import Answer, all_tasks
 
 
@@ -45,9 +45,7 @@ def noted(journal: Path) -> list[dict[str, Any]]:
     """The rows of an append-only file; a line that a crash cut off is dropped from it."""
     if not journal.exists():
         return []
-    whole = journal.read_bytes()
-    if whole and not whole.endswith(b"\n"):
-        journal.write_bytes(whole[: whole.rfind(b"\n") + 1])
+    drop_cut_line(journal)
     return [json.loads(line) for _, line in lines(journal)]
 
 

@@ -16,21 +16,12 @@ from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.files import Row, is_chatml, lines, read_conversations, write_conversations, write_json, written_whole
 from mlx_cc.generate.checks import CODES, Boilerplate, code
-from mlx_cc.generate.journal import Entry
-from mlx_cc.generate.session import Work, is_final, latest, wanted
+from mlx_cc.generate.journal import Entry, beside, is_final, latest
+from mlx_cc.generate.session import Work, wanted
+from mlx_cc.prompt import END
 
-END = "</transcript>\n\n"
-"""Of a row's transcript; the question follows."""
-
-
-def rejects_of(output: Path) -> Path:
-    """Where the rejects of an output go."""
-    return output.with_name(output.name.removesuffix(".gz").removesuffix(".jsonl") + "_rejects.jsonl")
-
-
-def report_of(output: Path) -> Path:
-    """Where the figures of an output go."""
-    return output.with_name(output.name.removesuffix(".gz").removesuffix(".jsonl") + "_report.json")
+REJECTS, REPORT = "_rejects.jsonl", "_report.json"
+"""Endings of what lies beside an output."""
 
 
 def join(work: Work) -> dict[str, Any]:
@@ -43,14 +34,14 @@ def join(work: Work) -> dict[str, Any]:
     kept: dict[str, Entry] = {}
     report = Figures()
     same = Boilerplate()
-    with written_whole(rejects_of(work.output)) as rejects:
+    with written_whole(beside(work.output, REJECTS)) as rejects:
         for conversation, prompt in wanted(work):
             entry = known.get((conversation.id, prompt))
-            if entry is None or not is_final(entry, work.settings):
+            if entry is None or not is_final(entry, work.settings.attempts):
                 report.missing += 1
                 continue
             found = entry.faults or tuple(same(entry.text))
-            report.count(entry, found, conversation)
+            report.count(entry, found)
             if found:
                 rejects.write(
                     msgspec.json.encode(
@@ -73,7 +64,7 @@ def join(work: Work) -> dict[str, Any]:
     else:
         write_conversations(work.output, (_with_chain(c, kept.get(c.id)) for c in read_conversations(work.source)))
     figures = {"input": str(work.source), "output": str(work.output), **report.summary()}
-    write_json(report_of(work.output), figures)
+    write_json(beside(work.output, REPORT), figures)
     return figures
 
 
@@ -133,7 +124,7 @@ class Figures:
         self._models: dict[str, Counter[str]] = {}
         self._tasks: dict[str, Counter[str]] = {}
 
-    def count(self, entry: Entry, found: tuple[str, ...], conversation: Conversation) -> None:
+    def count(self, entry: Entry, found: tuple[str, ...]) -> None:
         """Count the last attempt for a conversation."""
         verdict = "rejected" if found else "kept"
         self._of[verdict] += 1

@@ -12,13 +12,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from mlx_cc.errors import UserError
-from mlx_cc.files import locked
+from mlx_cc.files import drop_cut_line, locked
 
 RUN = "run.json"
 
@@ -59,9 +59,14 @@ class About(Struct, frozen=True, forbid_unknown_fields=True):
     """Unix time of the latest start."""
 
 
+def beside(output: Path, ending: str) -> Path:
+    """What lies beside an output under its name: `train_reasoning` and an ending."""
+    return output.with_name(output.name.removesuffix(".gz").removesuffix(".jsonl") + ending)
+
+
 def folder_of(output: Path) -> Path:
     """The journal of an output file."""
-    return output.with_name(output.name.removesuffix(".gz").removesuffix(".jsonl") + ".journal")
+    return beside(output, ".journal")
 
 
 @contextmanager
@@ -93,20 +98,55 @@ def is_held(output: Path) -> bool:
         return True
 
 
-def entries(folder: Path) -> Iterator[Entry]:
-    """All entries of a journal, part by part; lines cut off are left out."""
-    decode = msgspec.json.Decoder(Entry).decode
-    for part in sorted(folder.glob("part-*.jsonl")):
-        with part.open("rb") as file:
-            for number, line in enumerate(file, 1):
+class Place(NamedTuple):
+    """Up to where a part was read."""
+
+    byte: int = 0
+    line: int = 0
+
+
+def entries(folder: Path, places: dict[Path, Place] | None = None) -> Iterator[Entry]:
+    """The entries of a journal, part by part; lines cut off are left out.
+
+    Args:
+        places: up to where each part was read before; what follows is read, and noted here.
+
+    Raises:
+        UserError: a line is no entry.
+    """
+    places = {} if places is None else places
+    for path in sorted(folder.glob("part-*.jsonl")):
+        with path.open("rb") as file:
+            file.seek(places.get(path, Place()).byte)
+            for line in file:
                 if not line.endswith(b"\n"):
                     break
+                byte, number = places.get(path, Place())
+                places[path] = Place(byte + len(line), number + 1)
                 try:
-                    yield decode(line)
+                    yield _decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as fault:
                     raise UserError(
-                        f"{part}:{number}: {fault}. Delete that line; its chain is written again."
+                        f"{path}:{number + 1}: {fault}. Delete that line; its chain is written again."
                     ) from fault
+
+
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+def latest(folder: Path) -> dict[tuple[str, str], Entry]:
+    """(Conversation id, hash of what was asked) -> the last attempt in the journal."""
+    found: dict[tuple[str, str], Entry] = {}
+    for entry in entries(folder):
+        before = found.get((entry.conversation_id, entry.prompt))
+        if before is None or entry.attempt >= before.attempt:
+            found[entry.conversation_id, entry.prompt] = entry
+    return found
+
+
+def is_final(entry: Entry | None, attempts: int) -> bool:
+    """Whether nothing more is written for a conversation: its chain holds up, or the attempts are used up."""
+    return entry is not None and (not entry.faults or entry.attempt + 1 >= attempts)
 
 
 class Part:
@@ -117,8 +157,7 @@ class Part:
         self._encode = msgspec.json.Encoder().encode
         with _said(path):
             self._file = path.open("ab", buffering=0)
-            if path.stat().st_size:
-                self._drop_cut_line()
+            drop_cut_line(path)
 
     def add(self, entry: Entry) -> None:
         """Note an entry.
@@ -139,12 +178,6 @@ class Part:
 
     def close(self) -> None:
         self._file.close()
-
-    def _drop_cut_line(self) -> None:
-        with self.path.open("rb") as file:
-            whole = file.read()
-        if not whole.endswith(b"\n"):
-            self._file.truncate(whole.rfind(b"\n") + 1)
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""Generating chains for a file of conversations: what is left to do, in one process or several, then the output.
+"""Generating chains for a file of conversations: what is left to do, in one process or several.
 
-journal   what was written so far, by any process, now or in an earlier run
-shards    conversations by a hash of their id, one shard a process
-join      the chains that hold up, put into the records; the others to the rejects
+The journal has what was written so far, by any process, now or in an earlier run; shards are conversations by a hash
+of their id, one a process.
 """
 
 import os
@@ -12,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,9 +20,9 @@ import msgspec
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.files import locked, read_conversations, read_json, write_json
-from mlx_cc.generate import journal
-from mlx_cc.generate.journal import About, Entry, Part
+from mlx_cc.files import locked, read_conversations, write_json
+from mlx_cc.generate.journal import RUN, About, Part, folder_of, is_final, latest
+from mlx_cc.generate.progress import Progress, State
 from mlx_cc.generate.settings import GenerateSettings
 from mlx_cc.reasoning import labels
 from mlx_cc.splits import unit_interval
@@ -61,7 +61,7 @@ class Work(NamedTuple):
     @property
     def folder(self) -> Path:
         """Of the journal."""
-        return journal.folder_of(self.output)
+        return folder_of(self.output)
 
 
 def wanted(work: Work) -> Iterator[tuple[Conversation, str]]:
@@ -77,26 +77,18 @@ def wanted(work: Work) -> Iterator[tuple[Conversation, str]]:
                 return
 
 
-def latest(folder: Path) -> dict[tuple[str, str], Entry]:
-    """(Conversation id, hash of what was asked) -> the last attempt in the journal."""
-    found: dict[tuple[str, str], Entry] = {}
-    for entry in journal.entries(folder):
-        before = found.get((entry.conversation_id, entry.prompt))
-        if before is None or entry.attempt >= before.attempt:
-            found[entry.conversation_id, entry.prompt] = entry
-    return found
-
-
-def is_final(entry: Entry | None, settings: GenerateSettings) -> bool:
-    """Whether nothing more is written for a conversation: its chain holds up, or the attempts are used up."""
-    return entry is not None and (not entry.faults or entry.attempt >= settings.retries)
-
-
-def run(work: Work, workers: int, tell: Callable[[str], None], shown: "Progress", shard: Shard = Shard()) -> None:
+def run(
+    work: Work,
+    workers: int,
+    tell: Callable[[str], None],
+    show: Callable[[State], None] = lambda state: None,
+    shard: Shard = Shard(),
+) -> None:
     """Write what the journal lacks, in this process or in `workers` children. The caller holds the journal.
 
     Args:
         tell: hears of a worker that is started again.
+        show: hears how far it is, after every chain or twice a second.
         shard: what this process writes, where others write the rest.
 
     Raises:
@@ -105,17 +97,16 @@ def run(work: Work, workers: int, tell: Callable[[str], None], shown: "Progress"
     total = sum(1 for _ in wanted(work))
     if not total:
         raise UserError(f"{work.source}: no conversation has a label to explain. Run `mlx_cc prepare` with analyses.")
-    settings = work.settings
-    write_json(
-        work.folder / journal.RUN,
-        About(str(work.source), str(work.output), settings.model, total, settings.retries + 1, workers, time.time()),
-    )
-    shown.begin(total, work.folder)
+    model, source, output = work.settings.model, str(work.source), str(work.output)
+    about = About(source, output, model, total, work.settings.attempts, workers, time.time())
+    write_json(work.folder / RUN, about)
+    progress = Progress(about, work.folder, show)
+    progress.update()
     if workers == 1:
-        write_shard(work, shard, shown.update)
+        write_shard(work, shard, progress.update)
     else:
-        _run_children(work, workers, tell, shown.update)
-    shown.update()
+        _run_children(work, workers, tell, progress.update)
+    progress.update()
 
 
 def write_shard(work: Work, shard: Shard, noted: Callable[[], None] = lambda: None) -> None:
@@ -126,36 +117,35 @@ def write_shard(work: Work, shard: Shard, noted: Callable[[], None] = lambda: No
     """
     from mlx_cc.analyst import Analyst
     from mlx_cc.generate.teacher import Due, Teacher
-    from mlx_cc.model import load, machine
+    from mlx_cc.model import load
 
     def refuse() -> None:
         raise UserError(f"{work.folder / shard.file}: another process is writing it. Wait for it, or stop it.")
 
-    known = latest(work.folder)
+    known, attempts = latest(work.folder), work.settings.attempts
     teacher = None
 
     def due(attempt: int) -> Iterator[Due]:
         for conversation, prompt in wanted(work):
             last = known.get((conversation.id, prompt))
             its_turn = (last.attempt + 1 if last else 0) == attempt
-            if its_turn and shard.holds(conversation) and not is_final(last, work.settings):
+            if its_turn and shard.holds(conversation) and not is_final(last, attempts):
                 yield Due(conversation, prompt, last)
 
     with locked(work.folder / shard.file, refuse):
         part = Part(work.folder / shard.file)
         try:
-            for attempt in range(work.settings.retries + 1):
-                if next(due(attempt), None) is None:
+            for attempt in range(attempts):
+                stream = due(attempt)
+                if (first := next(stream, None)) is None:
                     continue
                 if teacher is None:
                     analyst = Analyst(load.load(work.settings.model)._replace(centre=work.centre))
                     teacher = Teacher(analyst, work.settings)
-                machine.suit_threads()
-                with machine.wired_limit():
-                    for entry in teacher.write(due(attempt)):
-                        part.add(entry)
-                        known[entry.conversation_id, entry.prompt] = entry
-                        noted()
+                for entry in teacher.write(chain([first], stream)):
+                    part.add(entry)
+                    known[entry.conversation_id, entry.prompt] = entry
+                    noted()
         finally:
             part.close()
 
@@ -216,91 +206,3 @@ def _last_words(place: int, status: int, log: object) -> str:
 def order(note: Path) -> Work:
     """What a worker is to do, from the file that `_run_children` wrote."""
     return msgspec.json.decode(note.read_bytes(), type=Work, dec_hook=lambda kind, value: kind(value))
-
-
-# How far it is
-
-
-class State(NamedTuple):
-    """How far a run is."""
-
-    about: About
-    running: bool
-    done: int
-    """Conversations that nothing more is written for."""
-    kept: int
-    rejected: int
-    written: int
-    """Chains, all attempts counted."""
-    tokens_per_s: float | None
-    """Of the last minutes; None before there are two chains."""
-    seconds_left: float | None
-
-
-RECENT_S = 300.0
-"""So far back the speed is measured."""
-
-
-class Progress:
-    """Counts what all processes write, by reading on in their parts; `show` is told of every change."""
-
-    def __init__(self, settings: GenerateSettings, show: Callable[[State], None] = lambda state: None) -> None:
-        self._settings, self._show = settings, show
-        self._places: dict[Path, int] = {}
-        self._final: dict[str, bool] = {}
-        self._recent: list[tuple[float, int]] = []
-        self._written = 0
-        self._began = time.time()
-        self._decode = msgspec.json.Decoder(Entry).decode
-
-    def begin(self, total: int, folder: Path) -> None:
-        """Start counting."""
-        self._folder = folder
-        self._about = read_json(folder / journal.RUN, About)
-        self.update()
-
-    def update(self) -> None:
-        """Read what came since the last time."""
-        for part in sorted(self._folder.glob("part-*.jsonl")):
-            with part.open("rb") as file:
-                file.seek(self._places.get(part, 0))
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    self._places[part] = self._places.get(part, 0) + len(line)
-                    self._count(self._decode(line))
-        self._show(self.state())
-
-    def _count(self, entry: Entry) -> None:
-        self._written += 1
-        if entry.at >= self._began - RECENT_S:
-            self._recent.append((entry.at, entry.tokens))
-        if is_final(entry, self._settings):
-            self._final[entry.conversation_id] = not entry.faults
-
-    def state(self, running: bool = True) -> State:
-        """As far as it was read."""
-        recent = [(at, tokens) for at, tokens in self._recent if at >= self._recent[-1][0] - RECENT_S]
-        speed = left = None
-        done, kept = len(self._final), sum(self._final.values())
-        if len(recent) > 1 and recent[-1][0] > recent[0][0]:
-            seconds = recent[-1][0] - recent[0][0]
-            speed = sum(tokens for _, tokens in recent[1:]) / seconds
-            each = self._written / done if done else self._settings.retries + 1
-            left = max(0, self._about.conversations - done) * each * seconds / (len(recent) - 1)
-        return State(self._about, running, done, kept, done - kept, self._written, speed, left)
-
-
-def status(output: Path) -> State:
-    """How far the run into an output is, read from its journal.
-
-    Raises:
-        UserError: there is none.
-    """
-    folder = journal.folder_of(output)
-    if not (folder / journal.RUN).exists():
-        raise UserError(f"{folder}: no run is noted there. Start one with `mlx_cc generate --output {output}`.")
-    about = read_json(folder / journal.RUN, About)
-    progress = Progress(GenerateSettings(retries=about.attempts - 1))
-    progress.begin(about.conversations, folder)
-    return progress.state(running=journal.is_held(output))

@@ -41,3 +41,8 @@ class GenerateSettings(Struct, frozen=True, forbid_unknown_fields=True):
     temperature: Annotated[float, Meta(ge=0, description="0 takes the most probable token always.")] = 0.0
     language: Annotated[str, Meta(description="Of the chains, two letters.")] = "en"
     seed: Annotated[int, Meta(ge=0, description="Of the sampling, with a temperature.")] = 0
+
+    @property
+    def attempts(self) -> int:
+        """The most chains written for a conversation."""
+        return self.retries + 1

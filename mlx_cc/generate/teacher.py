@@ -18,7 +18,7 @@ from mlx_cc.generate.checks import code, disagreements, faults
 from mlx_cc.generate.journal import Entry
 from mlx_cc.generate.settings import GenerateSettings
 from mlx_cc.model.writer import Job, Writer
-from mlx_cc.prompt import SYSTEM, fact_line, plant, turn_lines
+from mlx_cc.prompt import SYSTEM, fact_line, plant
 from mlx_cc.splits import unit_interval
 
 NEEDED = ("quality", "csat")
@@ -94,7 +94,7 @@ class Teacher:
         """A chain for each conversation, checked, as it comes; in any order."""
         for written in self.writer.write(map(self._job, self._asked(due))):
             asked: Asked = written.key
-            text, thoughts = self._apart(written.text)
+            text, thoughts = _apart(written.text)
             if self.settings.form == "free" and written.finished:
                 with suppress(ValueError):  # `faults` says what is missing, of the text as it is
                     text = reasoning.mended(text)
@@ -122,14 +122,15 @@ class Teacher:
             read = self._read(window)
             for one in window:
                 labels, own = reasoning.labels(one.conversation), read.get(one.conversation.id, {})
-                first = one.last is None
-                blind = self.settings.blind and first
+                last, turned_down = one.last, {code(fault) for fault in one.last.faults} if one.last else set()
+                blind = self.settings.blind and last is None
                 answers = {**labels, **own} if blind else {**own, **labels}
                 disagrees = disagreements(own, one.conversation, self.analyst.centre) if blind else []
-                told = self.settings.blind and not first and _codes(one.last) == {"disagrees"}
-                again = "" if first or told else AGAIN.format(faults="; ".join(one.last.faults if one.last else ()))
-                rationalised = told or bool(one.last and (one.last.rationalised or "disagrees" in _codes(one.last)))
-                attempt = 0 if one.last is None else one.last.attempt + 1
+                again = ""
+                if last and turned_down != {"disagrees"}:  # the labels are hint enough
+                    again = AGAIN.format(faults="; ".join(last.faults))
+                rationalised = "disagrees" in turned_down or bool(last and last.rationalised)
+                attempt = last.attempt + 1 if last else 0
                 yield Asked(one.conversation, one.prompt, attempt, answers, tuple(disagrees), rationalised), again
 
     def _read(self, window: Sequence[Due]) -> dict[str, dict[str, Any]]:
@@ -171,21 +172,17 @@ class Teacher:
         )
 
     def _grammar(self, asked: Asked) -> str:
-        quality, csat = asked.answers["quality"], asked.answers["csat"]
-        turns = len(turn_lines(asked.conversation, self.analyst.prompt))
-        chain = reasoning.grammar(quality["score"], csat, self.settings.point_characters, turns)
+        turns, most = len(asked.conversation.turns), self.settings.point_characters
+        chain = reasoning.grammar_of(asked.answers, turns, point_characters=most)
         if self.settings.think == "off":
             return chain
         thoughts = rf"/(<think>)?[^<]{{0,{self.settings.think_characters}}}<\/think>\s{{0,2}}/"
         return chain.replace("start: ", f"start: {thoughts} ", 1)
 
-    def _apart(self, text: str) -> tuple[str, str | None]:
-        """The chain, and what was thought before it."""
-        thoughts, mark, chain = text.rpartition("</think>")
-        if not mark:
-            return text.strip(), None
-        return chain.strip(), re.sub(r"^\s*<think>", "", thoughts).strip() or None
 
-
-def _codes(entry: Entry | None) -> set[str]:
-    return {code(fault) for fault in entry.faults} if entry else set()
+def _apart(text: str) -> tuple[str, str | None]:
+    """The chain, and what was thought before it."""
+    thoughts, mark, chain = text.rpartition("</think>")
+    if not mark:
+        return text.strip(), None
+    return chain.strip(), re.sub(r"^\s*<think>", "", thoughts).strip() or None

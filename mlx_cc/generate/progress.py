@@ -1,0 +1,80 @@
+"""How far a run is: counted from its journal, by the run itself or from outside."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from mlx_cc.errors import UserError
+from mlx_cc.files import read_json
+from mlx_cc.generate.journal import RUN, About, Entry, Place, entries, folder_of, is_final, is_held
+
+RECENT_S = 300.0
+"""So far back the speed is measured."""
+
+
+class State(NamedTuple):
+    """How far a run is."""
+
+    about: About
+    running: bool
+    done: int
+    """Conversations that nothing more is written for."""
+    kept: int
+    rejected: int
+    written: int
+    """Chains, all attempts counted."""
+    tokens_per_s: float | None
+    """Of the last minutes; None before there are two chains."""
+    seconds_left: float | None
+
+
+class Progress:
+    """Counts what all processes of a run write, by reading on in their parts; `show` hears of every update."""
+
+    def __init__(self, about: About, folder: Path, show: Callable[[State], None] = lambda state: None) -> None:
+        self._about, self._folder, self._show = about, folder, show
+        self._places: dict[Path, Place] = {}
+        self._final: dict[str, bool] = {}
+        self._recent: list[tuple[float, int]] = []
+        self._written = 0
+        self._began = time.time()
+
+    def update(self) -> None:
+        """Read what came since the last time."""
+        for entry in entries(self._folder, self._places):
+            self._count(entry)
+        self._show(self.state())
+
+    def _count(self, entry: Entry) -> None:
+        self._written += 1
+        if entry.at >= self._began - RECENT_S:
+            self._recent.append((entry.at, entry.tokens))
+        if is_final(entry, self._about.attempts):
+            self._final[entry.conversation_id] = not entry.faults
+
+    def state(self, running: bool = True) -> State:
+        """As far as it was read."""
+        recent = [(at, tokens) for at, tokens in self._recent if at >= self._recent[-1][0] - RECENT_S]
+        speed = left = None
+        done, kept = len(self._final), sum(self._final.values())
+        if len(recent) > 1 and recent[-1][0] > recent[0][0]:
+            seconds = recent[-1][0] - recent[0][0]
+            speed = sum(tokens for _, tokens in recent[1:]) / seconds
+            each = self._written / done if done else self._about.attempts
+            left = max(0, self._about.conversations - done) * each * seconds / (len(recent) - 1)
+        return State(self._about, running, done, kept, done - kept, self._written, speed, left)
+
+
+def status(output: Path) -> State:
+    """How far the run into an output is, read from its journal.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = folder_of(output)
+    if not (folder / RUN).exists():
+        raise UserError(f"{folder}: no run is noted there. Start one with `mlx_cc generate --output {output}`.")
+    progress = Progress(read_json(folder / RUN, About), folder)
+    progress.update()
+    return progress.state(running=is_held(output))
