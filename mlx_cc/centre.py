@@ -1,12 +1,12 @@
 """The centre: what is particular to one contact centre, kept in one YAML file.
 
-Issue classes, journey types, effectiveness bands, opening hours, holidays and peak seasons, and which
-queues or teams have their own.
+Issue classes, journey types, effectiveness bands, what counts as an agent's skill, opening hours, holidays
+and peak seasons, and which queues or teams have their own.
 The defaults are usable as they are; `configs/centre.yaml` spells them out.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import yaml
@@ -67,6 +67,61 @@ ISSUES: dict[str, tuple[str, ...]] = {
 }
 
 
+class Skill(Struct, frozen=True, forbid_unknown_fields=True):
+    """Something an agent can be strong or weak in."""
+
+    measure: str
+    """Measure it is told by, such as `empathy` or `fcr`."""
+    better: Literal["more", "less"]
+    """Which way is better."""
+    action: str
+    """What to practise, in one sentence."""
+    done_by: tuple[str, ...] = ()
+    """Words of an agent's turn by which the action was taken in that contact already."""
+
+    @property
+    def sign(self) -> int:
+        """1 when more is better, -1 when less is."""
+        return 1 if self.better == "more" else -1
+
+
+SKILLS: dict[str, Skill] = {
+    "empathy": Skill(
+        "empathy",
+        "more",
+        "Name the customer's concern in one sentence before the first question, then say what happens next.",
+        ("i'm sorry", "i can hear", "that must be", "i'd be upset", "how frustrating"),
+    ),
+    "technical_skill": Skill(
+        "technical_skill",
+        "more",
+        "Go through these contacts with a product expert and write down the check that was missed.",
+    ),
+    "communication": Skill(
+        "communication",
+        "more",
+        "Explain in short steps, ask whether each one worked, and sum up what was agreed before closing.",
+        ("to sum up", "to recap", "so just to be clear", "does that make sense"),
+    ),
+    "resolution": Skill(
+        "fcr",
+        "more",
+        "Before closing, ask what could make the customer call again; settle it, or set a date and an owner.",
+        ("anything else", "what else could", "is there something more"),
+    ),
+    "efficiency": Skill(
+        "handle_time_s",
+        "less",
+        "Open with two questions that narrow the issue, and note the answers while talking, not after.",
+    ),
+    "consistency": Skill(
+        "quality_deviation",
+        "less",
+        "Compare one of these contacts with a good one of its kind and keep a checklist of what differed.",
+    ),
+}
+
+
 class Centre(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of one contact centre."""
 
@@ -91,6 +146,8 @@ class Centre(Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=lambda: {"excellent": 90, "good": 75, "fair": 60, "poor": 0}
     )
     """Band -> lowest quality score in it."""
+    skills: dict[Name, Skill] = msgspec.field(default_factory=lambda: dict(SKILLS))
+    """The types of strength and weakness of agents."""
     timezone: str | None = None
     """IANA zone of the site, for conversations that name none."""
     country: str | None = None

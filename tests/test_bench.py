@@ -273,3 +273,10 @@ def test_questions_divide_the_texts():
 def test_an_answer_must_leave_its_branch_a_question():
     with pytest.raises(UserError, match=r"--answer-tokens 60: must be less than --branch-tokens 60"):
         CliRunner().invoke(command, ["train", "--answer-tokens", "60"], catch_exceptions=False)
+
+
+def test_adjusted_fingerprints_rank_simulated_agents_nearer_to_their_planted_skill_than_raw_means_do():
+    (found,) = bench("agents", "--agents", "100", "--per-agent", "30", "--seeds", "1")
+    assert found["adjusted"]["value"] >= 0.9
+    assert found["better"]["low"] > 0
+    assert found["rand_index"] >= 0.8 and found["named"] >= 0.9

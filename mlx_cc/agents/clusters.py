@@ -1,5 +1,6 @@
 """Groups of agents with like profiles, named by what they are and not by the order they were found in."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -7,20 +8,27 @@ import numpy as np
 
 from mlx_cc.errors import UserError
 
-HIGHER_IS_BETTER = ("quality", "csat", "fcr", "empathy", "technical_skill", "communication")
+LEVEL = ("quality", "csat", "fcr", "empathy", "technical_skill", "communication")
 VARIABILITY = "quality_deviation"
 SEED = 0
 
 LEAST_RELIABLE = 0.3
+
+RESAMPLES = 50
+FOCUS = ("technical_skill", "empathy")
 
 METHOD = (
     "k-means (10 starts) on the shrunk metrics, each standardised over agents; an agent without one gets the mean. "
     "A metric counts where half of the agents have it and shrinking leaves at least 0.3 of its spread over agents: "
     "less is mostly chance, and where no metric counts the agents are one group. "
     "Level is the mean of the standardised metrics other than quality_deviation, itself standardised over agents; "
-    "variability is standardised quality_deviation. A group is named by its agents' mean: Top Performers from level "
-    "0.75, High-Focus below -0.9, between them Inconsistent from variability 0.75, else Solid from level -0.35, else "
-    "Developing. A number follows where several groups earn one name."
+    "variability is standardised quality_deviation; focus is standardised technical skill less standardised empathy. "
+    "A group is named by its agents' mean: Inconsistent from variability 0.75, else High-Focus from focus 1.25 (good "
+    "at the matter, short with the person), else Top Performers from level 0.75, Solid from level -0.35, Developing "
+    "below. A number follows where several groups earn one name, the better level first. "
+    "Stability: 50 times the agents are drawn anew with replacement and grouped, all agents are put to the nearest of "
+    "those groups, and that is compared with the groups here by the adjusted Rand index (Hubert and Arabie 1985): 1 is "
+    "the same, 0 chance; the mean and the lowest and highest tenth"
 )
 
 
@@ -30,6 +38,7 @@ class _Group(NamedTuple):
     name: str
     level: float
     variability: float
+    focus: float
 
 
 def cluster(profiles: Mapping[str, Mapping[str, Any]], n_clusters: int = 5) -> dict[str, Any]:
@@ -40,9 +49,10 @@ def cluster(profiles: Mapping[str, Mapping[str, Any]], n_clusters: int = 5) -> d
         n_clusters: how many groups to look for; fewer come where there are fewer different agents.
 
     Returns:
-        `groups`: name -> {n, level, variability (both in standard deviations between agents), means,
-        agents}, best level first; `assignments`: agent id -> name; `silhouette`: -1 to 1, None for
-        fewer than two groups; `features`, `requested`, `n_clusters`, `not_enough_data`, `method`.
+        `groups`: name -> {n, level, variability, focus (in standard deviations between agents), means,
+        agents}, best level first; `assignments`: agent id -> name; `silhouette`: -1 to 1, and
+        `stability`: {mean, low, high} of the adjusted Rand index, None for fewer than two groups;
+        `features`, `requested`, `n_clusters`, `not_enough_data`, `method`.
 
     Raises:
         UserError: n_clusters is below 1.
@@ -51,18 +61,24 @@ def cluster(profiles: Mapping[str, Mapping[str, Any]], n_clusters: int = 5) -> d
         raise UserError(f"n_clusters is {n_clusters}; ask for at least one group.")
     agents = sorted(agent for agent, profile in profiles.items() if profile["status"] == "ok")
     features, table = _features([profiles[agent]["metrics"] for agent in agents])
-    found, silhouette = _kmeans(table, n_clusters)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # Threads that wait for each other make k-means on a few thousand rows slower.
+        found, silhouette = _kmeans(table, n_clusters)
+        stability = _stability(found, table) if len(found) > 1 else None
     groups = _named(found, features, table)
     return {
         "requested": n_clusters,
         "n_clusters": len(groups),
         "silhouette": silhouette,
+        "stability": stability,
         "features": features,
         "groups": {
             group.name: {
                 "n": len(group.members),
                 "level": round(group.level, 2),
                 "variability": round(group.variability, 2),
+                "focus": round(group.focus, 2),
                 "means": _means([profiles[agents[row]]["metrics"] for row in group.members]),
                 "agents": [agents[row] for row in group.members],
             }
@@ -79,7 +95,7 @@ def cluster(profiles: Mapping[str, Mapping[str, Any]], n_clusters: int = 5) -> d
 def _features(metrics: list[Mapping[str, Any]]) -> tuple[list[str], np.ndarray]:
     """Names and standardised values, float64 (agents, features), of the metrics that tell agents apart."""
     names, columns = [], []
-    for name in (*HIGHER_IS_BETTER, VARIABILITY):
+    for name in (*LEVEL, VARIABILITY):
         column, value = (
             np.array([np.nan if metric[name][key] is None else metric[name][key] for metric in metrics], float)
             for key in ("shrunk", "value")
@@ -87,7 +103,8 @@ def _features(metrics: list[Mapping[str, Any]]) -> tuple[list[str], np.ndarray]:
         known = ~np.isnan(column)
         if 2 * known.sum() < len(column) or not known.any() or np.ptp(column[known]) < 1e-6:
             continue
-        if column[known].std() < LEAST_RELIABLE * value[known].std():
+        both = known & ~np.isnan(value)
+        if column[both].std() < LEAST_RELIABLE * value[both].std():
             continue
         names.append(name)
         columns.append(np.where(known, column, column[known].mean()))
@@ -119,31 +136,58 @@ def _kmeans(table: np.ndarray, n_clusters: int) -> tuple[list[np.ndarray], float
     return [np.flatnonzero(labels == label) for label in range(k)], silhouette
 
 
+def _stability(found: list[np.ndarray], table: np.ndarray) -> dict[str, float]:
+    """Adjusted Rand index of the grouping with those of resampled agents."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+
+    here = np.empty(len(table), int)
+    for label, rows in enumerate(found):
+        here[rows] = label
+    rng = np.random.default_rng(SEED)
+    scores = []
+    for _ in range(RESAMPLES):
+        drawn = table[rng.integers(0, len(table), len(table))]
+        k = min(len(found), len(np.unique(drawn, axis=0)))
+        there = KMeans(n_clusters=k, n_init=3, random_state=SEED).fit(drawn).predict(table)  # pyright: ignore[reportArgumentType]
+        scores.append(adjusted_rand_score(here, there))
+    low, high = np.quantile(scores, [0.1, 0.9]).tolist()
+    return {"mean": round(float(np.mean(scores)), 3), "low": round(low, 3), "high": round(high, 3)}
+
+
 def _named(found: list[np.ndarray], features: list[str], table: np.ndarray) -> list[_Group]:
     """Groups with their names, best level first."""
-    merits = [column for column, name in enumerate(features) if name in HIGHER_IS_BETTER]
+
+    def column(name: str) -> np.ndarray:
+        return table[:, features.index(name)] if name in features else np.zeros(len(table))
+
+    merits = [place for place, name in enumerate(features) if name in LEVEL]
     level = table[:, merits].mean(axis=1) if merits else np.zeros(len(table))
     level = level / level.std() if level.size and level.std() else level
-    variability = table[:, features.index(VARIABILITY)] if VARIABILITY in features else np.zeros(len(table))
-    unnamed = [(float(level[rows].mean()), float(variability[rows].mean()), rows) for rows in found]
-    unnamed.sort(key=lambda group: (-group[0], int(group[2][0])))
-    groups: list[_Group] = []
-    seen: dict[str, int] = {}
-    for height, width, rows in unnamed:
-        name = _name(height, width)
-        seen[name] = seen.get(name, 0) + 1
-        groups.append(_Group(rows, name if seen[name] == 1 else f"{name} {seen[name]}", height, width))
+    variability = column(VARIABILITY)
+    known = all(name in features for name in FOCUS)
+    focus = column(FOCUS[0]) - column(FOCUS[1]) if known else np.zeros(len(table))
+    groups = [
+        _Group(rows, "", float(level[rows].mean()), float(variability[rows].mean()), float(focus[rows].mean()))
+        for rows in found
+    ]
+    groups.sort(key=lambda group: (-group.level, int(group.members[0])))
+    seen: Counter[str] = Counter()
+    for place, group in enumerate(groups):
+        name = _name(group)
+        seen[name] += 1
+        groups[place] = group._replace(name=name if seen[name] == 1 else f"{name} {seen[name]}")
     return groups
 
 
-def _name(level: float, variability: float) -> str:
-    if level >= 0.75:
-        return "Top Performers"
-    if level < -0.9:
-        return "High-Focus"
-    if variability >= 0.75:
+def _name(group: _Group) -> str:
+    if group.variability >= 0.75:
         return "Inconsistent"
-    return "Solid" if level >= -0.35 else "Developing"
+    if group.focus >= 1.25:
+        return "High-Focus"
+    if group.level >= 0.75:
+        return "Top Performers"
+    return "Solid" if group.level >= -0.35 else "Developing"
 
 
 def _means(metrics: list[Mapping[str, Any]]) -> dict[str, float]:

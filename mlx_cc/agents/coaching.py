@@ -1,7 +1,9 @@
 """From weaknesses to what to do about them: ranked priorities and a plan in plain words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
+
+OUTCOMES = {"csat": "CSAT", "quality": "points of quality"}
 
 
 class Finding(TypedDict):
@@ -11,9 +13,20 @@ class Finding(TypedDict):
     reason: str
     """The number behind it: value, interval, n, and the centre's mean."""
     gap_sd: float
-    """Distance from the centre's mean in standard deviations between agents; above 0 is better."""
+    """Distance of the shrunk value from the centre's mean in standard deviations between agents; above 0 is better."""
     evidence: list[str]
     """Up to three conversation ids that show it."""
+
+
+class Effect(TypedDict):
+    """What an outcome would gain if the agent came up to the centre's mean."""
+
+    outcome: str
+    """`csat` or `quality`."""
+    change: float
+    low: float
+    high: float
+    """95% interval, in points of the outcome."""
 
 
 class Priority(TypedDict):
@@ -22,31 +35,34 @@ class Priority(TypedDict):
     skill: str
     reason: str
     action: str
+    expected_effect: Effect | None
+    """None where the data don't tell what the skill is worth."""
     evidence: list[str]
 
 
-ACTIONS = {
-    "empathy": "Name the customer's concern in one sentence before the first question, then say what happens next.",
-    "technical_skill": "Go through these contacts with a product expert and write down the check that was missed.",
-    "communication": "Explain in short steps, ask whether each one worked, and sum up what was agreed before closing.",
-    "resolution": "Before closing, ask what could make the customer call again; settle it, or set a date and an owner.",
-    "efficiency": "Open with two questions that narrow the issue, and note the answers while talking, not after.",
-    "consistency": "Compare one of these contacts with a good one of its kind and keep a checklist of what differed.",
-}
-"""Skill -> what to practise."""
+def priorities(
+    weaknesses: Sequence[Finding], actions: Mapping[str, str], effects: Mapping[str, Effect | None]
+) -> list[Priority]:
+    """What to work on: the largest expected effect first, then, where none is known, the widest gap to the centre.
 
+    Args:
+        actions: skill -> what to practise.
+        effects: skill -> what coming up to the centre's mean goes with.
+    """
 
-def priorities(weaknesses: Sequence[Finding]) -> list[Priority]:
-    """What to work on, the widest gap to the centre first."""
-    ranked = sorted(weaknesses, key=lambda weakness: weakness["gap_sd"])
+    def rank(weakness: Finding) -> tuple[float, float]:
+        effect = effects.get(weakness["skill"])
+        return -effect["change"] if effect else 0.0, weakness["gap_sd"]
+
     return [
         Priority(
             skill=weakness["skill"],
             reason=weakness["reason"],
-            action=ACTIONS[weakness["skill"]],
+            action=actions[weakness["skill"]],
+            expected_effect=effects.get(weakness["skill"]),
             evidence=weakness["evidence"],
         )
-        for weakness in ranked
+        for weakness in sorted(weaknesses, key=rank)
     ]
 
 
@@ -74,6 +90,11 @@ def generate_coaching(
             f"   Why: {priority['reason']}.",
             f"   Do: {priority['action']}{_listen(priority['evidence'])}",
         ]
+        if effect := priority.get("expected_effect"):
+            lines.append(
+                f"   Worth: contacts as good as the centre's in this go with {effect['change']:+.2f} "
+                f"{OUTCOMES[effect['outcome']]} (95% {effect['low']:+.2f} to {effect['high']:+.2f})."
+            )
     if later:
         lines.append(f"Later: {', '.join(_words(skill).lower() for skill in later)}.")
     if not lines:

@@ -1,16 +1,20 @@
 """Agent fingerprints: what the labels of an agent's contacts say, with n, interval and evidence."""
 
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from math import isnan, nan, sqrt
+from collections.abc import Iterable, Iterator, Mapping
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, Self, TypedDict
 
 import numpy as np
 
-from mlx_cc.agents.coaching import Finding, Priority, priorities
-from mlx_cc.agents.measures import MEASURES, SKILLS, Measure, Skill
+from mlx_cc.agents import adjust, spread, trend
+from mlx_cc.agents.adjust import Adjustment
+from mlx_cc.agents.coaching import Effect, Finding, Priority, priorities
+from mlx_cc.agents.measures import MEASURES, Measure
+from mlx_cc.agents.spread import spread_of
+from mlx_cc.agents.table import Fcr, Table, deviation, moments, tabulate
+from mlx_cc.centre import SKILLS, Skill
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations
@@ -20,21 +24,29 @@ INPUTS = ("data/train_temporal.jsonl", "data/train_chatml.jsonl")
 """What `compute_agent_profiles` reads when it is given nothing: the first that exists."""
 FEWEST_AGENTS = 4
 """Fewer agents than this with enough data are no distribution to judge anyone against."""
+FEWEST_OUTCOMES = 100
+"""Fewer contacts than this with an outcome tell nothing of what a skill is worth."""
 EVIDENCE = 3
 Z95 = 1.959964
 NOT_ENOUGH = "not enough data"
 
 
 class Estimate(TypedDict):
-    """One metric of one agent. Value, interval and shrunk value are None below the minimum n."""
+    """One metric of one agent. All but n are None below the minimum n."""
 
     value: float | None
+    """As the contacts say it."""
     n: int
     low: float | None
     high: float | None
     """95% interval of the value; None where one observation gives none."""
+    adjusted: float | None
+    """What the value would be with the centre's mix of queues, issues, waits and follow-ups."""
     shrunk: float | None
-    """The value drawn toward the centre's mean, the more the fewer the contacts."""
+    """The adjusted value drawn toward the team's mean, the more the fewer the contacts."""
+    shrunk_low: float | None
+    shrunk_high: float | None
+    """95% interval of the shrunk value."""
     method: NotRequired[str]
 
 
@@ -44,6 +56,8 @@ class Profile(TypedDict):
     agent_id: str
     team: str | None
     """The team most of the agent's contacts name."""
+    queue: str | None
+    """The queue most of them came from."""
     status: str
     """`ok`, or `not enough data`."""
     conversations: int
@@ -51,82 +65,78 @@ class Profile(TypedDict):
     strengths: list[Finding]
     weaknesses: list[Finding]
     coaching_priorities: list[Priority]
+    trend: dict[str, Any] | None
+    """Weekly means and changes (`trend.METHOD`); None below the minimum n."""
 
 
 METHODS = {
     **{name: measure.method for name, measure in MEASURES.items()},
     "interval": "95%: Student's t for means, Wilson for shares; cut at the ends of the scale",
-    "shrunk": "empirical Bayes: m + B (value - m), B = t2 / (t2 + s2 / n); s2 pooled variance within agents, t2 "
-    "variance between agents (DerSimonian and Laird 1986), m the centre's mean under both",
+    "adjusted": adjust.METHOD,
+    "shrunk": spread.METHOD,
+    "trend": trend.METHOD,
     "skills": "a strength (weakness) is a shrunk value in the best (worst) quarter of the centre's agents whose 95% "
-    "posterior interval, shrunk +- 1.96 sqrt(B s2 / n), lies wholly on that side of the centre's mean; handle time "
-    "does not count where resolution is in the opposite quarter",
+    "interval lies wholly on that side of the centre's mean; handle time does not count where resolution is in the "
+    "opposite quarter. Evidence: the contacts that show it most after adjustment",
+    "expected_effect": "by how much CSAT (quality, where under 100 contacts have CSAT) differs between contacts of "
+    "one agent per unit of the skill's measure, times the agent's distance to the centre's mean, with the 95% interval "
+    "of the slope. An association, not a promise; those of several skills overlap and do not add up",
     "agents": "a contact with several agents counts for the one who spoke most words, and for nobody when turns don't "
     "say who spoke",
 }
 
 
-class Table(NamedTuple):
-    """What one pass over conversations keeps: a row per conversation that counts for one agent."""
+class Slope(NamedTuple):
+    """How an outcome moves with a skill's measure between the contacts of one agent."""
 
-    agents: list[str]
-    agent: np.ndarray
-    """int (rows,): index into `agents`."""
-    teams: list[Counter[str]]
-    ids: list[str]
-    columns: dict[str, np.ndarray]
-    """Measure -> float64 (rows,), NaN where the conversation says nothing."""
-    left_out: dict[str, int]
-    """Reason -> conversations that count for nobody."""
-    sources: dict[str, dict[str, int]]
-    """Label -> its source -> conversations."""
-
-
-class Spread(NamedTuple):
-    """How one measure lies over the centre's agents; what `fit` learns."""
-
-    mean: float
-    between: float
-    """Variance between agents (t2)."""
-    within: float
-    """Pooled variance of one conversation within an agent (s2)."""
-    lower: float
-    upper: float
-    """Quartiles of the agents' shrunk values."""
-    agents: int
-    """Agents with enough data."""
-
-    def shrink(self, value: float, n: float) -> tuple[float, float]:
-        """The shrunk value and its posterior standard deviation."""
-        if not self.between:
-            return self.mean, 0.0
-        weight = self.between / (self.between + self.within / n)
-        return self.mean + weight * (value - self.mean), sqrt(weight * self.within / n)
+    outcome: str
+    value: float
+    """Units of the outcome per unit of the measure."""
+    error: float
+    """Standard error."""
 
 
 class AgentFingerprinter:
     """Learns how a centre's agents differ and profiles each against the others.
 
-    `fit` learns the centre (`centre_`, measure -> `Spread`), `transform` profiles agents against it,
-    `compute_agent_profiles` does both on the same conversations.
+    `fit` learns the centre (`centre_`, measure -> `Spread`; `adjustment_`; `slopes_`), `transform` profiles
+    agents against it, `compute_agent_profiles` does both on the same conversations.
 
     Args:
         min_conversations: an estimate that rests on fewer contacts is not given.
+        skills: name -> what it is told by and what to practise; `centre.SKILLS` when left out.
+        fcr: how first-contact resolution is told, see `table.FCR_METHODS`.
+        repeat_days: window in which another contact is a repeat.
+
+    Raises:
+        UserError: fewer than 2 conversations asked for, or a skill is told by a measure that does not exist.
     """
 
-    def __init__(self, min_conversations: int = 5) -> None:
+    def __init__(
+        self,
+        min_conversations: int = 5,
+        skills: Mapping[str, Skill] | None = None,
+        fcr: Fcr = "auto",
+        repeat_days: int = 7,
+    ) -> None:
         if min_conversations < 2:
             raise UserError(f"min_conversations is {min_conversations}; an interval needs at least 2.")
         self.min_conversations = min_conversations
+        self.skills = dict(SKILLS if skills is None else skills)
+        for name, skill in self.skills.items():
+            if skill.measure not in MEASURES:
+                raise UserError(f"skill {name}: no measure {skill.measure!r}. Measures are {', '.join(MEASURES)}.")
+        self.fcr: Fcr = fcr
+        self.repeat_days = repeat_days
 
     def fit(self, conversations: Iterable[Conversation]) -> Self:
         """Learn the centre's distribution of every measure from conversations, streamed once."""
-        self._learn(tabulate(conversations))
+        self._learn(self._tabulate(conversations))
         return self
 
     def transform(self, conversations: Iterable[Conversation]) -> dict[str, Profile]:
         """Agent id -> profile, in order of id, judged against the centre that was fitted."""
-        return self._profiles(tabulate(conversations))
+        return self._profiles(self._tabulate(conversations))
 
     def compute_agent_profiles(
         self, conversations: Iterable[Conversation] | Path | str | None = None
@@ -146,7 +156,7 @@ class AgentFingerprinter:
             conversations = found
         if isinstance(conversations, str | Path):
             conversations = read_conversations(conversations)
-        table = tabulate(conversations)
+        table = self._tabulate(conversations)
         self._learn(table)
         return self._profiles(table)
 
@@ -168,48 +178,101 @@ class AgentFingerprinter:
             "centre": {
                 name: {
                     "mean": _rounded(spread.mean),
-                    "sd_between_agents": _rounded(sqrt(spread.between)),
-                    "sd_within_agent": _rounded(sqrt(spread.within)),
+                    "sd_between_agents": _rounded(spread.deviation),
+                    "sd_between_teams": _rounded(spread.between_teams**0.5),
+                    "sd_within_agent": _rounded(spread.within**0.5),
                     "agents": spread.agents,
                 }
                 for name, spread in self.centre_.items()
             },
-            "strengths": _count(finding for profile in profiles.values() for finding in profile["strengths"]),
-            "weaknesses": _count(finding for profile in profiles.values() for finding in profile["weaknesses"]),
-            "methods": METHODS,
+            "strengths": self._count(finding for profile in profiles.values() for finding in profile["strengths"]),
+            "weaknesses": self._count(finding for profile in profiles.values() for finding in profile["weaknesses"]),
+            "changes": sum(len(profile["trend"]["changes"]) for profile in profiles.values() if profile["trend"]),
+            "methods": {**METHODS, "fcr": self.fcr_method_},
         }
 
+    def _tabulate(self, conversations: Iterable[Conversation]) -> Table:
+        return tabulate(conversations, self.fcr, self.repeat_days)
+
     def _learn(self, table: Table) -> None:
+        self.adjustment_: Adjustment = adjust.learn(table)
+        adjusted = self._adjusted(table)
+        teams = [_most(counts) for counts in table.teams]
         self.centre_ = {
             name: spread
-            for name, column in table.columns.items()
-            if (spread := _spread(table.agent, column, len(table.agents), self.min_conversations)) is not None
+            for name, column in adjusted.items()
+            if (
+                spread := spread_of(
+                    *moments(table.agent, column, len(table.agents)), teams=teams, fewest=self.min_conversations
+                )
+            )
+            is not None
         }
-        self.left_out_, self.sources_ = table.left_out, table.sources
+        self.slopes_ = self._slopes(table, adjusted)
+        self.left_out_, self.sources_, self.fcr_method_ = table.left_out, table.sources, table.fcr_method
+
+    def _adjusted(self, table: Table) -> dict[str, np.ndarray]:
+        """Measure -> float64 (rows,): each contact's value less what its circumstances did to it."""
+        found = {name: column - self.adjustment_.expected(table, name) for name, column in table.columns.items()}
+        found["quality_deviation"] = deviation(table.agent, found["quality"], len(table.agents))
+        return found
+
+    def _slopes(self, table: Table, adjusted: dict[str, np.ndarray]) -> dict[str, Slope]:
+        """Skill -> what the outcome does with its measure, by least squares on deviations from each agent's means."""
+        outcome = next(
+            (name for name in ("csat", "quality") if np.count_nonzero(~np.isnan(adjusted[name])) >= FEWEST_OUTCOMES),
+            None,
+        )
+        if outcome is None:
+            return {}
+        found: dict[str, Slope] = {}
+        for name, skill in self.skills.items():
+            known = ~np.isnan(adjusted[skill.measure]) & ~np.isnan(adjusted[outcome])
+            agent, agents = table.agent[known], len(table.agents)
+            if known.sum() - len(np.unique(agent)) < FEWEST_OUTCOMES or skill.measure == outcome:
+                continue
+            x, y = (_centred(agent, adjusted[measure][known], agents) for measure in (skill.measure, outcome))
+            squares = float(x @ x)
+            if squares:
+                slope = float(x @ y) / squares
+                rest = y - slope * x
+                freedom = len(x) - len(np.unique(agent)) - 1
+                found[name] = Slope(outcome, slope, (float(rest @ rest) / freedom / squares) ** 0.5)
+        return found
 
     def _profiles(self, table: Table) -> dict[str, Profile]:
         if not hasattr(self, "centre_"):
             raise RuntimeError("fit the fingerprinter before transform")
-        rows_of = np.split(
-            np.argsort(table.agent, kind="stable"),
-            np.cumsum(np.bincount(table.agent, minlength=len(table.agents)))[:-1],
-        )
+        rows_of = table.rows_of()
+        adjusted = self._adjusted(table)
+        enough = [index for index, rows in enumerate(rows_of) if len(rows) >= self.min_conversations]
+        trends = trend.trends(table, adjusted, enough)
         return {
-            agent: self._profile(table, agent, index, rows_of[index])
+            agent: self._profile(table, adjusted, index, rows_of[index], trends.get(index))
             for index, agent in sorted(enumerate(table.agents), key=lambda pair: pair[1])
         }
 
-    def _profile(self, table: Table, agent: str, index: int, rows: np.ndarray) -> Profile:
-        team = min(table.teams[index].items(), key=lambda item: (-item[1], item[0]), default=(None, 0))[0]
+    def _profile(
+        self,
+        table: Table,
+        adjusted: dict[str, np.ndarray],
+        index: int,
+        rows: np.ndarray,
+        trend: dict[str, Any] | None,
+    ) -> Profile:
+        team = _most(table.teams[index])
         enough = len(rows) >= self.min_conversations
-        columns = {name: column[rows] for name, column in table.columns.items()}
-        metrics = {name: self._estimate(name, column) for name, column in columns.items()}
+        fair = {name: column[rows] for name, column in adjusted.items()}
+        metrics = {
+            name: self._estimate(name, column[rows], fair[name], team, table.fcr_method)
+            for name, column in table.columns.items()
+        }
         strengths: list[Finding] = []
         weaknesses: list[Finding] = []
-        for name, skill in SKILLS.items() if enough else ():
+        for name, skill in self.skills.items() if enough else ():
             side = self._side(skill, metrics)
             if side:
-                best_first = columns[skill.measure] * skill.better * side
+                best_first = fair[skill.measure] * skill.sign * side
                 evidence = sorted(
                     (-value, table.ids[row])
                     for value, row in zip(best_first.tolist(), rows.tolist(), strict=True)
@@ -219,41 +282,55 @@ class AgentFingerprinter:
                     name, skill, metrics[skill.measure], [found for _, found in evidence[:EVIDENCE]]
                 )
                 (strengths if side > 0 else weaknesses).append(finding)
+        effects = {found["skill"]: self._effect(found["skill"], metrics) for found in weaknesses}
         return Profile(
-            agent_id=agent,
+            agent_id=table.agents[index],
             team=team,
+            queue=_most(table.queues[index]),
             status="ok" if enough else NOT_ENOUGH,
             conversations=len(rows),
             metrics=metrics,
             strengths=strengths,
             weaknesses=weaknesses,
-            coaching_priorities=priorities(weaknesses),
+            coaching_priorities=priorities(
+                weaknesses, {name: skill.action for name, skill in self.skills.items()}, effects
+            ),
+            trend=trend,
         )
 
-    def _estimate(self, name: str, column: np.ndarray) -> Estimate:
+    def _estimate(self, name: str, column: np.ndarray, fair: np.ndarray, team: str | None, fcr_method: str) -> Estimate:
         measure = MEASURES[name]
-        values = column[~np.isnan(column)]
+        values, fair = column[~np.isnan(column)], fair[~np.isnan(column)]
         n = len(values)
-        if n < self.min_conversations:
-            estimate = Estimate(value=None, n=n, low=None, high=None, shrunk=None)
-        else:
-            value = float(values.mean())
+        estimate = Estimate(
+            value=None, n=n, low=None, high=None, adjusted=None, shrunk=None, shrunk_low=None, shrunk_high=None
+        )
+        if n >= self.min_conversations:
             low, high = wilson(int(values.sum()), n) if measure.is_share else _t_interval(values)
-            spread = self.centre_.get(name)
-            estimate = Estimate(
-                value=_rounded(value),
+            adjusted = float(fair.mean())
+            estimate |= Estimate(
+                value=_rounded(float(values.mean())),
                 n=n,
                 low=_rounded(max(low, measure.low)),
                 high=_rounded(min(high, measure.high)),
-                shrunk=None if spread is None else _rounded(spread.shrink(value, n)[0]),
+                adjusted=_rounded(min(max(adjusted, measure.low), measure.high)),
+                shrunk=None,
+                shrunk_low=None,
+                shrunk_high=None,
             )
+            if name in self.centre_:
+                shrunk, deviation = self.centre_[name].shrink(adjusted, n, team)
+                ends = (shrunk, shrunk - Z95 * deviation, shrunk + Z95 * deviation)
+                estimate["shrunk"], estimate["shrunk_low"], estimate["shrunk_high"] = (
+                    _rounded(min(max(end, measure.low), measure.high)) for end in ends
+                )
         if name == "fcr":
-            estimate["method"] = measure.method
+            estimate["method"] = fcr_method
         return estimate
 
     def _side(self, skill: Skill, metrics: dict[str, Estimate]) -> int:
         """1 for a strength, -1 for a weakness, 0 for neither."""
-        side = skill.better * self._extreme(skill.measure, metrics, clear=True)
+        side = skill.sign * self._extreme(skill.measure, metrics, clear=True)
         if skill.measure == "handle_time_s" and side and self._extreme("fcr", metrics, clear=False) == -side:
             # Short contacts that leave the customer to call again are no strength; long ones that don't, no weakness.
             return 0
@@ -262,136 +339,61 @@ class AgentFingerprinter:
     def _extreme(self, name: str, metrics: dict[str, Estimate], *, clear: bool) -> int:
         """1 in the centre's highest quarter, -1 in its lowest, else 0; `clear` asks for the interval too."""
         spread, metric = self.centre_.get(name), metrics[name]
-        if spread is None or spread.agents < FEWEST_AGENTS or metric["value"] is None:
+        if spread is None or spread.agents < FEWEST_AGENTS or not spread.deviation:
             return 0
-        shrunk, deviation = spread.shrink(metric["value"], metric["n"])
-        margin = Z95 * deviation if clear else 0.0
-        if shrunk > spread.upper and shrunk - margin > spread.mean:
+        shrunk, low, high = metric["shrunk"], metric["shrunk_low"], metric["shrunk_high"]
+        if shrunk is None or low is None or high is None:
+            return 0
+        if shrunk > spread.upper and (not clear or low > spread.mean):
             return 1
-        return -1 if shrunk < spread.lower and shrunk + margin < spread.mean else 0
+        return -1 if shrunk < spread.lower and (not clear or high < spread.mean) else 0
 
     def _finding(self, name: str, skill: Skill, metric: Estimate, evidence: list[str]) -> Finding:
         measure, spread = MEASURES[skill.measure], self.centre_[skill.measure]
-        shown = [_shown(measure, number) for number in (metric["value"], metric["low"], metric["high"], spread.mean)]
-        gap = skill.better * ((metric["shrunk"] or 0.0) - spread.mean) / sqrt(spread.between)
+        value, low, high, adjusted, mean = (
+            _shown(measure, number)
+            for number in (metric["value"], metric["low"], metric["high"], metric["adjusted"], spread.mean)
+        )
+        gap = skill.sign * ((metric["shrunk"] or 0.0) - spread.mean) / spread.deviation
         return Finding(
             skill=name,
-            reason=f"{measure.words} {shown[0]} (95% {shown[1]} to {shown[2]}, n {metric['n']}); centre {shown[3]}",
+            reason=f"{measure.words} {value} (95% {low} to {high}, n {metric['n']}), {adjusted} when adjusted; "
+            f"centre {mean}",
             gap_sd=round(gap, 2),
             evidence=evidence,
         )
 
+    def _effect(self, name: str, metrics: dict[str, Estimate]) -> Effect | None:
+        """What the outcome would gain if the agent came up to the centre's mean; None where nothing tells."""
+        slope, measure = self.slopes_.get(name), self.skills[name].measure
+        shrunk = metrics[measure]["shrunk"]
+        if slope is None or shrunk is None:
+            return None
+        gap = self.centre_[measure].mean - shrunk
+        ends = sorted(gap * (slope.value + sign * Z95 * slope.error) for sign in (-1, 1))
+        return Effect(
+            outcome=slope.outcome, change=round(gap * slope.value, 3), low=round(ends[0], 3), high=round(ends[1], 3)
+        )
 
-def tabulate(conversations: Iterable[Conversation]) -> Table:
-    """One pass over conversations, which may be a stream."""
-    index: dict[str, int] = {}
-    teams: list[Counter[str]] = []
-    agent = array("q")
-    ids: list[str] = []
-    columns = {name: array("d") for name in MEASURES}
-    followed: set[str] = set()
-    left_out: Counter[str] = Counter()
-    sources: dict[str, Counter[str]] = {}
-    for conversation in conversations:
-        if conversation.previous_contact_id is not None and conversation.previous_contact_id != conversation.id:
-            followed.add(conversation.previous_contact_id)
-        who = agent_of(conversation)
-        if who is None:
-            left_out["several agents, and turns don't say who spoke" if conversation.agents else "no agent named"] += 1
-            continue
-        place = index.setdefault(who, len(index))
-        if place == len(teams):
-            teams.append(Counter())
-        if conversation.team is not None:
-            teams[place][conversation.team] += 1
-        agent.append(place)
-        ids.append(conversation.id)
-        for name, measure in MEASURES.items():
-            value = measure.of(conversation)
-            columns[name].append(nan if value is None else value)
-        for name, label in conversation.labels.items():
-            sources.setdefault(name, Counter())[label.source] += 1
-    table = {name: np.array(column) for name, column in columns.items()}
-    agents = np.array(agent, dtype=np.int64)
-    came_back = np.fromiter((found in followed for found in ids), bool, len(ids))
-    table["fcr"][came_back & ~np.isnan(table["fcr"])] = 0.0
-    table["quality_deviation"] = _deviation(agents, table["quality"], len(index))
-    return Table(
-        list(index),
-        agents,
-        teams,
-        ids,
-        table,
-        dict(left_out),
-        {name: dict(sorted(counts.items())) for name, counts in sorted(sources.items())},
-    )
+    def _count(self, findings: Iterator[Finding]) -> dict[str, int]:
+        counts = Counter(finding["skill"] for finding in findings)
+        return {name: counts[name] for name in self.skills}
 
 
-def agent_of(conversation: Conversation) -> str | None:
-    """Whom a conversation counts for; None when it names nobody, or several without saying who spoke."""
-    spoken: Counter[str] = Counter()
-    for turn in conversation.turns:
-        if turn.agent_id is not None:
-            spoken[turn.agent_id] += len(turn.text.split())
-    if len(conversation.agents) == 1:
-        return conversation.agents[0]
-    return min(spoken, key=lambda name: (-spoken[name], name), default=None)
+def _centred(agent: np.ndarray, column: np.ndarray, agents: int) -> np.ndarray:
+    return column - moments(agent, column, agents)[1][agent]
 
 
-def _deviation(agent: np.ndarray, quality: np.ndarray, agents: int) -> np.ndarray:
-    """|quality - the agent's mean|, in points, corrected for the mean being the agent's own; NaN when n < 2."""
-    n, mean, _ = _moments(agent, quality, agents)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        corrected = np.where(n > 1, np.sqrt(n / (n - 1)), nan)
-    return np.abs(quality - mean[agent]) * corrected[agent]
-
-
-def _moments(agent: np.ndarray, column: np.ndarray, agents: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """n, mean and sum of squared deviations of each agent's values, each (agents,); the mean of none is NaN."""
-    known = ~np.isnan(column)
-    agent, column = agent[known], column[known]
-    n = np.bincount(agent, minlength=agents).astype(float)
-    with np.errstate(invalid="ignore"):
-        mean = np.bincount(agent, column, minlength=agents) / n
-    return n, mean, np.bincount(agent, (column - mean[agent]) ** 2, minlength=agents)
-
-
-def _spread(agent: np.ndarray, column: np.ndarray, agents: int, fewest: int) -> Spread | None:
-    """The centre's distribution of one measure; None when no agent has enough data.
-
-    Variance between agents by the method of moments: R. DerSimonian and N. Laird, "Meta-analysis
-    in clinical trials", 1986, with the pooled variance within agents over n as each agent's own.
-    """
-    n, mean, squares = _moments(agent, column, agents)
-    enough = n >= fewest
-    if not enough.any():
-        return None
-    n, mean, squares = n[enough], mean[enough], squares[enough]
-    within = float(squares.sum() / (n - 1).sum())
-    pooled = float(n @ mean / n.sum())
-    between = 0.0
-    if len(n) > 1:
-        excess = n @ (mean - pooled) ** 2 - (len(n) - 1) * within
-        between = max(0.0, float(excess / (n.sum() - n @ n / n.sum())))
-    weights = 1 / (between + within / n) if between else n
-    centre = float(weights @ mean / weights.sum())
-    spread = Spread(centre, between, within, centre, centre, len(n))
-    shrunk = [spread.shrink(value, count)[0] for value, count in zip(mean.tolist(), n.tolist(), strict=True)]
-    lower, upper = np.quantile(shrunk, [0.25, 0.75]).tolist()
-    return spread._replace(lower=lower, upper=upper)
+def _most(counts: Counter[str]) -> str | None:
+    return min(counts.items(), key=lambda item: (-item[1], item[0]), default=(None, 0))[0]
 
 
 def _t_interval(values: np.ndarray) -> tuple[float, float]:
     from scipy.special import stdtrit
 
     n = len(values)
-    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / sqrt(n))
+    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / n**0.5)
     return float(values.mean()) - half, float(values.mean()) + half
-
-
-def _count(findings: Iterator[Finding]) -> dict[str, int]:
-    counts = Counter(finding["skill"] for finding in findings)
-    return {name: counts[name] for name in SKILLS}
 
 
 def _rounded(number: float) -> float:

@@ -1,4 +1,4 @@
-"""What one conversation says about its agent, and which of it is a skill."""
+"""What one conversation says about its agent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from math import inf
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
+
+DEAD_AIR_S = 5.0
+"""Silence from which on it is dead air."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,6 @@ class Measure:
     is_share: bool = False
     unit: str = ""
     method: str = "mean of the label over the agent's contacts that carry it"
-
-
-@dataclass(frozen=True)
-class Skill:
-    """Something an agent can be strong or weak in: a measure, and which way is better."""
-
-    measure: str
-    better: int
-    """1 when more is better, -1 when less is."""
 
 
 def _label(name: str) -> Callable[[Conversation], float | None]:
@@ -56,6 +50,11 @@ def _resolved(conversation: Conversation) -> float | None:
     return float(value == "resolved")
 
 
+def _satisfied(conversation: Conversation) -> float | None:
+    value = _label("csat")(conversation)
+    return None if value is None else float(value >= 4)
+
+
 def _talk_ratio(conversation: Conversation) -> float | None:
     spoken = {"agent": 0.0, "customer": 0.0}
     for turn in conversation.turns:
@@ -63,6 +62,44 @@ def _talk_ratio(conversation: Conversation) -> float | None:
             spoken[turn.role] += turn.end_s - turn.start_s
     both = spoken["agent"] + spoken["customer"]
     return spoken["agent"] / both if both else None
+
+
+def _silence(conversation: Conversation) -> float | None:
+    """Share of the talk, from the first word to the last, in silences of DEAD_AIR_S and more; holds are in it."""
+    spoken = _spoken(conversation)
+    if len(spoken) < 2:
+        return None
+    silent, end = 0.0, spoken[0][1]
+    for start, stop, _ in spoken[1:]:
+        silent += start - end if start - end >= DEAD_AIR_S else 0.0
+        end = max(end, stop)
+    return silent / (end - spoken[0][0]) if end > spoken[0][0] else None
+
+
+def _cross_talk(conversation: Conversation) -> float | None:
+    """Share of the talk in which agent and customer speak at once."""
+    spoken = _spoken(conversation)
+    sides = [[(start, stop) for start, stop, role in spoken if role == side] for side in ("agent", "customer")]
+    if not all(sides):
+        return None
+    both, first, second = 0.0, 0, 0
+    while first < len(sides[0]) and second < len(sides[1]):
+        (a, b), (c, d) = sides[0][first], sides[1][second]
+        both += max(0.0, min(b, d) - max(a, c))
+        first, second = (first + 1, second) if b <= d else (first, second + 1)
+    end = max(stop for _, stop, _ in spoken)
+    return min(1.0, both / (end - spoken[0][0])) if end > spoken[0][0] else None
+
+
+def _spoken(conversation: Conversation) -> list[tuple[float, float, str]]:
+    """Start, end and role of each timed turn of a voice contact, in order of time."""
+    if conversation.channel not in ("voice", "unknown"):
+        return []
+    return sorted(
+        (turn.start_s, turn.end_s, turn.role)
+        for turn in conversation.turns
+        if turn.start_s is not None and turn.end_s is not None
+    )
 
 
 def _handle_time(conversation: Conversation) -> float | None:
@@ -75,6 +112,14 @@ def _handle_time(conversation: Conversation) -> float | None:
 MEASURES = {
     "quality": Measure("quality", _label("quality"), 0, 100),
     "csat": Measure("CSAT", _label("csat"), 1, 5),
+    "csat_top2": Measure(
+        "satisfied customers",
+        _satisfied,
+        0,
+        1,
+        is_share=True,
+        method="share of the agent's CSAT labels that are 4 or 5 of 5",
+    ),
     "empathy": Measure("empathy", _label("empathy")),
     "technical_skill": Measure("technical skill", _label("technical_skill")),
     "communication": Measure("communication", _label("communication")),
@@ -84,8 +129,7 @@ MEASURES = {
         0,
         1,
         is_share=True,
-        method="of the agent's contacts with a resolution label, the share that were resolved and that no other "
-        "contact in the same data names as its previous contact; partial counts as not resolved",
+        method="see fcr in the summary",
     ),
     "talk_ratio": Measure(
         "talk ratio",
@@ -94,13 +138,30 @@ MEASURES = {
         1,
         method="agent's speaking time over agent's and customer's, averaged over contacts with timed turns",
     ),
+    "dead_air": Measure(
+        "dead air",
+        _silence,
+        0,
+        1,
+        unit="of the talk",
+        method=f"share of a voice contact in silences of {DEAD_AIR_S:.0f} s and more, averaged over contacts with "
+        "timed turns; announced holds are silences too",
+    ),
+    "cross_talk": Measure(
+        "cross-talk",
+        _cross_talk,
+        0,
+        1,
+        unit="of the talk",
+        method="share of a voice contact in which agent and customer speak at once, averaged over contacts with timed "
+        "turns; needs an export that lets turns overlap",
+    ),
     "handle_time_s": Measure(
         "handle time",
         _handle_time,
         0,
         unit="s",
-        method="mean seconds of handle time; where the record has none, end of the last turn plus after-call work. "
-        "Not adjusted for the mix of issues",
+        method="mean seconds of handle time; where the record has none, end of the last turn plus after-call work",
     ),
     "quality_deviation": Measure(
         "spread of quality",
@@ -111,13 +172,3 @@ MEASURES = {
     ),
 }
 """`quality_deviation` is worked out from `quality` once an agent's mean is known."""
-
-SKILLS = {
-    "empathy": Skill("empathy", 1),
-    "technical_skill": Skill("technical_skill", 1),
-    "communication": Skill("communication", 1),
-    "resolution": Skill("fcr", 1),
-    "efficiency": Skill("handle_time_s", -1),
-    "consistency": Skill("quality_deviation", -1),
-}
-"""The six types of strength and weakness."""

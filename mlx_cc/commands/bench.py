@@ -99,6 +99,42 @@ def ingest(conversations: int, turns: int, workers: int | None, no_redact: bool,
 
 
 @command.command()
+@click.option("--agents", type=click.IntRange(min=2), default=200, show_default=True, help="How many.")
+@click.option(
+    "--per-agent", type=click.FloatRange(min=1), default=30, show_default=True, help="Conversations of each, about."
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Simulated centres.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, an object for each centre.")
+def agents(agents: int, per_agent: float, seeds: int, as_json: bool) -> None:
+    """Run `mlx_cc fingerprint` on simulated centres and compare with the skills and groups planted in them.
+
+    In these centres better agents are given more of the hard queues, so raw means are unfair to them.
+
+    \b
+    Examples:
+      mlx_cc bench agents
+      mlx_cc bench agents --agents 1007 --per-agent 5.36 --seeds 1
+    """
+    import msgspec
+
+    from mlx_cc.bench.agents import recovery
+
+    found = [recovery(agents, per_agent, seed) for seed in range(seeds)]
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    for one in found:
+        raw, fair, better = (f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in (one.raw, one.adjusted, one.better))
+        click.echo(
+            f"seed {one.seed}: {one.conversations:,} conversations, {one.agents} agents compared, "
+            f"in {one.seconds:.1f} s, {one.memory_mb:,.0f} MB\n"
+            f"  Spearman with planted skill: raw quality {raw}, adjusted {fair}, better by {better}\n"
+            f"  groups: adjusted Rand index {one.rand_index:.2f}, {one.named:.0%} bear the planted name; stability "
+            f"{one.stability}, silhouette {one.silhouette}"
+        )
+
+
+@command.command()
 @MODEL
 @trunks_option(1000)
 @click.option("--branches", type=click.IntRange(min=2), default=6, show_default=True, help="Questions asked of it.")

@@ -1,6 +1,7 @@
 """`mlx_cc fingerprint`: profile agents, group them, rank what to coach."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -30,14 +31,39 @@ import click
     show_default=True,
     help="An estimate that rests on fewer contacts is not given.",
 )
+@click.option(
+    "--fcr",
+    type=click.Choice(["auto", "flag", "survey", "repeat"]),
+    default="auto",
+    show_default=True,
+    help="First-contact resolution by the resolution label, by those from surveys, or by the customer coming back; "
+    "auto: the label, where any contact has one.",
+)
+@click.option(
+    "--repeat-days", type=click.IntRange(min=1), default=7, show_default=True, help="With --fcr repeat: within so many."
+)
+@click.option("--centre", "centre_file", type=click.Path(path_type=Path), help="The centre's settings (YAML): skills.")
 @click.option("--json", "as_json", is_flag=True, help="Print agent_summary.json instead of the table.")
-def command(source: Path, folder: Path, n_clusters: int, min_conversations: int, as_json: bool) -> None:
+def command(
+    source: Path,
+    folder: Path,
+    n_clusters: int,
+    min_conversations: int,
+    fcr: Literal["auto", "flag", "survey", "repeat"],
+    repeat_days: int,
+    centre_file: Path | None,
+    as_json: bool,
+) -> None:
     """Profile every agent against the centre: metrics with intervals, strengths, weaknesses, coaching priorities.
+
+    Each metric stands raw, adjusted for the agent's mix of queues, issues, waits and follow-ups, and shrunk toward
+    the team's mean, the more the fewer the contacts.
 
     \b
     Examples:
       mlx_cc fingerprint --input data/train_temporal.jsonl --output-dir data/agent_profiles
       mlx_cc fingerprint --input data/train_chatml.jsonl --output-dir data/agent_profiles --clusters 10
+      mlx_cc fingerprint --input conversations.jsonl --output-dir data/agent_profiles --fcr repeat --repeat-days 14
     """
     import msgspec
     from rich.console import Console
@@ -45,10 +71,11 @@ def command(source: Path, folder: Path, n_clusters: int, min_conversations: int,
     from rich.table import Table
 
     from mlx_cc.agents.fingerprint import AgentFingerprinter
+    from mlx_cc.centre import read_centre
     from mlx_cc.errors import UserError
     from mlx_cc.files import count_conversations, read_conversations, write_json
 
-    fingerprinter = AgentFingerprinter(min_conversations)
+    fingerprinter = AgentFingerprinter(min_conversations, read_centre(centre_file).skills, fcr, repeat_days)
     profiles = fingerprinter.compute_agent_profiles(
         track(
             read_conversations(source),
@@ -67,6 +94,7 @@ def command(source: Path, folder: Path, n_clusters: int, min_conversations: int,
         **fingerprinter.summary(profiles),
         "groups": {name: group["n"] for name, group in groups.items()},
         "silhouette": clusters["silhouette"],
+        "stability": clusters["stability"],
     }
     write_json(folder / "agent_profiles.json", profiles)
     write_json(folder / "agent_clusters.json", clusters)
@@ -87,7 +115,8 @@ def command(source: Path, folder: Path, n_clusters: int, min_conversations: int,
     out.print(table)
     out.print(
         f"{summary['agents']} agents, {summary['agents_with_enough_data']} with at least {min_conversations} contacts; "
-        f"{summary['conversations']} conversations; silhouette {_number(clusters['silhouette'])}",
+        f"{summary['conversations']} conversations; silhouette {_number(clusters['silhouette'])}, "
+        f"stability {_number((clusters['stability'] or {}).get('mean'))}; {summary['changes']} changes over time",
         soft_wrap=True,
     )
     for reason, count in summary["left_out"].items():
