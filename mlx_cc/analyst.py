@@ -38,6 +38,7 @@ from mlx_cc.prompt import (
     without_middle,
 )
 from mlx_cc.tasks import Answer, Task, likely, pick
+from mlx_cc.tasks.coaching import advice_question, advice_schema
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
 LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
@@ -199,19 +200,52 @@ class Analyst:
         Args:
             said: of each, the answers to explain (task name -> value); empty for a chain before any is known.
         """
-        questions = [[(reasoning.NAME, reasoning.question(values, self.centre), None)] for values in said]
+        questions = [reasoning.question(values, self.centre) for values in said]
+        grammars = [reasoning.grammar_of(v, len(c.turns)) for c, v in zip(conversations, said, strict=True)]
+        return self.write(conversations, reasoning.NAME, questions, grammars, REASONING_TOKENS, batch)
+
+    def write(
+        self,
+        conversations: Sequence[Conversation],
+        name: str,
+        questions: Sequence[str],
+        grammars: Sequence[str],
+        max_tokens: int,
+        batch: int = BATCH,
+    ) -> list[str]:
+        """What the model writes to one question about each conversation, each under its llguidance grammar."""
         planted = [
-            plant(c, question, self.encoder, self.prompt, self.max_tokens)
+            plant(c, [(name, question, None)], self.encoder, self.prompt, self.max_tokens)
             for c, question in zip(conversations, questions, strict=True)
         ]
-        grammars = [reasoning.grammar_of(v, len(c.turns)) for c, v in zip(conversations, said, strict=True)]
         texts = [""] * len(planted)
         for places, group, trunks in self._computed(planted, batch):
             asked = [(tree.trunk, tree.branches[0]) for tree in group]
-            written = self._write(trunks, asked, [grammars[place] for place in places], REASONING_TOKENS)
+            written = self._write(trunks, asked, [grammars[place] for place in places], max_tokens)
             for place, text in zip(places, written, strict=True):
                 texts[place] = text
         return texts
+
+    def advise(
+        self, conversation: Conversation, skill: str, reason: str, action: str, turns: Sequence[int]
+    ) -> dict[str, Any]:
+        """One coaching recommendation about a contact, for an agent whose profile shows a need.
+
+        Args:
+            reason: what the profile says of the skill; no other question of the model sees it.
+            action: what the agent is to practise.
+            turns: those it may be about.
+
+        Returns:
+            action, expected_outcome, turn.
+
+        Raises:
+            ValueError: it wrote so much that the recommendation was cut off.
+        """
+        question = advice_question(skill, reason, action)
+        grammar = schema_grammar(advice_schema(turns))
+        (text,) = self.write([conversation], "advice", [question], [grammar], COACHING_TOKENS)
+        return json.loads(text)
 
     @property
     def grammars(self) -> Grammars:

@@ -13,6 +13,7 @@ COMMANDS = {
     "prepare": "Transcripts and analyses to train, validation and test files.",
     "temporal": "Add the 18 temporal features.",
     "fingerprint": "Profile agents and group them.",
+    "coach": "Coaching plans with the contacts that show it, as text or e-mail drafts.",
     "models": "Pull and list models.",
     "generate": "Let a local teacher write the reasoning chains, checked.",
     "plan": "Say what a training run will take: tokens, memory, hours.",

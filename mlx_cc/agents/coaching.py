@@ -81,12 +81,12 @@ def generate_coaching(
     if strengths:
         lines.append("Build on")
         for found in strengths:
-            lines += [f"- {_words(found['skill'])}", f"   Why: {found['reason']}.{_listen(found['evidence'])}"]
+            lines += [f"- {words(found['skill'])}", f"   Why: {found['reason']}.{_listen(found['evidence'])}"]
     if coaching_priorities:
         lines.append("Work on")
     for rank, priority in enumerate(coaching_priorities, 1):
         lines += [
-            f"{rank}. {_words(priority['skill'])}",
+            f"{rank}. {words(priority['skill'])}",
             f"   Why: {priority['reason']}.",
             f"   Do: {priority['action']}{_listen(priority['evidence'])}",
         ]
@@ -96,7 +96,7 @@ def generate_coaching(
                 f"{OUTCOMES[effect['outcome']]} (95% {effect['low']:+.2f} to {effect['high']:+.2f})."
             )
     if later:
-        lines.append(f"Later: {', '.join(_words(skill).lower() for skill in later)}.")
+        lines.append(f"Later: {', '.join(words(skill).lower() for skill in later)}.")
     if not lines:
         lines.append("No skill stands clearly above or below the centre in the contacts seen. Review a few together.")
     return {
@@ -107,7 +107,8 @@ def generate_coaching(
     }
 
 
-def _words(skill: str) -> str:
+def words(skill: str) -> str:
+    """The name of a skill as a heading."""
     return skill.replace("_", " ").capitalize()
 
 

@@ -35,7 +35,7 @@ from mlx_cc.ingest import all_contact_formats, choose, read_folder
 from mlx_cc.ingest.format import Reading, Reject
 from mlx_cc.ingest.source import open_file
 
-PLACES = ("data", "adapters", "models", "demo", "rejects")
+PLACES = ("data", "adapters", "models", "demo", "rejects", "coaching")
 FILES = ("conversations.jsonl", "conversations.jsonl.gz", "rejects.jsonl")
 """Where a project keeps what mlx_cc writes, in its own folder."""
 CITING = ("evidence", "conversation_ids")
@@ -362,8 +362,8 @@ def _train_again(folder: Path) -> str:
 def _way_out(path: Path, finds: Find) -> str:
     if (path.parent / "chroma.sqlite3").exists() or (path.parent.parent / "chroma.sqlite3").exists():
         return "an index, not erased. Make it again."
-    if path.suffix == ".html":
-        return "a page that names it. Make it again."
+    if path.suffix in (".html", ".eml"):
+        return "a page or draft that names it. Make it again, or delete it."
     if path.suffix == ".part":
         return "left by a command that was interrupted. Run that again, or delete the file."
     if holds_lines(path):

@@ -49,6 +49,28 @@ def schema(turns):
     return {"type": "array", "items": item, "minItems": 1, "maxItems": 3}
 
 
+def advice_question(skill: str, reason: str, action: str) -> str:
+    """Asks for one recommendation about this contact, of an agent whose profile shows a need. Only coaching sees it."""
+    return (
+        f"Over many contacts this agent's {skill.replace('_', ' ')} is below the centre's ({reason}). Agreed to "
+        f"practise: {action} Coach the agent on that in this contact: a JSON object with action (one sentence, "
+        "something the agent did not do here), expected_outcome and turn (the number of the agent's turn it is about)."
+    )
+
+
+def advice_schema(turns):
+    """JSON schema of one recommendation about one of these turns."""
+    text = {
+        key: {"type": "string", "minLength": 3, "maxLength": LONGEST[key]} for key in ("action", "expected_outcome")
+    }
+    return {
+        "type": "object",
+        "properties": {**text, "turn": {"enum": list(turns)}},
+        "required": ["action", "expected_outcome", "turn"],
+        "additionalProperties": False,
+    }
+
+
 def turn_hit(gold, predicted):
     """Share of conversations where some recommendation is about a turn that a reference one is about."""
     return _share(bool(_turns(g) & _turns(p)) for g, p in zip(gold, predicted, strict=True))
