@@ -21,6 +21,7 @@ COMMANDS = {
     "fuse": "Merge an adapter into its base model, checked.",
     "calibrate": "Fit a model's probabilities, and who needs a second look, on the validation split.",
     "evaluate": "Measure each task on held-out conversations.",
+    "fairness": "Count the answers that move when only who speaks is changed.",
     "analyze": "Answer the six questions about a conversation.",
     "chat": "Talk with a model, about a conversation or in general.",
     "erase": "Erase a conversation or a customer from everything made of it.",

@@ -1,0 +1,55 @@
+"""`mlx_cc fairness`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--model", required=True, help="Adapter folder, fused model or base model.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Held-out file; else test_* in the folder it was prepared in."
+)
+@click.option("--edit", "names", multiple=True, help="Make only this change; repeatable. Else all.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most this many conversations."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for fairness.json; else evaluation/ in the model's.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print fairness.json.")
+def command(
+    model: str, data: Path | None, names: tuple[str, ...], limit: int, output: Path | None, as_json: bool
+) -> None:
+    """Change who speaks and not what happens, and count the answers that move.
+
+    Pairs of each conversation differ in the agent's name, gender, accent or tenure, in the customer's accent, manner
+    or gender, or in whether the model is told the agent's history; `control` differs in nothing that matters. For
+    each change and task: the share of decisions that flip and the mean shift of scores, with intervals. Names,
+    accents and phrases are English. The same command continues a run that was stopped.
+
+    \b
+    Examples:
+      mlx_cc fairness --model adapters/mistral-7b-contact-center
+      mlx_cc fairness --model models/mistral-7b-contact-center --edit agent_accent --edit control --limit 300
+    """
+    import msgspec
+    from rich.console import Console
+
+    from mlx_cc.errors import UserError
+    from mlx_cc.evaluate.fairness import fairness, table
+    from mlx_cc.files import read_conversations
+    from mlx_cc.model.load import data_folder
+    from mlx_cc.train.batches import find_split
+
+    held_out = data or find_split(data_folder(model), "test")
+    conversations = sorted(read_conversations(held_out), key=lambda one: one.id)[:limit]
+    if not conversations:
+        raise UserError(f"{held_out}: has no conversation. Name another file with --data.")
+    report = fairness(model, held_out, conversations, names, output)
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+        return
+    Console(width=None if Console().is_terminal else 180).print(table(report))

@@ -1,0 +1,161 @@
+"""Counterfactual fairness: how often and how far answers move when only who speaks is changed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from rich.table import Table
+
+from mlx_cc.analyst import HIGH_CHURN, Analyst
+from mlx_cc.conversation import Conversation, replace
+from mlx_cc.errors import UserError
+from mlx_cc.evaluate.compare import in_words
+from mlx_cc.evaluate.edits import EDITS, Edit
+from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
+from mlx_cc.files import write_json
+from mlx_cc.metrics import Estimate, interval, wilson
+from mlx_cc.model import load as disk
+from mlx_cc.tasks import pick
+
+RESAMPLES = 1000
+
+NUMBERS: Mapping[str, Callable[[Any], float]] = {
+    "quality": lambda value: float(value["score"]),
+    "csat": float,
+    "churn": float,
+}
+"""Task -> its answer as a number, for mean shifts."""
+DECISIONS: Mapping[str, Callable[[Any], Any]] = {
+    "quality": lambda value: value["effectiveness"],
+    "csat": lambda value: round(float(value)),
+    "issue": str,
+    "churn": lambda value: float(value) > HIGH_CHURN,
+    "journey": lambda value: value["type"],
+}
+"""Task -> what somebody acts on: the band, the whole star, the class, whether it is an alert."""
+
+
+class Moved(Struct):
+    """What one edit does to one task's answers."""
+
+    flips: Estimate
+    """Share of pairs whose decision differs; Wilson's interval."""
+    shift: Estimate | None
+    """Mean of second less first, in points of the score; bootstrap over conversations. None for classes."""
+    distance: Estimate | None
+    """Mean absolute difference, likewise."""
+
+
+class Fairness(Struct):
+    """The report, as it stands in fairness.json."""
+
+    model: str
+    data: str
+    conversations: int
+    edits: dict[str, str]
+    """Edit -> what differs, from the first to the second."""
+    moved: dict[str, dict[str, Moved]]
+    """Edit -> task -> what it does."""
+
+
+def fairness(
+    model: str, held_out: Path, conversations: Sequence[Conversation], names: Sequence[str], folder: Path | None = None
+) -> Fairness:
+    """Answer every pair and measure how answers move.
+
+    Args:
+        held_out: the file the conversations are from, for the report.
+        names: edits; empty means all.
+        folder: for the report and the answers, which a later run of the same goes on from; else evaluation/ in
+            the model's.
+
+    Raises:
+        UserError: there is no such edit, or no model.
+    """
+    edits = _edits(names)
+    place = disk.find(model)
+    folder = folder or (place / "evaluation" if place.is_dir() else Path("evaluation"))
+    analyst = Analyst(disk.load(model))
+    tasks = [task.name for task in pick([]) if task.name in DECISIONS]
+    variants: dict[str, Conversation] = {}
+    notes: dict[str, str] = {}
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for edit in edits:
+        pairs[edit.name] = []
+        for conversation in conversations:
+            made = edit.apply(conversation)
+            if made is None:
+                continue
+            ids = tuple(f"{conversation.id}#{edit.name}-{side}" for side in (1, 2))
+            for side, (name, one) in enumerate(zip(ids, made, strict=True)):
+                variants[name] = replace(one, id=name)
+                if edit.notes:
+                    notes[name] = edit.notes[side]
+            pairs[edit.name].append((ids[0], ids[1]))
+    journal = folder / f"fairness-{fingerprint(analyst, place, *(repr(edit.words) for edit in EDITS))}.jsonl"
+
+    def answer_all(asked: list[Conversation], wanted: Sequence[str]):
+        return analyst.answer_all(asked, wanted, notes=[notes.get(one.id, "") for one in asked])
+
+    said, _ = predictions(analyst, list(variants.values()), tasks, 0, journal, answer_all)
+    report = Fairness(
+        model=model,
+        data=str(held_out),
+        conversations=len(conversations),
+        edits={edit.name: edit.words for edit in edits},
+        moved={
+            edit.name: {task: moved(said, pairs[edit.name], task) for task in tasks}
+            for edit in edits
+            if pairs[edit.name]
+        },
+    )
+    write_json(folder / "fairness.json", report)
+    return report
+
+
+def moved(said: Predictions, pairs: Sequence[tuple[str, str]], task: str) -> Moved:
+    """What differs between the first and the second of each pair, in one task's answers."""
+    answers = [(said[one][task].value, said[other][task].value) for one, other in pairs]
+    decide = DECISIONS[task]
+    flips = sum(decide(one) != decide(other) for one, other in answers)
+    low, high = wilson(flips, len(answers))
+    shift = distance = None
+    if task in NUMBERS:
+        first, second = ([NUMBERS[task](pair[side]) for pair in answers] for side in (0, 1))
+        shift = interval(lambda a, b: float(np.mean(np.subtract(b, a))), first, second, resamples=RESAMPLES)
+        distance = interval(lambda a, b: float(np.mean(np.abs(np.subtract(b, a)))), first, second, resamples=RESAMPLES)
+    return Moved(Estimate(flips / len(answers), low, high, len(answers)), shift, distance)
+
+
+def table(report: Fairness) -> Table:
+    """The report as a table: a row for each edit and task."""
+    shown = Table(
+        title=f"{report.model}: answers that move when only who speaks changes, {report.conversations} conversations",
+        caption="95% intervals in brackets. Flips: the decision differs. Shift: second less first, in points. "
+        "Compare with control, in which nothing that matters differs.",
+    )
+    for name in ("edit", "what differs", "task", "n", "flips", "mean shift", "mean distance"):
+        shown.add_column(name)
+    for edit, tasks in report.moved.items():
+        for number, (task, found) in enumerate(tasks.items()):
+            shown.add_row(
+                edit if number == 0 else "",
+                report.edits[edit] if number == 0 else "",
+                task,
+                str(found.flips.n),
+                in_words(found.flips),
+                in_words(found.shift) if found.shift else "",
+                in_words(found.distance) if found.distance else "",
+            )
+        shown.add_section()
+    return shown
+
+
+def _edits(names: Sequence[str]) -> list[Edit]:
+    known = {edit.name: edit for edit in EDITS}
+    for name in names:
+        if name not in known:
+            raise UserError(f"no edit {name!r}. Edits are {', '.join(known)}.")
+    return [known[name] for name in names] if names else list(EDITS)
