@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mlx_cc.conversation import Label
 from mlx_cc.ingest.format import Incoming, Reading, Reject
 from mlx_cc.ingest.genesys_cloud import CONTACTS, FORMAT
 from mlx_cc.ingest.source import open_file
@@ -234,6 +235,28 @@ def test_details_tell_wait_hold_after_call_work_and_who_handled(tmp_path, tree):
     assert (contact.disposition, contact.agents, contact.queue) == ("refund", ("u-1",), "Billing")
     assert (contact.customer_id, contact.names) == ("+15550100", ("Jane Roe",))
     assert contact.started_at.isoformat() == "2024-05-01T10:00:00.250000+00:00"
+
+
+def test_the_newest_released_evaluation_and_survey_are_labels_with_their_source(tmp_path):
+    scored = {
+        "evaluations": [
+            {"oTotalScore": 71, "eventTime": "2024-05-02T10:00:00.000Z", "released": True},
+            {"oTotalScore": 84.5, "eventTime": "2024-05-03T10:00:00.000Z", "released": True},
+            {"oTotalScore": 10, "eventTime": "2024-05-04T10:00:00.000Z", "released": False},
+            {"oTotalScore": 20, "eventTime": "2024-05-04T10:00:00.000Z", "calibrationId": "k-1"},
+            {"oTotalScore": 30, "eventTime": "2024-05-04T10:00:00.000Z", "deleted": True},
+            {"oTotalScore": 400, "eventTime": "2024-05-05T10:00:00.000Z", "released": True},
+        ],
+        "surveys": [
+            {"surveyStatus": "Finished", "oSurveyTotalScore": 75, "surveyCompletedDate": "2024-05-02T10:00:00Z"},
+            {},
+        ],
+    }
+    (contact,) = contacts(tmp_path, {**DETAILS, **scored})
+    assert contact.labels["quality"] == Label(value={"score": 84.5}, source="human_qa")
+    assert contact.labels["csat"] == Label(value=4.0, source="survey", scale=(0, 100), given=75)
+    (contact,) = contacts(tmp_path, {**DETAILS, "surveys": [{"surveyStatus": "Sent"}]})
+    assert contact.labels == {}
 
 
 def test_a_contact_nobody_answered_has_a_wait_and_no_agent(tmp_path):

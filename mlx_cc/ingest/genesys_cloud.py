@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from mlx_cc.conversation import Channel, Conversation, Role
+from mlx_cc.conversation import Channel, Conversation, Label, Role
 from mlx_cc.errors import UserError
 from mlx_cc.ingest.contacts import Contact, to_contact
 from mlx_cc.ingest.format import ContactFormat, Format, Incoming, Reading, Reject
@@ -286,10 +286,26 @@ class _Participant(Struct):
     sessions: list[_Session] | None = None
 
 
+class _Evaluation(Struct):
+    oTotalScore: float | None = None
+    eventTime: str | None = None
+    deleted: bool | None = None
+    released: bool | None = None
+    calibrationId: str | None = None
+
+
+class _Survey(Struct):
+    oSurveyTotalScore: float | None = None
+    eventTime: str | None = None
+    surveyCompletedDate: str | None = None
+
+
 class _Details(Struct):
     conversationId: str | None = None
     conversationStart: str | None = None
     participants: list[_Participant] | None = None
+    evaluations: list[_Evaluation] | None = None
+    surveys: list[_Survey] | None = None
     recordingId: str | None = None
     """In the metadata file of a recording, which tells no more of the contact than when it started."""
     startTime: str | float | None = None
@@ -354,8 +370,38 @@ def _contact(item: Item) -> Contact:
             "after_call_work_s": _length(wrapups),
             "handle_time_s": _length(work),
             "disposition": plain(code),
+            "labels": _labels(found),
         }
     )
+
+
+def _labels(found: _Details) -> dict[str, Label] | None:
+    """The newest evaluation's total as quality and the newest survey's as CSAT; both are percentages in Genesys.
+
+    Evaluations that were deleted, are not released, or were made to calibrate evaluators don't count.
+    """
+    labels: dict[str, Label] = {}
+    evaluations = [
+        (_time(one.eventTime), one.oTotalScore)
+        for one in found.evaluations or []
+        if not one.deleted and one.released is not False and not one.calibrationId
+    ]
+    if (score := _newest(evaluations)) is not None:
+        labels["quality"] = Label(value={"score": score}, source="human_qa")
+    surveys = [(_time(one.surveyCompletedDate or one.eventTime), one.oSurveyTotalScore) for one in found.surveys or []]
+    if (score := _newest(surveys)) is not None:
+        labels["csat"] = Label(value=round(1 + 4 * score / 100, 2), source="survey", scale=(0, 100), given=score)
+    return labels or None
+
+
+def _newest(scored: Iterable[tuple[datetime | None, float | None]]) -> float | None:
+    """The newest score that is a percentage; of those without a time, the last."""
+    known = [
+        (time.timestamp() if time else 0.0, place, score)
+        for place, (time, score) in enumerate(scored)
+        if score is not None and 0 <= score <= 100
+    ]
+    return max(known)[2] if known else None
 
 
 def _segments(people: Iterable[_Participant], *kinds: str) -> list[_Segment]:
