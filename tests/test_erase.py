@@ -21,6 +21,7 @@ from mlx_cc.commands.erase import command
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, write_conversations, write_json
+from mlx_cc.generate.journal import held
 from mlx_cc.prepare import CHATML, prepare
 from mlx_cc.redact import pseudonym
 from mlx_cc.simulate import Parameters, World, simulate
@@ -263,6 +264,15 @@ def test_a_linked_file_is_changed_where_it_lies_and_keeps_its_permissions(tmp_pa
     run("--conversation", "a", "--yes", str(tmp_path / "data"))
     assert (tmp_path / "data" / "c.jsonl").is_symlink()
     assert (real.read_bytes(), real.stat().st_mode & 0o777) == (b'{"id":"b","turns":[]}\n', 0o600)
+
+
+def test_a_journal_that_is_being_written_is_not_disturbed(project, conversations):
+    (project / "data" / "train_reasoning.journal").mkdir(parents=True)
+    (project / "data" / "train_reasoning.journal" / "part-0.jsonl").touch()
+    before = snapshot(project)
+    with held(project / "data" / "train_reasoning.jsonl"), pytest.raises(UserError, match="generate is writing there"):
+        run("--conversation", conversations[0].id, "--yes")
+    assert snapshot(project) == before
 
 
 def test_a_run_that_trains_is_not_disturbed(project, conversations):

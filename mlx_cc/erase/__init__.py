@@ -118,16 +118,21 @@ def project() -> list[Path]:
 
 @contextmanager
 def held(paths: Sequence[Path]) -> Iterator[None]:
-    """Hold every training run under the paths.
+    """Hold every training run under the paths, and every journal of chains.
 
     Raises:
-        UserError: one of them is training.
+        UserError: one of them is being written.
     """
 
     def refuse(folder: Path) -> None:
-        raise UserError(f"{folder}: a training run is writing there. Erase when it has ended, or stop it.")
+        what = "generate" if folder.suffix == ".journal" else "a training run"
+        raise UserError(f"{folder}: {what} is writing there. Erase when it has ended, or stop it.")
 
-    runs = {path.parent for path in files_under(paths) if path.name in ("adapter_config.json", MANIFEST)}
+    runs = {
+        path.parent
+        for path in files_under(paths)
+        if path.name in ("adapter_config.json", MANIFEST) or path.parent.suffix == ".journal"
+    }
     with ExitStack() as stack:
         for folder in sorted(runs):
             stack.enter_context(locked(folder, partial(refuse, folder)))
