@@ -280,3 +280,9 @@ def test_adjusted_fingerprints_rank_simulated_agents_nearer_to_their_planted_ski
     assert found["adjusted"]["value"] >= 0.9
     assert found["better"]["low"] > 0
     assert found["rand_index"] >= 0.8 and found["named"] >= 0.9
+
+
+def test_the_stages_of_the_data_layer_are_timed_one_after_another():
+    found = bench("stages", "--conversations", "100", "--turns", "6")
+    assert [one["stage"] for one in found] == ["prepare", "temporal", "fingerprint"]
+    assert all(one["seconds"] > 0 and one["memory_mb"] > 10 for one in found)

@@ -1,7 +1,6 @@
-"""How fast exports come in: read, redacted, checked and written, by the command itself in its own process."""
+"""How fast the data layer is: the commands themselves on simulated exports, each in processes of its own."""
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -42,6 +41,17 @@ class IngestSpeed(Struct):
     """Peak resident memory of the largest of its processes."""
 
 
+class StageSpeed(Struct):
+    """What one command of the data layer took, its start included."""
+
+    stage: str
+    conversations: int
+    seconds: float
+    conversations_per_s: float
+    memory_mb: float
+    """Peak resident memory of the largest of its processes."""
+
+
 def exports(count: int, turns: int) -> Iterator[Conversation]:
     """Simulated conversations of about so many turns; every tenth holds personal data."""
     world = World(Parameters(conversations=min(count, DIFFERENT), agents=200, turns=turns, seed=0))
@@ -69,14 +79,55 @@ def ingest_speed(count: int, turns: int, workers: int, redact: bool) -> IngestSp
                 yield conversation
 
         write_conversations(source, counted())
-        command = [sys.executable, "-m", "mlx_cc", "ingest", str(source), "--out", str(out), "--workers", str(workers)]
+        command = ["ingest", str(source), "--out", str(out), "--workers", str(workers)]
         if not redact:
             command += ["--no-redact", "--keep-personal-data"]
-        started = time.perf_counter()
-        run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
-        seconds = time.perf_counter() - started
-        if run.returncode:
-            raise UserError(f"mlx_cc ingest ended with status {run.returncode}: {run.stderr.strip()[-300:]}")
+        seconds, peak = _run(command)
         size = source.stat().st_size / count
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     return IngestSpeed(count, said / count, size, workers, redact, seconds, count / seconds, peak)
+
+
+def stage_speed(count: int, turns: int) -> list[StageSpeed]:
+    """Time `mlx_cc prepare` on simulated records, which it redacts, then `mlx_cc temporal` and `fingerprint` on those.
+
+    Raises:
+        UserError: a command failed.
+    """
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        source, data = Path(folder) / "in.jsonl", Path(folder) / "data"
+        write_conversations(source, exports(count, turns))
+        train = data / "train_temporal.jsonl"
+        for command in (
+            ["prepare", str(source), "--output-dir", str(data)],
+            ["temporal", "--input", str(data), "--output", str(data)],
+            ["fingerprint", "--input", str(train), "--output-dir", str(data / "agent_profiles")],
+        ):
+            seconds, peak = _run(command)
+            found.append(StageSpeed(command[0], count, seconds, count / seconds, peak))
+            source.unlink(missing_ok=True)
+    return found
+
+
+def _run(arguments: list[str]) -> tuple[float, float]:
+    """Seconds that a command of mlx_cc takes, and peak memory (MB) of the largest of its processes.
+
+    Raises:
+        UserError: it failed.
+    """
+    with tempfile.TemporaryFile() as said:
+        started = time.perf_counter()
+        run = subprocess.Popen(
+            [sys.executable, "-m", "mlx_cc", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+        _, status, usage = os.wait4(run.pid, 0)
+        seconds = time.perf_counter() - started
+        run.returncode = os.waitstatus_to_exitcode(status)
+        if run.returncode:
+            said.seek(0)
+            fault = said.read().decode(errors="replace").strip()[-300:]
+            raise UserError(f"mlx_cc {arguments[0]} ended with status {run.returncode}: {fault}")
+    return seconds, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)

@@ -99,6 +99,33 @@ def ingest(conversations: int, turns: int, workers: int | None, no_redact: bool,
 
 
 @command.command()
+@click.option("--conversations", type=click.IntRange(min=100), default=20_000, show_default=True, help="How many.")
+@click.option("--turns", type=click.IntRange(min=4), default=20, show_default=True, help="Turns in each, about.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, an object for each command.")
+def stages(conversations: int, turns: int, as_json: bool) -> None:
+    """Run `mlx_cc prepare`, `temporal` and `fingerprint` on simulated records.
+
+    \b
+    Examples:
+      mlx_cc bench stages
+      mlx_cc bench stages --conversations 200000
+    """
+    import msgspec
+
+    from mlx_cc.bench.ingest import stage_speed
+
+    found = stage_speed(conversations, turns)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    for one in found:
+        click.echo(
+            f"{one.stage}: {one.conversations:,} conversations in {one.seconds:,.1f} s, {one.conversations_per_s:,.0f} "
+            f"conversations/s; peak memory of the largest process {one.memory_mb:,.0f} MB"
+        )
+
+
+@command.command()
 @click.option("--agents", type=click.IntRange(min=2), default=200, show_default=True, help="How many.")
 @click.option(
     "--per-agent", type=click.FloatRange(min=1), default=30, show_default=True, help="Conversations of each, about."
