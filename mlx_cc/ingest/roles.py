@@ -233,7 +233,10 @@ def look_swapped(turns: Iterable[Turn]) -> bool:
     runs = _runs([(turn.role, None) for turn in spoken], [turn.text for turn in spoken])
     if len(runs) < 2:
         return False
-    found = _paired({voice: _weighed(said) for voice, said in runs.items()})
+    customer = _weighed(runs["customer", None])
+    if _share(customer.agent, [customer.customer - ALIKE]) < LOOKS_SWAPPED:
+        return False  # However much the agent sounds like a customer, both being customers is likely enough.
+    found = _paired({("customer", None): customer, ("agent", None): _weighed(runs["agent", None])})
     (first, sure), (_, also_sure) = found["customer", None], found["agent", None]
     return first == "agent" and sure >= LOOKS_SWAPPED and also_sure >= THRESHOLD
 

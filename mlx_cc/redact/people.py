@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from mlx_cc.redact.hints import CHINESE as HAS_CHINESE
 from mlx_cc.redact.hints import hint
 from mlx_cc.redact.talk import HIDDEN, Span, Talk
 from mlx_cc.redact.words import either, leftmost, source, words
@@ -65,7 +66,8 @@ def find_names(talk: Talk, turns: Sequence[int]) -> None:
     for turn in turns:
         text = talk.texts[turn]
         if talk.hints[turn] & (INTRODUCES | MAY_INTRODUCE | CLOSES):
-            for start, end in [*_introduced(text, talk.lowered[turn], talk.hints[turn]), *_chinese(text)]:
+            chinese = _chinese(text) if talk.hints[turn] & HAS_CHINESE else ()
+            for start, end in [*_introduced(text, talk.lowered[turn], talk.hints[turn]), *chinese]:
                 _claim(talk, turn, start, end)
         if (asker := _asker(talk, turn)) is not None and HIDDEN * 3 not in "".join(talk.texts[asker + 1 : turn + 1]):
             for start, end in _answer(text):
@@ -221,8 +223,6 @@ def _answer(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _chinese(text: str) -> Iterator[tuple[int, int]]:
-    if text.isascii():
-        return
     for pattern in (CHINESE, CHINESE_TITLE):
         for match in pattern.finditer(text):
             yield match.span("name")
