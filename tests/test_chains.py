@@ -1,5 +1,6 @@
 """Reasoning chains as a training signal, and what they are worth when answers are read."""
 
+import importlib.util
 import json
 import shutil
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import tiny_settings
+from conftest import ROOT, tiny_settings
 from msgspec.structs import replace
 
 from mlx_cc import reasoning
@@ -19,7 +20,9 @@ from mlx_cc.conversation import Conversation
 from mlx_cc.conversation import replace as changed
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, write_conversations
+from mlx_cc.generate.checks import faults
 from mlx_cc.prompt import Tree
+from mlx_cc.simulate import Parameters, World, simulate
 from mlx_cc.train.batches import Stream, with_chain
 from mlx_cc.train.loop import Stopped, Trainer
 from mlx_cc.train.settings import TrainSettings
@@ -356,3 +359,15 @@ def test_two_adapters_are_compared_on_what_neither_was_trained_on(
     (other / "manifest.txt").write_text(f"{first}\n")
     with pytest.raises(UserError, match="the model was trained on them"):
         evaluate(str(trained), held_out, None, **given)
+
+
+def test_simulated_chains_pass_the_checks_and_cite_what_was_said():
+    spec = importlib.util.spec_from_file_location("measure_chains", ROOT / "scripts" / "measure_chains.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    some = list(simulate(World(Parameters(30, 8, turns=10))))
+    texts = [script.chain(one) for one in some]
+    values = [{name: one.label(name) for name in ("quality", "csat")} for one in some]
+    wrong = [faults(text, True, one, v, "", "en") for text, one, v in zip(texts, some, values, strict=True)]
+    assert sum(not found for found in wrong) >= 28
+    assert len(set(texts)) == 30
