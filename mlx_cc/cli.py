@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "Measure each task on held-out conversations.",
     "analyze": "Answer the six questions about a conversation.",
     "chat": "Talk with a model, about a conversation or in general.",
+    "dashboard": "Write the page a quality lead opens in the morning.",
     "erase": "Erase a conversation or a customer from everything made of it.",
     "demo": "Run the whole pipeline on the sample data and write a page about it.",
     "bench": "Measure speed on this machine.",
