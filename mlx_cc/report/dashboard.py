@@ -57,7 +57,7 @@ def build(
         source: the input in words, for the page's foot.
         texts: of how many conversations, the latest, the transcript is kept; None keeps all.
     """
-    rows = sorted(facts, key=lambda fact: (fact.conversation.started_at or datetime.min.replace(tzinfo=UTC)))
+    rows = sorted(facts, key=lambda fact: fact.conversation.started_at or datetime.min.replace(tzinfo=UTC))
     place = {fact.conversation.id: number for number, fact in enumerate(rows)}
     first_text = 0 if texts is None else max(0, len(rows) - texts)
     codes = {name: _Codes() for name in ("agent", "team", "queue", "language", "channel", "issue", "journey", "role")}
@@ -84,9 +84,7 @@ def build(
     )
 
 
-def _row(
-    fact: Facts, answer: Analysis | None, codes: Mapping[str, _Codes], place: Mapping[str, int]
-) -> dict[str, Any]:
+def _row(fact: Facts, answer: Analysis | None, codes: Mapping[str, _Codes], place: Mapping[str, int]) -> dict[str, Any]:
     conversation, temporal = fact.conversation, fact.temporal
     journey = conversation.label("journey") or {}
     row = {

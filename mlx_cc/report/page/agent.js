@@ -5,18 +5,14 @@ function agentPage(name) {
   const profile = store.agents.profiles[name];
   if (agent < 0 && !profile) return [h("h1", {}, "Agent"), h("p", { class: "card" }, "There is no such agent in this page.")];
   const mine = rows().filter((row) => store.col.agent[row] === agent);
-  const about = [profile?.team && `team ${words(profile.team)}`, typeof profile?.queue === "string" && `queue ${words(profile.queue)}`,
+  const about = [profile?.team && placed("team", profile.team), typeof profile?.queue === "string" && placed("queue", profile.queue),
     store.agents.assignments[name] || "not enough data for a group"].filter(Boolean);
   return [
     h("h1", {}, name),
     h("p", { class: "lead" }, about.join(" · "), " · ", h("a", { href: toList({ agent: name }) }, plural(mine.length, "conversation")), " under the filters"),
-    h("div", { class: "grid" },
-      profile ? metricsCard(profile) : null,
-      profile ? radarCard(profile) : null,
-      agentTrendCard(name, mine, profile),
-      profile ? findingsCard(profile) : null,
-      profile ? coachingCard(profile) : null,
-      worstCard(mine)),
+    profile && h("div", { class: "reading" }, metricsCard(profile), radarCard(profile)),
+    agentTrendCard(name, mine, profile),
+    h("div", { class: "thirds cards" }, profile && coachingCard(profile), profile && findingsCard(profile), worstCard(mine)),
   ];
 }
 
@@ -31,7 +27,6 @@ function metricsCard(profile) {
     ...(adjusted ? [known(metric.adjusted) ? profiled(name, metric.adjusted) : ""] : []),
     centre[name] ? profiled(name, centre[name].mean) : ""]);
   return card("Metrics", {
-    wide: true,
     note: [`Over all conversations in the profiles (${store.meta.profiles}), whatever the filters. The tick is the centre's mean. Shrunk: drawn toward it, the more the fewer the conversations. `,
       adjusted && "Adjusted: for the mix of issues and the queue wait."],
   }, plainTable("Metrics", ["Metric", "Value", "", "95% interval", "n", "Shrunk", ...(adjusted ? ["Adjusted"] : []), "Centre"], lines));
@@ -55,7 +50,7 @@ function agentTrendCard(name, mine, profile) {
   return card("Over time", {
     wide: true,
     controls: [select("Measure", options, key, (value) => refilter({ trend: value }), "agent-trend")],
-    note: ["A dot is a conversation; the line is the mean of each month with its 95% interval. ",
+    note: ["A dot is a conversation; a bar is the mean of a month, with its 95% interval from 3 conversations on. ",
       changes.map((change) => `Change in the week of ${shownDay(dayOf(change.week))}: ${profiled(change.metric, change.before)} → ${profiled(change.metric, change.after)}, p ${smallP(change.p)}. `)],
     table: () => ({
       head: ["Month", measure.title, "95% interval", "n"],
@@ -72,13 +67,23 @@ function drawAgentTrend(mine, months, changes, measure, width, height) {
   const days = d3.extent(dated, (row) => store.col.day[row]);
   const x = d3.scaleLinear([days[0] - 3, days[1] + 3], [left, right]);
   const y = d3.scaleLinear(measure.share ? [0, 1] : d3.extent(dated, (row) => measure.of(row)), [bottom, top]).nice();
-  yAxis(svg, y, left, right, measure.show);
+  yAxis(svg, y, left, right, measure.tick);
   const middle = (month) => dayOf(`${Math.floor(month / 12)}-${String(month % 12 + 1).padStart(2, "0")}-15`);
   const inside = (month) => Math.min(days[1], Math.max(days[0], middle(month)));
-  months.forEach(({ month }, at) => { if (at % Math.ceil(months.length * 60 / width) === 0) svg.append(textAt(x(inside(month)), bottom + 18, facets.month.words(month))); });
-  const sure = months.filter(({ found }) => known(found.low)), cut = (value) => y(Math.min(y.domain()[1], Math.max(y.domain()[0], value)));
-  svg.append(s("path", { class: "band", d: d3.area((p) => x(inside(p.month)), (p) => cut(p.found.low), (p) => cut(p.found.high))(sure) }),
-    s("path", { class: "line", d: d3.line((p) => x(inside(p.month)), (p) => y(p.found.value))(months.filter(({ found }) => found.n)) }));
+  let free = -Infinity;
+  for (const { month } of months) {
+    const at = Math.min(right - 28, x(inside(month)));
+    if (at < free) continue;
+    svg.append(textAt(at, bottom + 18, facets.month.words(month)));
+    free = at + 66;
+  }
+  const cut = (value) => y(Math.min(y.domain()[1], Math.max(y.domain()[0], value)));
+  for (const { month, found } of months) {
+    if (!found.n) continue;
+    const at = x(inside(month));
+    if (found.n >= 3) svg.append(s("line", { class: "range", x1: at, x2: at, y1: cut(found.low), y2: cut(found.high) }));
+    svg.append(s("line", { class: "mean", x1: at - 12, x2: at + 12, y1: y(found.value), y2: y(found.value) }));
+  }
   for (const change of changes) {
     const at = x(dayOf(change.week));
     if (at >= left && at <= right) svg.append(s("line", { class: "change-mark", x1: at, x2: at, y1: top, y2: bottom }));
@@ -96,7 +101,7 @@ function evidenceLinks(ids) {
 
 function findingsCard(profile) {
   const part = (title, found, tone, none) => h("div", {}, h("h3", {}, title), found.length
-    ? h("ul", { class: "findings" }, found.map((finding) => h("li", { class: tone }, h("b", {}, words(finding.skill)), h("p", {}, finding.reason),
+    ? h("ul", { class: "findings" }, found.map((finding) => h("li", { class: tone }, h("b", {}, words(finding.skill)), h("p", {}, words(finding.reason)),
       h("p", { class: "soft" }, "Evidence: ", evidenceLinks(finding.evidence)))))
     : h("p", { class: "soft" }, none));
   return card("Strengths and weaknesses", { note: "Only what lies in the centre's best or worst quarter with an interval wholly on that side of the mean." },
@@ -108,7 +113,7 @@ function coachingCard(profile) {
   const plan = profile.coaching_priorities;
   return card("Coaching plan", { note: "The widest gap to the centre first." }, plan.length
     ? h("ol", { class: "plan" }, plan.map((priority) => h("li", {}, h("b", {}, words(priority.skill)), h("p", {}, priority.action),
-      h("p", { class: "soft" }, priority.reason, ". Go through ", evidenceLinks(priority.evidence)))))
+      h("p", { class: "soft" }, words(priority.reason), ". Go through ", evidenceLinks(priority.evidence)))))
     : h("p", {}, profile.strengths.length ? "No weakness stands out. Build on what goes well, and review a few conversations together."
       : "No skill stands clearly above or below the centre in the conversations seen. Review a few together."));
 }

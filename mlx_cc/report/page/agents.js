@@ -15,7 +15,7 @@ function groupsCard() {
   const shown = ["quality", "csat", "fcr", "quality_deviation"];
   return card("Groups", {
     wide: true,
-    note: [`k-means on the shrunk metrics of all conversations. `, known(silhouette) && `Silhouette ${silhouette.toFixed(2)}: ${silhouette < 0.25 ? "groups are parts of a continuum, not kinds of people. " : "groups are apart. "}`,
+    note: [`k-means on the shrunk metrics of all conversations. `, known(silhouette) && `Silhouette ${silhouette.toFixed(2)}: ${silhouette < 0.5 ? "the groups overlap and are parts of a continuum, not kinds of people. " : "the groups are apart. "}`,
       stability && `Stability: ${typeof stability === "object" ? Object.entries(stability).filter(([, value]) => typeof value === "number").map(([name, value]) => `${words(name)} ${value.toFixed(2)}`).join(", ") : stability}.`],
   }, plainTable("Groups of agents", ["Group", "Agents", ...shown.map((name) => words(store.agents.measures[name].words))],
     names.map((name) => [name, count(groups[name].n), ...shown.map((metric) => profiled(metric, groups[name].means[metric]))])));

@@ -31,7 +31,7 @@ function factLine(row, facts) {
   const parts = [];
   if (facts.local) parts.push(`${facts.local.slice(0, 16).replace("T", " ")} local time`);
   else if (facts.started) parts.push(`${facts.started} UTC`);
-  for (const name of ["channel", "queue", "team", "language"]) if (col[name][row] >= 0) parts.push(`${name} ${name === "language" ? names[name][col[name][row]] : words(names[name][col[name][row]]).toLowerCase()}`);
+  for (const name of ["channel", "queue", "team", "language"]) if (col[name][row] >= 0) parts.push(placed(name, names[name][col[name][row]]));
   if (known(col.wait[row])) parts.push(`waited ${seconds(col.wait[row])}`);
   if (known(col.handle[row])) parts.push(`handled in ${seconds(col.handle[row])}`);
   if (facts.disposition) parts.push(facts.disposition);
@@ -40,6 +40,12 @@ function factLine(row, facts) {
   if (col.previous[row] >= 0) line.push(" · follows ", h("a", { href: toConversation(col.previous[row]) }, store.ids[col.previous[row]]));
   for (const flag of facts.flags || []) line.push(" ", h("span", { class: "chip warn" }, words(flag)));
   return line;
+}
+
+/** "queue Sales", but "Team 37" where the name says it already. */
+function placed(kind, name) {
+  if (kind === "language" || kind === "channel") return name;
+  return name.toLowerCase().includes(kind) ? words(name) : `${kind} ${words(name)}`;
 }
 
 /** Numbers of the turns that recommendations and chains point at. */
@@ -74,6 +80,7 @@ function turnLink(number) {
   } } }, `T${number}`);
 }
 
+const LABEL_WORDS = { csat: "CSAT", churn: "Churn signal" };
 const SHOWN_LABELS = ["quality", "csat", "issue", "churn", "journey", "resolution", "empathy", "technical_skill", "communication"];
 
 function valueWords(value) {
@@ -88,7 +95,7 @@ function valueWords(value) {
 function labelCard(labels) {
   const names = [...SHOWN_LABELS.filter((name) => name in labels), ...Object.keys(labels).filter((name) => !SHOWN_LABELS.includes(name) && name !== "coaching")];
   return card("Labels", {}, names.length
-    ? plainTable("Labels", ["Label", "Value", "Given by"], names.map((name) => [words(name), valueWords(labels[name][0]), h("span", { class: `chip source-${labels[name][1]}` }, SOURCE_WORDS[labels[name][1]] || labels[name][1])]))
+    ? plainTable("Labels", ["Label", "Value", "Given by"], names.map((name) => [LABEL_WORDS[name] || words(name), valueWords(labels[name][0]), h("span", { class: `chip source-${labels[name][1]}` }, SOURCE_WORDS[labels[name][1]] || labels[name][1])]))
     : h("p", { class: "soft" }, "Nobody labelled this conversation."));
 }
 

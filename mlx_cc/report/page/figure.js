@@ -29,11 +29,11 @@ function plainTable(caption, head, lines) {
 }
 
 /** A box in which `draw(width)` makes an SVG as soon as the box has a width. */
-function plot(draw, height) {
+function plot(draw, height, least = 260) {
   const box = h("div", { class: "plot" });
   box.style.minHeight = `${height}px`;
   box.draw = () => {
-    const svg = draw(Math.max(260, box.clientWidth), height);
+    const svg = draw(Math.max(least, box.clientWidth), height);
     box.replaceChildren(svg);
     rove(svg);
   };

@@ -35,7 +35,7 @@ function heatCard(name) {
   return card("When", {
     wide: true,
     controls: [select("Measure", measureOptions(true), name, (value) => refilter({ heat: value }), "heat-measure")],
-    note: [zones.length ? `Local hour, ${zones.slice(0, 3).join(", ")}. ` : "The site's time zone is not known; pass --timezone. ",
+    note: [zones.length ? `Local hour (${zones.slice(0, 3).join(", ")}${zones.length > 3 ? ` and ${zones.length - 3} more` : ""}). ` : "The site's time zone is not known; pass --timezone. ",
       untimed > 0 && `${count(untimed)} conversations have no local hour. `,
       !volume && `Colour: standard errors from the mean of all (${measure.show(all.value)}), from 1, 2 and 3; of 100 hours about 5 pass 2 by chance. `,
       !volume && `Fewer than ${FEWEST} conversations: no colour.`],

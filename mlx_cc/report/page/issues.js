@@ -33,11 +33,11 @@ function issueCard(trends, chosenName) {
       on: { click: () => refilter({ issue: facets.issue.write(issue.code) }) } }, facets.issue.words(issue.code))),
     h("td", { class: "n" }, h("a", { href: toList({ issue: facets.issue.write(issue.code) }) }, count(issue.all))),
     h("td", { class: "n" }, percent(issue.share, 1)),
-    h("td", {}, sparkline(issue.points)),
+    h("td", {}, sparkline(wholeWeeks(issue.points).map((point) => point.value))),
     h("td", {}, driftChip(issue)));
   return card("Issues by week", {
     wide: true,
-    note: [`Labels: ${scoreSource({ name: "issue", label: "issue" })}. `,
+    note: [`Source: ${scoreSource({ name: "issue", label: "issue" })}. `,
       "Drift: Cochran-Armitage test for a trend of the weekly share, false discovery rate 5% over all issues (Benjamini-Hochberg). ",
       "Ringed week: share beyond 3 standard errors of its mean (p-chart); about 1 in 370 by chance."],
     table: () => ({

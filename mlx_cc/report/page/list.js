@@ -3,15 +3,15 @@
 const PAGE = 50;
 
 const listColumns = {
-  when: { title: "When", of: (row) => store.col.day[row] + (known(store.col.hour[row]) ? store.col.hour[row] / 24 : 0),
-    show: (row) => (known(store.col.day[row]) ? `${shownDay(store.col.day[row])}${known(store.col.hour[row]) ? `, ${store.col.hour[row]}:00` : ""}` : "unknown") },
-  agent: { title: "Agent", text: true, of: (row) => (store.col.agent[row] < 0 ? "" : store.names.agent[store.col.agent[row]]),
-    show: (row) => (store.col.agent[row] < 0 ? "" : h("a", { href: toAgent(store.col.agent[row]) }, store.names.agent[store.col.agent[row]])) },
-  issue: { title: "Issue", text: true, of: (row) => (facets.issue.code(row) < 0 ? "" : facets.issue.words(facets.issue.code(row))) },
   quality: { title: "Quality", number: true, of: (row) => measures.quality.of(row), digits: 0 },
   csat: { title: "CSAT", number: true, of: (row) => measures.csat.of(row), digits: 1 },
   churn: { title: "Churn signal", number: true, of: (row) => measures.churn.of(row), digits: 0 },
   wait: { title: "Wait", number: true, of: (row) => store.col.wait[row], show: (row) => (known(store.col.wait[row]) ? clock(store.col.wait[row]) : "") },
+  issue: { title: "Issue", text: true, of: (row) => (facets.issue.code(row) < 0 ? "" : facets.issue.words(facets.issue.code(row))) },
+  agent: { title: "Agent", text: true, of: (row) => (store.col.agent[row] < 0 ? "" : store.names.agent[store.col.agent[row]]),
+    show: (row) => (store.col.agent[row] < 0 ? "" : h("a", { href: toAgent(store.col.agent[row]) }, store.names.agent[store.col.agent[row]])) },
+  when: { title: "When", of: (row) => store.col.day[row] + (known(store.col.hour[row]) ? store.col.hour[row] / 24 : 0),
+    show: (row) => (known(store.col.day[row]) ? `${shownDay(store.col.day[row])}${known(store.col.hour[row]) ? `, ${store.col.hour[row]}:00` : ""}` : "unknown") },
 };
 
 async function listPage() {

@@ -4,7 +4,7 @@ function scored(name, title, low, high, better, digits) {
   return {
     name, title, better, digits, scale: [low, high], label: name,
     of: (row) => store.col[fromAnswers() ? `said_${name}` : name][row],
-    show: (value) => value.toFixed(digits),
+    show: (value) => value.toFixed(digits), tick: String,
   };
 }
 
@@ -14,15 +14,15 @@ const measures = {
   churn: { ...scored("churn", "Churn signal", 0, 100, -1, 1), unit: "of 100" },
   fcr: {
     name: "fcr", title: "First-contact resolution", better: 1, share: true, scale: [0, 1], label: "resolution",
-    unit: "", of: (row) => store.col.fcr[row], show: (value) => percent(value, 1),
+    unit: "", of: (row) => store.col.fcr[row], show: (value) => percent(value, 1), tick: (value) => percent(value),
   },
   wait: {
     name: "wait", title: "Queue wait", better: -1, scale: [0, Infinity], unit: "", of: (row) => store.col.wait[row],
-    show: seconds,
+    show: seconds, tick: clock,
   },
   handle: {
     name: "handle", title: "Handle time", better: -1, scale: [0, Infinity], unit: "", of: (row) => store.col.handle[row],
-    show: seconds,
+    show: seconds, tick: clock,
   },
 };
 

@@ -10,7 +10,7 @@ function methodsPage() {
         Object.values(meta.sources).some((given) => given.simulated) && h("b", {}, "Simulated labels were made together with the conversations; they show how the page works, not how a centre does.")),
       meta.answers > 0 && item("Model answers", `${plural(meta.answers, "conversation")}, by ${meta.models.join(", ") || "a model"}. Choose "Scores from: the model" to see them everywhere. They are never mixed with labels.`),
       item("Intervals", "95%: Student's t for means, cut at the ends of the scale; Wilson's for shares. Conversations count as independent; those of one agent are alike, so intervals over few agents are too narrow."),
-      item("Change", "The last 28 days of the data under the filters against the 28 before: the difference with Welch's interval, called a change where it leaves out zero. Five measures are looked at, so one in about four pages shows a change by chance."),
+      item("Change", "The last 28 days of the data under the filters against the 28 before: the difference with Welch's interval, called a change where it leaves out zero. Four measures are looked at, so about one page in five shows a change by chance."),
       item("Drift of an issue", "Cochran-Armitage test for a trend over weeks in the issue's share of conversations; Benjamini-Hochberg at 5% over all issues. A share can rise because others fall."),
       item("Odd week", "A share beyond 3 standard errors of its mean over all weeks (p-chart), weeks with at least 20 conversations."),
       item("First-contact resolution", store.agents.methods.fcr || ""),

@@ -27,16 +27,15 @@ function twoPeriods() {
 }
 
 function volumeTile() {
-  const weeks = weeksOf(rows());
-  const whole = weeks.slice(1, -1);
+  const whole = wholeWeeks(weeksOf(rows()));
   const perWeek = meanOf(whole.map((point) => point.rows.length));
   const [later, earlier] = twoPeriods();
   return h("section", { class: "tile", "aria-label": "Volume" },
     h("h2", {}, h("a", { href: toList({}) }, "Volume")),
     h("p", { class: "value" }, count(rows().length)),
     h("p", { class: "range" }, whole.length > 1 ? `${count(perWeek.value)} a week, ${count(d3.min(whole, (w) => w.rows.length))} to ${count(d3.max(whole, (w) => w.rows.length))}` : "conversations"),
-    sparkline(weeks.map((point, at) => ({ at, value: point.rows.length }))),
-    h("p", { class: "change" }, earlier.length ? `last 4 weeks ${count(later.length)}, the 4 before ${count(earlier.length)}` : "\u00a0"));
+    plot((width) => sparkline(whole.map((point) => point.rows.length), width), 30, 60),
+    h("p", { class: "change" }, earlier.length ? h("span", {}, `last 4 weeks ${count(later.length)}, the 4 before ${count(earlier.length)}`) : "\u00a0"));
 }
 
 function tile(measure) {
@@ -46,12 +45,12 @@ function tile(measure) {
       h("p", { class: "range" }, "no labels"));
   }
   const [later, earlier] = twoPeriods();
-  const weekly = weeksOf(rows()).map((point, at) => ({ at, value: estimate(point.rows, measure).value }));
+  const weekly = wholeWeeks(weeksOf(rows())).map((point) => estimate(point.rows, measure).value);
   return h("section", { class: "tile", "aria-label": measure.title, id: `tile-${measure.name}` },
     h("h2", {}, h("a", { href: toList({}) }, measure.title)),
     h("p", { class: "value" }, measure.show(found.value), measure.unit && h("small", {}, ` ${measure.unit}`)),
     h("p", { class: "range" }, `95% ${interval(found, measure)}, n ${count(found.n)}`),
-    sparkline(weekly),
+    plot((width) => sparkline(weekly, width), 30, 60),
     changeLine(difference(estimate(later, measure), estimate(earlier, measure)), measure));
 }
 
@@ -78,7 +77,8 @@ function firstCard(trends) {
       troubled.length ? h("p", { class: "soft" }, h("a", { href: toList({ latest: 7, concern: 1 }) }, `${count(troubled.length)} of ${count(recent.length)}`), ` have a reason to look: ${concernRule()}.`)
         : h("p", { class: "soft" }, "None has a reason to look."),
       h("ul", { class: "plain" }, troubled.slice(0, 5).map(({ row, why }) => h("li", {}, h("a", { href: toConversation(row) }, store.ids[row]), " ",
-        why.map((reason) => h("span", { class: "chip bad" }, reason)))))),
+        why.map((reason) => h("span", { class: "chip bad" }, reason)),
+        h("span", { class: "soft small" }, [store.names.agent[store.col.agent[row]], facets.issue.code(row) >= 0 && facets.issue.words(facets.issue.code(row))].filter(Boolean).join(", ")))))),
     h("div", {}, h("h3", {}, "Issues that drift"),
       moving.length ? h("ul", { class: "plain" }, moving.slice(0, 6).map((issue) => h("li", {},
         h("a", { href: toList({ issue: facets.issue.write(issue.code) }) }, facets.issue.words(issue.code)), " ", driftChip(issue))))
@@ -117,7 +117,7 @@ function qualityCard() {
   const n = d3.sum(groups.values(), (list) => list.length);
   const bins = d3.range(BANDS.length - 1).map((bin) => ({ bin, found: shareOf((groups.get(bin) || []).length, n), n: (groups.get(bin) || []).length }));
   return card("Quality bands", {
-    note: n ? `Share of conversations in each band, with its 95% interval (Wilson). Labels: ${scoreSource(measure)}.` : "No conversation has a quality score.",
+    note: n ? `Share of conversations in each band, with its 95% interval (Wilson). Source: ${scoreSource(measure)}.` : "No conversation has a quality score.",
     table: () => ({
       head: ["Quality", "Conversations", "Share", "95% interval"],
       rows: bins.map(({ bin, found, n: here }) => [h("a", { href: toList({ quality: bin }) }, facets.quality.words(bin)), count(here), percent(found.value, 1),
@@ -135,7 +135,7 @@ function drawBands(bins, n, width, height) {
   yAxis(svg, y, left, right, (value) => percent(value));
   for (const { bin, found, n: here } of bins) {
     const middle = x(bin) + x.bandwidth() / 2;
-    svg.append(textAt(middle, bottom + 16, facets.quality.words(bin).replace(" to ", "–")), textAt(middle, bottom + 32, `n ${count(here)}`),
+    svg.append(textAt(middle, bottom + 16, facets.quality.words(bin).replace(" to ", "–")), textAt(middle, bottom + 32, x.step() < 58 ? count(here) : `n ${count(here)}`),
       mark(toList({ quality: bin }), `Quality ${facets.quality.words(bin)}\n${percent(found.value, 1)} (95% ${percent(found.low, 1)} to ${percent(found.high, 1)})\nn ${count(here)}`,
         s("rect", { class: "bar", x: x(bin), width: x.bandwidth(), y: y(found.value), height: bottom - y(found.value), rx: 3 }),
         s("line", { class: "range strong", x1: middle, x2: middle, y1: y(found.low), y2: y(found.high) })));

@@ -35,8 +35,10 @@ function drawRadar(skills, width, height) {
   skills.forEach((skill, index) => {
     const [x, y] = at(index, FARTHEST), [tx, ty] = at(index, FARTHEST).map((value, axis) => value + (axis ? -18 * Math.cos(angle(index)) : 12 * Math.sin(angle(index))));
     const anchor = Math.abs(Math.sin(angle(index))) < 0.2 ? "middle" : Math.sin(angle(index)) > 0 ? "start" : "end";
-    svg.append(s("line", { class: "grid", x1: cx, y1: cy, x2: x, y2: y }), textAt(tx, ty, words(skill.name), anchor, "axis"),
-      textAt(tx, ty + 14, known(skill.z) ? `${skill.z > 0 ? "+" : ""}${skill.z.toFixed(1)}` : "no data", anchor));
+    const wide = 7.2 * skill.name.length;
+    const fits = (left) => (anchor === "start" ? Math.min(left, width - wide) : anchor === "end" ? Math.max(left, wide) : left);
+    svg.append(s("line", { class: "grid", x1: cx, y1: cy, x2: x, y2: y }), textAt(fits(tx), ty, words(skill.name), anchor, "axis"),
+      textAt(fits(tx), ty + 14, known(skill.z) ? `${skill.z > 0 ? "+" : ""}${skill.z.toFixed(1)}` : "no data", anchor));
   });
   const corners = skills.map((skill, index) => at(index, known(skill.z) ? skill.z : 0).map((value) => value.toFixed(1)).join(","));
   svg.append(s("polygon", { class: "radar", points: corners.join(" ") }));

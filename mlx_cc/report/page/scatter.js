@@ -53,9 +53,9 @@ function drawScatter(agents, xName, yName, width, height) {
   const left = 52, right = width - 12, top = 24, bottom = height - 36;
   const scale = (name, range) => d3.scaleLinear(d3.extent(agents, (agent) => agent.values[name].shrunk), range).nice();
   const x = scale(xName, [left, right]), y = scale(yName, [bottom, top]);
-  yAxis(svg, y, left, right, measures[yName].show, 5);
+  yAxis(svg, y, left, right, measures[yName].tick, 5);
   for (const value of x.ticks(Math.max(3, width / 130))) {
-    svg.append(s("line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: bottom }), textAt(x(value), bottom + 16, measures[xName].show(value)));
+    svg.append(s("line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: bottom }), textAt(x(value), bottom + 16, measures[xName].tick(value)));
   }
   svg.append(textAt(right, bottom + 32, `${measures[xName].title} →`, "end", "axis"), textAt(left, 12, `↑ ${measures[yName].title}`, "start", "axis"));
   const mean = (name) => store.agents.centre[PROFILED[name]].mean;

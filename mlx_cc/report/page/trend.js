@@ -18,7 +18,7 @@ function trendCard(name) {
     wide: true,
     controls: [select("Measure", measureOptions(true), name, (value) => refilter({ trend: value }), "trend-measure")],
     note: volume ? "Conversations in each week. The first and the last week may be cut."
-      : `Mean of each week with its 95% interval. ${measure.label ? `Labels: ${scoreSource(measure)}.` : ""}`,
+      : `Mean of each week with its 95% interval; a hollow dot is a week cut by the ends of the data. ${measure.label ? `Source: ${scoreSource(measure)}.` : ""}`,
     table: () => ({
       head: ["Week of", "Conversations", ...(volume ? [] : [measure.title, "95% interval", "n"])],
       rows: points.map(({ week, rows: inWeek, found }) => [
@@ -46,8 +46,9 @@ function drawTrend(points, measure, title, width, height) {
     return svg;
   }
   const shown = points.filter((point) => point.found.n);
+  const whole = new Set(wholeWeeks(points).map((point) => point.week));
   const y = rangeScale(shown.map((point) => point.found), measure, [bottom, top]);
-  yAxis(svg, y, left, right, measure.show);
+  yAxis(svg, y, left, right, measure.tick);
   const sure = shown.filter((point) => known(point.found.low));
   svg.append(
     s("path", { class: "band", d: d3.area((p) => x(p.week), (p) => y(p.found.low), (p) => y(p.found.high)).curve(d3.curveMonotoneX)(sure) }),
@@ -56,7 +57,7 @@ function drawTrend(points, measure, title, width, height) {
     svg.append(mark(toList({ week: isoDay(week) }),
       `Week of ${shownDay(week)}\n${measure.title} ${measure.show(found.value)}\n95% ${interval(found, measure)}\nn ${count(found.n)}`,
       s("rect", { class: "hit", x: x(week) - x.step() / 2, width: Math.max(x.step(), 8), y: top, height: bottom - top }),
-      s("circle", { class: "dot", cx: x(week), cy: y(found.value), r: 3.5 })));
+      s("circle", { class: whole.has(week) ? "dot" : "dot hollow", cx: x(week), cy: y(found.value), r: 3.5 })));
   }
   return svg;
 }
@@ -65,7 +66,7 @@ function drawTrend(points, measure, title, width, height) {
 function rangeScale(estimates, measure, range) {
   const low = d3.min(estimates, (found) => (known(found.low) ? found.low : found.value));
   const high = d3.max(estimates, (found) => (known(found.high) ? found.high : found.value));
-  const air = (high - low || Math.abs(high) * 0.1 || 1) * 0.08;
+  const air = high > low ? 0.08 * (high - low) : 0.05 * (Number.isFinite(measure.scale[1]) ? measure.scale[1] - measure.scale[0] : high || 1);
   const ends = [Math.max(measure.scale[0], low - air), Math.min(measure.scale[1], high + air)];
   return d3.scaleLinear(ends, range).nice(4);
 }
@@ -83,9 +84,17 @@ function scoreSource(measure) {
   return answered ? `the model's answers (${count(store.meta.answers)})` : sourceWords(measure.label);
 }
 
-/** A small line of weekly values without axes. */
-function sparkline(points, measure, width = 132, height = 34) {
-  const shown = points.filter((point) => point.value !== null && known(point.value));
+/** Weeks all of whose days lie in the data; the first and the last are often cut. */
+function wholeWeeks(weeks) {
+  const [first, last] = d3.extent(rows(), (row) => store.col.day[row]);
+  const whole = weeks.filter(({ week }) => week >= first && week + 6 <= last);
+  return whole.length > 1 ? whole : weeks;
+}
+
+/** A small line of values in order, without axes. */
+function sparkline(values, width = 132, height = 30) {
+  const points = values.map((value, at) => ({ at, value }));
+  const shown = points.filter((point) => known(point.value));
   const x = d3.scaleLinear([0, Math.max(1, points.length - 1)], [3, width - 3]);
   const y = d3.scaleLinear(d3.extent(shown, (point) => point.value), [height - 4, 4]);
   const last = shown[shown.length - 1];

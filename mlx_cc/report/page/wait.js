@@ -31,7 +31,7 @@ function drawWaits(points, measure, width, height) {
   for (const { bin, found } of points) {
     const middle = x(bin) + x.bandwidth() / 2;
     const low = known(found.low) ? found.low : found.value, high = known(found.high) ? found.high : found.value;
-    svg.append(textAt(middle, bottom + 16, shortWait(bin)), textAt(middle, bottom + 32, `n ${count(found.n)}`),
+    svg.append(textAt(middle, bottom + 16, x.step() < 48 ? shortWait(bin).replaceAll(" ", "") : shortWait(bin)), textAt(middle, bottom + 32, x.step() < 58 ? count(found.n) : `n ${count(found.n)}`),
       mark(toList({ wait: bin }), `Wait ${waitWords(bin)}\nCSAT ${measure.show(found.value)}\n95% ${interval(found, measure)}\nn ${count(found.n)}`,
         s("rect", { class: "hit", x: x(bin), width: x.bandwidth(), y: top, height: bottom - top }),
         s("line", { class: "range", x1: middle, x2: middle, y1: y(low), y2: y(high) }),
