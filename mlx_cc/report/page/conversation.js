@@ -80,7 +80,7 @@ function turnLink(number) {
   } } }, `T${number}`);
 }
 
-const LABEL_WORDS = { csat: "CSAT", churn: "Churn signal" };
+const LABEL_WORDS = { __proto__: null, csat: "CSAT", churn: "Churn signal" };
 const SHOWN_LABELS = ["quality", "csat", "issue", "churn", "journey", "resolution", "empathy", "technical_skill", "communication"];
 
 function valueWords(value) {

@@ -10,6 +10,11 @@ async function unpack(id) {
   return new Response(stream).json();
 }
 
+/** Names in the data are anybody's: "constructor" must find nothing but what the data holds under it. */
+function bare(found) {
+  if (found && typeof found === "object" && !Array.isArray(found)) Object.setPrototypeOf(found, null);
+}
+
 async function load() {
   const [meta, table, agents] = await Promise.all(["meta", "table", "agents"].map(unpack));
   store.ids = JSON.parse(byId("ids").textContent);
@@ -17,6 +22,7 @@ async function load() {
   store.place = new Map(store.ids.map((id, row) => [id, row]));
   store.meta = meta;
   store.agents = agents;
+  for (const found of Object.values(agents)) bare(found);
   store.names = table.names;
   for (const [name, values] of Object.entries(table.columns)) {
     store.col[name] = Float64Array.from(values, (value) => (value === null ? NaN : value));
