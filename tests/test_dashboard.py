@@ -1,7 +1,9 @@
 """The dashboard: what the page holds, what it shows in a real browser, and what hostile text does there (nothing)."""
 
 import base64
+import csv
 import gzip
+import io
 import json
 import re
 from collections import Counter
@@ -177,7 +179,7 @@ def test_every_page_is_drawn_without_a_complaint(browser, page, conversations):
     opened(browser, page)
     for address in (
         "#/agents",
-        "#/agent/agent_0003",
+        "#/agent/agent_003",
         "#/conversations",
         f"#/conversation/{conversations[5].id}",
         "#/methods",
@@ -186,6 +188,7 @@ def test_every_page_is_drawn_without_a_complaint(browser, page, conversations):
         "#/",
     ):
         assert go(browser, address).find_element("css selector", "main h1")
+        assert ("There is no such" in browser.find_element("tag name", "main").text) == address.endswith(("nobody", "none"))
     assert complaints(browser) == []
 
 
@@ -315,7 +318,7 @@ def test_the_keyboard_reaches_a_chart_s_marks_and_opens_one(browser, page):
 
 
 @needs_browser
-@pytest.mark.parametrize("address", ["#/", "#/agents", "#/agent/agent_0003", "#/conversations", "#/methods"])
+@pytest.mark.parametrize("address", ["#/", "#/agents", "#/agent/agent_003", "#/conversations", "#/methods"])
 def test_a_screen_reader_finds_names_landmarks_and_tables(browser, page, address):
     opened(browser, page, address)
     do = browser.execute_script
@@ -396,7 +399,7 @@ def test_nothing_is_wider_than_a_phone(browser, page, conversations):
         for address in (
             "#/",
             "#/agents",
-            "#/agent/agent_0003",
+            "#/agent/agent_003",
             "#/conversations",
             f"#/conversation/{conversations[5].id}",
             "#/methods",
@@ -417,6 +420,70 @@ def test_a_model_s_answers_are_shown_apart_from_labels(browser, page, conversati
     assert "a-model" in beside and "62%" in beside and "30 to 55" in beside and "Needs a second look: Quality" in beside
     cited = [t.get_attribute("id") for t in browser.find_elements("css selector", ".turn.cited")]
     assert "T2" in cited
+
+
+@needs_browser
+def test_groups_that_differ_from_the_rest_are_marked_by_welch_s_test(browser, page, conversations):
+    from scipy import stats
+
+    opened(browser, page)
+    found = browser.execute_script(
+        "return comparison('queue', measures.quality).map(one => [facets.queue.write(one.code), one.found.n, one.p, one.differs])"
+    )
+    scores = {
+        name: [c.label("quality")["score"] for c in conversations if c.queue == name]
+        for name in {c.queue for c in conversations}
+    }
+    assert {name: n for name, n, _, _ in found} == {name: len(values) for name, values in scores.items()}
+    for name, n, p, _ in found:
+        rest = [score for other, values in scores.items() if other != name for score in values]
+        z = stats.ttest_ind(scores[name], rest, equal_var=False).statistic
+        assert p == pytest.approx(2 * stats.norm.sf(abs(z)) if n >= 20 else 1, rel=1e-4)
+    assert [differs for *_, differs in found] == [
+        bool(p <= 0.05) for p in stats.false_discovery_control([p for _, _, p, _ in found])
+    ]
+
+
+@needs_browser
+def test_transcripts_are_searched_and_a_list_is_saved_with_harmless_cells(browser, page, conversations):
+    opened(browser, page, "#/conversations")
+    before = turn(browser)
+    box = browser.find_element("id", "search-text")
+    box.send_keys("Refund\n")
+    drawn(browser, before)
+    holding = [c for c in conversations if any("refund" in t.text.lower() for t in c.turns)]
+    assert (
+        browser.find_element("css selector", "main .lead").text
+        == f"{len(holding)} conversations with “Refund” in the transcript"
+    )
+    saved = list(csv.reader(io.StringIO(browser.execute_script("return listCsv(store.listed)"), newline="")))
+    assert {line[0] for line in saved[1:]} == {c.id for c in holding}
+    cells = browser.execute_script("return ['=1', '-1', '\\t=1', 'a,\"b\"', 5, -2.5, NaN].map(csvCell)")
+    assert cells == ["'=1", "'-1", "'\t=1", '"a,""b"""', "5", "-2.5", ""]
+
+
+@needs_browser
+def test_what_later_profiles_add_is_shown(browser, conversations, tmp_path):
+    source, folder = tmp_path / "train.jsonl", tmp_path / "profiles"
+    write_conversations(source, conversations)
+    CliRunner().invoke(main_group, ["fingerprint", "--input", str(source), "--output-dir", str(folder)])
+    profiles = json.loads((folder / "agent_profiles.json").read_text())
+    clusters = json.loads((folder / "agent_clusters.json").read_text())
+    profiles["agent_003"]["metrics"]["quality"]["adjusted"] = 71.9
+    profiles["agent_003"]["queue"] = "billing"
+    change = {"metric": "quality", "week": "2025-03-03", "before": 80.2, "after": 66.1, "p": 0.0004}
+    weekly = {"quality": {"n": [3], "mean": [None]}}
+    profiles["agent_003"]["trend"] = {"weeks": ["2025-03-03"], "metrics": weekly, "changes": [change]}
+    clusters["stability"] = {"adjusted_rand": 0.71}
+    (folder / "agent_profiles.json").write_text(json.dumps(profiles))
+    (folder / "agent_clusters.json").write_text(json.dumps(clusters))
+    opened(browser, made(tmp_path, conversations, "--profiles", str(folder)))
+    assert "agent_003 quality 80.2 → 66.1" in browser.find_element("css selector", ".first").text
+    text = go(browser, "#/agent/agent_003").find_element("tag name", "main").text
+    assert "71.9" in text and "queue Billing" in text and "Change in the week of 3 Mar 2025" in text
+    assert browser.find_elements("css selector", ".change-mark")
+    assert "Adjusted rand 0.71" in go(browser, "#/agents").find_element("tag name", "main").text
+    assert complaints(browser) == []
 
 
 @needs_browser

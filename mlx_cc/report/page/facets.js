@@ -32,6 +32,9 @@ const facets = {
   journey: { ...named("journey", "Journey"), code: (row) => store.col[fromAnswers() ? "said_journey" : "journey"][row] },
   role: { ...named("role", "Contact role"), code: (row) => store.col[fromAnswers() ? "said_role" : "role"][row] },
   channel: named("channel", "Channel"),
+  team: named("team", "Team"),
+  queue: named("queue", "Queue"),
+  language: { ...named("language", "Language"), words: (code) => store.names.language[code] },
   group: {
     title: "Group",
     code: (row) => store.col.group[row],

@@ -20,7 +20,7 @@ function drawFilters() {
     days[0] !== undefined && h("span", { class: "spans" }, span(4), span(12)),
     meta.answers > 0 && select("Scores from", [["", "labels"], ["model", "the model"]], state.filters.scores || "",
       (value) => refilter({ scores: value }), "filter-scores"),
-    active && h("button", { type: "button", id: "clear", on: { click: () => refilter(Object.fromEntries(FILTERS.map((name) => [name, ""]))) } }, "Clear"),
+    active > 0 && h("button", { type: "button", id: "clear", on: { click: () => refilter(Object.fromEntries(FILTERS.map((name) => [name, ""]))) } }, "Clear"),
   ];
   bar.replaceChildren();
   append(bar, [

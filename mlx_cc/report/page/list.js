@@ -15,7 +15,8 @@ const listColumns = {
 };
 
 async function listPage() {
-  const found = askedRows();
+  const sought = state.extra.text || "";
+  const found = sought ? await holding(sought, askedRows()) : askedRows();
   const said = askedWords();
   const sort = Object.hasOwn(listColumns, state.extra.sort) ? state.extra.sort : "when";
   const down = state.extra.order ? state.extra.order === "down" : true;
@@ -26,9 +27,10 @@ async function listPage() {
   const first = await excerpts();
   return [
     h("h1", {}, said.length ? said.join(" · ") : "Conversations"),
-    h("p", { class: "lead" }, plural(found.length, "conversation"), said.length > 0 && [" · ", h("a", { href: toList({}) }, "show all")]),
+    searchForm(sought),
+    h("p", { class: "lead" }, plural(found.length, "conversation"), sought && ` with “${sought}” in the transcript`, said.length > 0 && [" · ", h("a", { href: toList({}) }, "show all")]),
     found.length > 0 && summaryLine(found),
-    found.length === 0 ? h("p", { class: "card" }, "None matches. Clear a filter above.")
+    found.length === 0 ? h("p", { class: "card" }, "None matches. Clear a filter or the search.")
       : h("section", { class: "card wide", "aria-label": "List" },
         h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "List of conversations" },
           h("table", { class: "list" }, h("caption", { class: "unseen" }, "Conversations"),
@@ -37,8 +39,38 @@ async function listPage() {
                 h("button", { type: "button", class: "plain", id: `sort-${name}`, on: { click: () => refilter({ sort: name, order: name === sort && down ? "up" : "down", page: "" }) } },
                   column.title, name === sort ? (down ? " ↓" : " ↑") : ""))))),
             h("tbody", {}, ordered.slice((page - 1) * PAGE, page * PAGE).map((row) => listLine(row, first[row]))))),
-        pages > 1 && pager(page, pages)),
+        h("div", { class: "card-head" }, pages > 1 ? pager(page, pages) : h("span"), h("button", { type: "button", on: { click: () => saveList(ordered) } }, "Save as CSV"))),
   ];
+}
+
+function searchForm(sought) {
+  if (!store.meta.texts) return null;
+  const box = h("input", { type: "search", id: "search-text", value: sought, placeholder: "words in the transcript" });
+  const ask = (event) => { event.preventDefault(); refilter({ text: box.value.trim(), page: "" }); };
+  return h("form", { class: "search", "aria-label": "Search in transcripts", on: { submit: ask } },
+    h("label", { class: "field" }, h("span", {}, "Search"), box), h("button", {}, "Find"));
+}
+
+/** A cell no spreadsheet computes: text that begins like a formula gets an apostrophe, as in `mlx_cc table`. */
+function csvCell(value) {
+  if (typeof value === "number") return known(value) ? String(value) : "";
+  const text = /^[ \0\ufeff]*[=+\-@\t\r\n]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function listCsv(list) {
+  const names = Object.keys(listColumns).filter((name) => name !== "when");
+  const lines = list.map((row) => [store.ids[row], known(store.col.day[row]) ? isoDay(store.col.day[row]) : "", store.col.hour[row], ...names.map((name) => listColumns[name].of(row))]);
+  return [["conversation_id", "day", "hour", ...names], ...lines].map((line) => line.map(csvCell).join(",")).join("\r\n") + "\r\n";
+}
+
+function saveList(list) {
+  const link = document.createElement("a");
+  link.download = "conversations.csv";
+  link.href = URL.createObjectURL(new Blob([listCsv(list)], { type: "text/csv" }));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  say(`${plural(list.length, "conversation")} saved`);
 }
 
 function sorted(found, column, down) {

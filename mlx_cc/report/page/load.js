@@ -40,6 +40,17 @@ async function excerpts() {
   return store.excerpts;
 }
 
+/** Rows whose transcript holds a text, whatever the case; unpacks every part once. */
+async function holding(text, among) {
+  const sought = text.toLowerCase();
+  const found = [];
+  for (const row of among) {
+    const body = await transcript(row);
+    if (body && body.turns.some(([, said]) => said.toLowerCase().includes(sought))) found.push(row);
+  }
+  return found;
+}
+
 /** What a conversation's page shows, or null where its transcript was left out. */
 async function transcript(row) {
   const part = Math.floor(row / store.meta.part);

@@ -9,7 +9,7 @@ function overview() {
     h("div", { class: "tiles" }, volumeTile(), ["quality", "csat", "churn", "fcr"].map((name) => tile(measures[name]))),
     firstCard(trends),
     h("div", { class: "grid" }, trendCard(chosenMeasure("trend", "quality")), heatCard(chosenMeasure("heat", "volume")),
-      issueCard(trends, state.extra.issue), waitCard(), qualityCard()),
+      compareCard(), issueCard(trends, state.extra.issue), waitCard(), qualityCard()),
   ];
 }
 
