@@ -188,7 +188,9 @@ def test_every_page_is_drawn_without_a_complaint(browser, page, conversations):
         "#/",
     ):
         assert go(browser, address).find_element("css selector", "main h1")
-        assert ("There is no such" in browser.find_element("tag name", "main").text) == address.endswith(("nobody", "none"))
+        assert ("There is no such" in browser.find_element("tag name", "main").text) == address.endswith(
+            ("nobody", "none")
+        )
     assert complaints(browser) == []
 
 
@@ -420,6 +422,30 @@ def test_a_model_s_answers_are_shown_apart_from_labels(browser, page, conversati
     assert "a-model" in beside and "62%" in beside and "30 to 55" in beside and "Needs a second look: Quality" in beside
     cited = [t.get_attribute("id") for t in browser.find_elements("css selector", ".turn.cited")]
     assert "T2" in cited
+
+
+@needs_browser
+def test_an_agent_s_metrics_under_filters_are_those_of_fingerprint(browser, page, conversations):
+    from mlx_cc.agents.fingerprint import AgentFingerprinter
+
+    fitted = AgentFingerprinter().fit(conversations)
+    spanish = fitted.transform([c for c in conversations if c.language == "es"])
+    back = {c.previous_contact_id for c in conversations}  # also those who came back in another language
+    opened(browser, page, "#/agent/agent_003?language=es")
+    found = browser.execute_script(
+        "return metricsUnder(rows().filter(row => store.names.agent[store.col.agent[row]] === 'agent_003'))"
+    )
+    mine = [c for c in conversations if c.language == "es" and c.agents == ("agent_003",)]
+    for name, metric in spanish["agent_003"]["metrics"].items():
+        assert found[name]["n"] == metric["n"]
+        if name == "fcr":
+            assert found[name]["value"] == mean(c.label("resolution") == "resolved" and c.id not in back for c in mine)
+        elif metric["value"] is not None:
+            expected = [metric[part] for part in ("value", "low", "high", "shrunk")]
+            assert [found[name][part] for part in ("value", "low", "high", "shrunk")] == pytest.approx(
+                expected, rel=3e-3
+            ), name
+    assert "under the filters" in browser.find_element("id", "t-metrics").find_element("xpath", "../..").text
 
 
 @needs_browser

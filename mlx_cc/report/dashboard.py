@@ -6,6 +6,7 @@ The page computes every figure itself from these columns, so that filters apply 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from math import isinf
 from typing import Any, NamedTuple
 
 from mlx_cc.agents.measures import MEASURES, SKILLS
@@ -96,7 +97,8 @@ def _row(fact: Facts, answer: Analysis | None, codes: Mapping[str, _Codes], plac
         "day": _day(fact),
         "hour": temporal.hour,
         "wait": temporal.queue_wait_seconds,
-        "handle": None if fact.handle_time_s is None else round(fact.handle_time_s),
+        "handle": fact.handle_time_s,
+        "talk": None if fact.talk_ratio is None else round(fact.talk_ratio, 4),
         "issue": codes["issue"].of(_text(conversation.label("issue"))),
         "journey": codes["journey"].of(_text(journey.get("type"))),
         "role": codes["role"].of(_text(journey.get("contact_role"))),
@@ -183,17 +185,21 @@ def _agents(agents: Agents) -> dict[str, Any]:
         "least": agents.summary.get("min_conversations", 5),
         "methods": {**agents.summary.get("methods", {}), "groups": agents.clusters.get("method", "")},
         "measures": {
-            name: {"words": measure.words, "share": measure.is_share, "unit": measure.unit, "scale": _scale(name)}
+            name: {
+                "words": measure.words,
+                "share": measure.is_share,
+                "unit": measure.unit,
+                "low": _end(measure.low),
+                "high": _end(measure.high),
+            }
             for name, measure in MEASURES.items()
         },
         "skills": {name: {"measure": skill.measure, "better": skill.better} for name, skill in SKILLS.items()},
     }
 
 
-def _scale(name: str) -> list[float] | None:
-    measure = MEASURES[name]
-    ends = [measure.low, measure.high]
-    return ends if all(abs(end) < float("inf") for end in ends) else None
+def _end(number: float) -> float | None:
+    return None if isinf(number) else number
 
 
 def _excerpt(conversation: Conversation) -> str:

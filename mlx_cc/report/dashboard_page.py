@@ -19,7 +19,7 @@ from mlx_cc.report.dashboard import Dashboard
 STYLES = ("base.css", "layout.css", "charts.css", "conversation.css")
 SCRIPTS = (
     "dom.js", "words.js", "load.js", "stats.js", "state.js", "facets.js", "measures.js", "figure.js",
-    "trend.js", "heat.js", "wait.js", "issues.js", "compare.js", "scatter.js", "radar.js",
+    "trend.js", "heat.js", "wait.js", "issues.js", "compare.js", "scatter.js", "metrics.js", "radar.js",
     "filters.js", "overview.js", "list.js", "agents.js", "agent.js", "conversation.js", "methods.js", "main.js",
 )  # fmt: skip
 """In the order they are read; they share one scope."""

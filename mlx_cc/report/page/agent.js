@@ -7,10 +7,11 @@ function agentPage(name) {
   const mine = rows().filter((row) => store.col.agent[row] === agent);
   const about = [profile?.team && placed("team", profile.team), typeof profile?.queue === "string" && placed("queue", profile.queue),
     store.agents.assignments[name] || "not enough data for a group"].filter(Boolean);
+  const shown = profile && (isFiltered() ? { ...profile, metrics: metricsUnder(mine) } : profile);
   return [
     h("h1", {}, name),
     h("p", { class: "lead" }, about.join(" · "), " · ", h("a", { href: toList({ agent: name }) }, plural(mine.length, "conversation")), " under the filters"),
-    profile && h("div", { class: "reading" }, metricsCard(profile), radarCard(profile)),
+    profile && h("div", { class: "reading" }, metricsCard(shown), radarCard(shown)),
     agentTrendCard(name, mine, profile),
     h("div", { class: "thirds cards" }, profile && coachingCard(profile), profile && findingsCard(profile), worstCard(mine)),
   ];
@@ -27,14 +28,14 @@ function metricsCard(profile) {
     ...(adjusted ? [known(metric.adjusted) ? profiled(name, metric.adjusted) : ""] : []),
     centre[name] ? profiled(name, centre[name].mean) : ""]);
   return card("Metrics", {
-    note: [`Over all conversations in the profiles (${store.meta.profiles}), whatever the filters. The tick is the centre's mean. Shrunk: drawn toward it, the more the fewer the conversations. `,
+    note: [isFiltered() ? "Over the conversations under the filters. " : `Over all conversations in the profiles (${store.meta.profiles}). `, `The tick is the centre's mean. Shrunk: drawn toward it, the more the fewer the conversations. `,
       adjusted && "Adjusted: for the mix of issues and the queue wait."],
   }, plainTable("Metrics", ["Metric", "Value", "", "95% interval", "n", "Shrunk", ...(adjusted ? ["Adjusted"] : []), "Centre"], lines));
 }
 
 function whiskerDomain(name, metric) {
-  const scale = store.agents.measures[name]?.scale;
-  if (scale) return scale;
+  const { low, high } = store.agents.measures[name] || {};
+  if (known(low) && known(high)) return [low, high];
   const centre = store.agents.centre[name], ends = [metric.value, metric.low, metric.high, centre?.mean].filter(known);
   return [Math.min(...ends) * 0.9, Math.max(...ends) * 1.1];
 }
@@ -104,7 +105,7 @@ function findingsCard(profile) {
     ? h("ul", { class: "findings" }, found.map((finding) => h("li", { class: tone }, h("b", {}, words(finding.skill)), h("p", {}, words(finding.reason)),
       h("p", { class: "soft" }, "Evidence: ", evidenceLinks(finding.evidence)))))
     : h("p", { class: "soft" }, none));
-  return card("Strengths and weaknesses", { note: "Only what lies in the centre's best or worst quarter with an interval wholly on that side of the mean." },
+  return card("Strengths and weaknesses", { note: "Over all conversations in the profiles. Only what lies in the centre's best or worst quarter with an interval wholly on that side of the mean." },
     part("Strengths", profile.strengths, "good", "None is clear in the conversations seen."),
     part("Weaknesses", profile.weaknesses, "bad", "None is clear in the conversations seen."));
 }
