@@ -26,6 +26,7 @@ function agentTable(all) {
   const sort = state.extra.by || "quality";
   const value = (agent) => (sort === "n" ? -agent.rows.length : agent.values[sort]?.shrunk);
   const found = d3.sort(all.filter((agent) => store.names.agent[agent.agent].toLowerCase().includes(asked)), (agent) => (known(value(agent)) ? value(agent) : Infinity));
+  const domains = Object.fromEntries(["quality", "csat", "fcr"].map((metric) => [metric, d3.extent(all, (agent) => agent.values[metric].value)]));
   const page = Math.max(1, Number(state.extra.page) || 1);
   const pages = Math.max(1, Math.ceil(found.length / PAGE));
   return card("All agents", {
@@ -37,14 +38,13 @@ function agentTable(all) {
     found.slice((page - 1) * PAGE, page * PAGE).map((agent) => {
       const name = store.names.agent[agent.agent];
       return [h("a", { href: toAgent(agent.agent) }, name), store.groups[agent.group], count(agent.rows.length),
-        ...["quality", "csat", "fcr"].map((metric) => withWhisker(agent.values[metric], measures[metric], metric)),
+        ...["quality", "csat", "fcr"].map((metric) => withWhisker(agent.values[metric], measures[metric], metric, domains[metric])),
         (store.agents.profiles[name]?.weaknesses || []).map((found_) => h("span", { class: "chip bad" }, words(found_.skill)))];
     })), pages > 1 && pager(page, pages));
 }
 
-function withWhisker(found, measure, metric) {
+function withWhisker(found, measure, metric, domain) {
   if (!found.n) return "";
-  const domain = { quality: [40, 100], csat: [1, 5], fcr: [0, 1] }[metric];
   return h("span", { class: "with-whisker", "data-tip": `${measure.title} ${measure.show(found.value)}\n95% ${interval(found, measure)}\nn ${found.n}` },
     h("span", { class: "n" }, measure.show(found.value)), whisker(found, domain, store.agents.centre[PROFILED[metric]]?.mean));
 }

@@ -49,6 +49,13 @@ const facets = {
     write: isoDay,
     read: dayOf,
   },
+  weeks: {
+    title: "Four weeks from",
+    code: (row) => (known(store.col.day[row]) ? fourWeeksOf(store.col.day[row]) : -1),
+    words: (code) => shownDay(code),
+    write: isoDay,
+    read: dayOf,
+  },
   month: {
     title: "Month",
     code: (row) => (known(store.col.day[row]) ? monthOf(store.col.day[row]) : -1),
@@ -66,6 +73,11 @@ const facets = {
   review: numbered("Model asks for review", (row) => store.col.review[row], (code) => (code ? "yes" : "no")),
   latest: numbered("Days before the latest", (row) => (lastDay() - store.col.day[row] < 7 ? 7 : 0), () => "the last 7"),
 };
+
+/** The first day of the four weeks a day lies in; counted from the first Monday of 1970. */
+function fourWeeksOf(day) {
+  return day - ((((day - 4) % 28) + 28) % 28);
+}
 
 function monthOf(day) {
   const date = new Date(day * 864e5);

@@ -27,7 +27,7 @@ function issueTrends() {
 
 function issueCard(trends, chosenName) {
   const chosen = trends.find((issue) => facets.issue.write(issue.code) === chosenName) || trends[0];
-  if (!chosen) return card("Issues by week", { wide: true, note: "No conversation has an issue." });
+  if (!chosen) return card(`Issues ${period().by}`, { wide: true, note: "No conversation has an issue." });
   const line = (issue) => h("tr", { class: issue === chosen ? "chosen" : "" },
     h("th", { scope: "row" }, h("button", { type: "button", class: "plain", id: `issue-${issue.code}`, "aria-pressed": String(issue === chosen),
       on: { click: () => refilter({ issue: facets.issue.write(issue.code) }) } }, facets.issue.words(issue.code))),
@@ -35,21 +35,21 @@ function issueCard(trends, chosenName) {
     h("td", { class: "n" }, percent(issue.share, 1)),
     h("td", {}, sparkline(wholeWeeks(issue.points).map((point) => point.value))),
     h("td", {}, driftChip(issue)));
-  return card("Issues by week", {
+  return card(`Issues ${period().by}`, {
     wide: true,
     note: [`Source: ${scoreSource({ name: "issue", label: "issue" })}. `,
-      "Drift: Cochran-Armitage test for a trend of the weekly share, false discovery rate 5% over all issues (Benjamini-Hochberg). ",
-      "Ringed week: share beyond 3 standard errors of its mean (p-chart); about 1 in 370 by chance."],
+      "Drift: Cochran-Armitage test for a trend of the share over time, false discovery rate 5% over all issues (Benjamini-Hochberg). ",
+      "Ringed: share beyond 3 standard errors of its mean (p-chart); about 1 in 370 by chance."],
     table: () => ({
-      head: ["Week of", "Conversations", facets.issue.words(chosen.code), "Share", "Ordinary range"],
+      head: [period().of, "Conversations", facets.issue.words(chosen.code), "Share", "Ordinary range"],
       rows: chosen.points.map((point) => [
-        h("a", { href: toList({ week: isoDay(point.week), issue: facets.issue.write(chosen.code) }) }, shownDay(point.week)),
+        h("a", { href: toList({ [period().facet]: isoDay(point.week), issue: facets.issue.write(chosen.code) }) }, shownDay(point.week)),
         count(point.total), count(point.hit), known(point.value) ? percent(point.value, 1) : "",
         `${percent(point.low, 1)} to ${percent(point.high, 1)}${point.odd ? ", outside" : ""}`]),
     }),
   }, h("div", { class: "issues" },
     h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": "Issues" }, h("table", {}, h("caption", { class: "unseen" }, "Issues with their share and drift"),
-      h("thead", {}, h("tr", {}, ["Issue", "n", "Share", "By week", "Drift"].map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", {}, h("tr", {}, ["Issue", "n", "Share", words(period().by), "Drift"].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, trends.map(line)))),
     h("div", {}, h("h3", {}, facets.issue.words(chosen.code), " ", driftChip(chosen)),
       plot((width, height) => drawIssue(chosen, width, height), 250))));
@@ -61,7 +61,7 @@ function driftChip(issue) {
     return h("span", { class: "chip warn" }, `${rising ? "▲ rising" : "▼ falling"}, p ${smallP(issue.test.p)}`);
   }
   const odd = issue.points.filter((point) => point.odd).length;
-  return odd ? h("span", { class: "chip" }, `${plural(odd, "odd week")}`) : h("span", { class: "soft" }, "none");
+  return odd ? h("span", { class: "chip" }, `${plural(odd, "odd point")}`) : h("span", { class: "soft" }, "none");
 }
 
 function smallP(p) {
@@ -70,7 +70,7 @@ function smallP(p) {
 
 function drawIssue(issue, width, height) {
   const name = facets.issue.words(issue.code);
-  const svg = canvas(width, height, `Weekly share of ${name}. Arrow keys move between weeks.`);
+  const svg = canvas(width, height, `Share of ${name} ${period().by}. Arrow keys move between points.`);
   const left = 44, right = width - 10, top = 10, bottom = height - 26;
   const points = issue.points.filter((point) => point.total);
   const x = d3.scalePoint(issue.points.map((point) => point.week), [left + 8, right - 8]).padding(0.1);
@@ -83,8 +83,8 @@ function drawIssue(issue, width, height) {
     s("line", { class: "reference", x1: left, x2: right, y1: y(issue.share), y2: y(issue.share) }),
     s("path", { class: "line", d: d3.line((p) => x(p.week), (p) => y(p.value))(points) }));
   for (const point of points) {
-    svg.append(mark(toList({ week: isoDay(point.week), issue: facets.issue.write(issue.code) }),
-      `Week of ${shownDay(point.week)}\n${name}: ${percent(point.value, 1)} (${point.hit} of ${point.total})${point.odd ? "\noutside the ordinary range" : ""}`,
+    svg.append(mark(toList({ [period().facet]: isoDay(point.week), issue: facets.issue.write(issue.code) }),
+      `${period().of} ${shownDay(point.week)}\n${name}: ${percent(point.value, 1)} (${point.hit} of ${point.total})${point.odd ? "\noutside the ordinary range" : ""}`,
       s("rect", { class: "hit", x: x(point.week) - x.step() / 2, width: Math.max(8, x.step()), y: top, height: bottom - top }),
       point.odd && s("circle", { class: "ring", cx: x(point.week), cy: y(point.value), r: 8 }),
       s("circle", { class: "dot", cx: x(point.week), cy: y(point.value), r: 3.5 })));

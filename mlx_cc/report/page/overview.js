@@ -33,7 +33,7 @@ function volumeTile() {
   return h("section", { class: "tile", "aria-label": "Volume" },
     h("h2", {}, h("a", { href: toList({}) }, "Volume")),
     h("p", { class: "value" }, count(rows().length)),
-    h("p", { class: "range" }, whole.length > 1 ? `${count(perWeek.value)} a week, ${count(d3.min(whole, (w) => w.rows.length))} to ${count(d3.max(whole, (w) => w.rows.length))}` : "conversations"),
+    h("p", { class: "range" }, whole.length > 1 ? `${count(perWeek.value)} ${period().each}, ${count(d3.min(whole, (w) => w.rows.length))} to ${count(d3.max(whole, (w) => w.rows.length))}` : "conversations"),
     plot((width) => sparkline(whole.map((point) => point.rows.length), width), 30, 60),
     h("p", { class: "change" }, earlier.length ? h("span", {}, `last 4 weeks ${count(later.length)}, the 4 before ${count(earlier.length)}`) : "\u00a0"));
 }

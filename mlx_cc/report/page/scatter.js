@@ -51,7 +51,10 @@ function drawScatter(agents, xName, yName, width, height) {
   const svg = canvas(width, height, `Agents by ${measures[xName].title} and ${measures[yName].title}. Arrow keys move between agents.`);
   if (!agents.length) return svg;
   const left = 52, right = width - 12, top = 24, bottom = height - 36;
-  const scale = (name, range) => d3.scaleLinear(d3.extent(agents, (agent) => agent.values[name].shrunk), range).nice();
+  const scale = (name, range) => {
+    const [low, high] = d3.extent(agents, (agent) => agent.values[name].shrunk), air = (high - low || 1) * 0.04;
+    return d3.scaleLinear([Math.max(measures[name].scale[0], low - air), Math.min(measures[name].scale[1], high + air)], range).nice();
+  };
   const x = scale(xName, [left, right]), y = scale(yName, [bottom, top]);
   yAxis(svg, y, left, right, measures[yName].tick, 5);
   for (const value of x.ticks(Math.max(3, width / 130))) {

@@ -1,28 +1,40 @@
 // A measure by week: means with their interval as a band, volume as bars.
 
+const WEEK = { facet: "week", days: 7, each: "each week", by: "by week", of: "Week of" };
+const FOUR_WEEKS = { facet: "weeks", days: 28, each: "every four weeks", by: "by four weeks", of: "Four weeks from" };
+const FEWEST_A_WEEK = 5;
+
+/** The step of time: a week, or four where the filters leave fewer than 5 conversations a week. */
+function period() {
+  const [first, last] = d3.extent(rows(), (row) => store.col.day[row]);
+  const weeks = (last - first + 1) / 7;
+  return weeks > 8 && rows().length < FEWEST_A_WEEK * weeks ? FOUR_WEEKS : WEEK;
+}
+
 function weeksOf(chosen) {
-  const found = groupBy(chosen, "week");
+  const { facet, days } = period();
+  const found = groupBy(chosen, facet);
   if (!found.size) return [];
   const first = Math.min(...found.keys()), last = Math.max(...found.keys());
   const weeks = [];
-  for (let week = first; week <= last; week += 7) weeks.push({ week, rows: found.get(week) || [] });
+  for (let week = first; week <= last; week += days) weeks.push({ week, rows: found.get(week) || [] });
   return weeks;
 }
 
 function trendCard(name) {
   const volume = name === "volume";
   const measure = measures[name];
-  const title = `${volume ? "Volume" : measure.title} by week`;
+  const title = `${volume ? "Volume" : measure.title} ${period().by}`;
   const points = weeksOf(rows()).map((point) => ({ ...point, found: volume ? null : estimate(point.rows, measure) }));
-  return card("By week", {
+  return card(words(period().by), {
     wide: true,
     controls: [select("Measure", measureOptions(true), name, (value) => refilter({ trend: value }), "trend-measure")],
-    note: volume ? "Conversations in each week. The first and the last week may be cut."
-      : `Mean of each week with its 95% interval; a hollow dot is a week cut by the ends of the data. ${measure.label ? `Source: ${scoreSource(measure)}.` : ""}`,
+    note: volume ? "Conversations of each step of time. The first and the last may be cut by the ends of the data."
+      : `Mean of ${period().each} with its 95% interval; a hollow dot is cut by the ends of the data. ${measure.label ? `Source: ${scoreSource(measure)}.` : ""}`,
     table: () => ({
-      head: ["Week of", "Conversations", ...(volume ? [] : [measure.title, "95% interval", "n"])],
+      head: [period().of, "Conversations", ...(volume ? [] : [measure.title, "95% interval", "n"])],
       rows: points.map(({ week, rows: inWeek, found }) => [
-        h("a", { href: toList({ week: isoDay(week) }) }, shownDay(week)), count(inWeek.length),
+        h("a", { href: toList({ [period().facet]: isoDay(week) }) }, shownDay(week)), count(inWeek.length),
         ...(volume ? [] : found.n ? [measure.show(found.value), interval(found, measure), count(found.n)] : ["", "", "0"]),
       ]),
     }),
@@ -30,7 +42,7 @@ function trendCard(name) {
 }
 
 function drawTrend(points, measure, title, width, height) {
-  const svg = canvas(width, height, `${title}: ${points.length} weeks. Arrow keys move between weeks.`);
+  const svg = canvas(width, height, `${title}: ${points.length} steps of time. Arrow keys move between them.`);
   if (!points.length) return svg;
   const left = 44, right = width - 10, top = 10, bottom = height - 26;
   const x = d3.scalePoint(points.map((point) => point.week), [left + 8, right - 8]).padding(0.1);
@@ -40,7 +52,7 @@ function drawTrend(points, measure, title, width, height) {
     yAxis(svg, y, left, right, count);
     const wide = Math.max(3, Math.min(28, x.step() * 0.66));
     for (const { week, rows: inWeek } of points) {
-      svg.append(mark(toList({ week: isoDay(week) }), `Week of ${shownDay(week)}\n${plural(inWeek.length, "conversation")}`,
+      svg.append(mark(toList({ [period().facet]: isoDay(week) }), `${period().of} ${shownDay(week)}\n${plural(inWeek.length, "conversation")}`,
         s("rect", { class: "bar", x: x(week) - wide / 2, width: wide, y: y(inWeek.length), height: bottom - y(inWeek.length), rx: 2 })));
     }
     return svg;
@@ -54,8 +66,8 @@ function drawTrend(points, measure, title, width, height) {
     s("path", { class: "band", d: d3.area((p) => x(p.week), (p) => y(p.found.low), (p) => y(p.found.high)).curve(d3.curveMonotoneX)(sure) }),
     s("path", { class: "line", d: d3.line((p) => x(p.week), (p) => y(p.found.value)).curve(d3.curveMonotoneX)(shown) }));
   for (const { week, found } of shown) {
-    svg.append(mark(toList({ week: isoDay(week) }),
-      `Week of ${shownDay(week)}\n${measure.title} ${measure.show(found.value)}\n95% ${interval(found, measure)}\nn ${count(found.n)}`,
+    svg.append(mark(toList({ [period().facet]: isoDay(week) }),
+      `${period().of} ${shownDay(week)}\n${measure.title} ${measure.show(found.value)}\n95% ${interval(found, measure)}\nn ${count(found.n)}`,
       s("rect", { class: "hit", x: x(week) - x.step() / 2, width: Math.max(x.step(), 8), y: top, height: bottom - top }),
       s("circle", { class: whole.has(week) ? "dot" : "dot hollow", cx: x(week), cy: y(found.value), r: 3.5 })));
   }
@@ -87,7 +99,7 @@ function scoreSource(measure) {
 /** Weeks all of whose days lie in the data; the first and the last are often cut. */
 function wholeWeeks(weeks) {
   const [first, last] = d3.extent(rows(), (row) => store.col.day[row]);
-  const whole = weeks.filter(({ week }) => week >= first && week + 6 <= last);
+  const whole = weeks.filter(({ week }) => week >= first && week + period().days - 1 <= last);
   return whole.length > 1 ? whole : weeks;
 }
 
