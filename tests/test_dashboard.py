@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import re
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -317,6 +318,12 @@ def test_the_keyboard_reaches_a_chart_s_marks_and_opens_one(browser, page):
     second.send_keys(Keys.ENTER)
     drawn(browser, before)
     assert "Week of" in browser.find_element("tag name", "h1").text
+    opened(browser, page)
+    cells = browser.find_elements("css selector", "td.heat a")
+    browser.execute_script("arguments[0].focus()", cells[0])
+    cells[0].send_keys(Keys.ARROW_DOWN)
+    day, hour = browser.switch_to.active_element.get_attribute("aria-label").split(",")[0].split()
+    assert (day, hour) != ("Monday", hour) and hour == cells[0].get_attribute("aria-label").split(",")[0].split()[1]
 
 
 @needs_browser
@@ -484,6 +491,14 @@ def test_transcripts_are_searched_and_a_list_is_saved_with_harmless_cells(browse
     )
     saved = list(csv.reader(io.StringIO(browser.execute_script("return listCsv(store.listed)"), newline="")))
     assert {line[0] for line in saved[1:]} == {c.id for c in holding}
+    folder = page.parent / "saved"
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+    next(b for b in browser.find_elements("tag name", "button") if b.text == "Save as CSV").click()
+    limit = time.monotonic() + 20
+    while not (folder / "conversations.csv").exists() and time.monotonic() < limit:
+        time.sleep(0.05)
+    with (folder / "conversations.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == saved
     cells = browser.execute_script("return ['=1', '-1', '\\t=1', 'a,\"b\"', 5, -2.5, NaN].map(csvCell)")
     assert cells == ["'=1", "'-1", "'\t=1", '"a,""b"""', "5", "-2.5", ""]
 

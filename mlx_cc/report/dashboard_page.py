@@ -23,7 +23,7 @@ SCRIPTS = (
     "filters.js", "overview.js", "list.js", "agents.js", "agent.js", "conversation.js", "methods.js", "main.js",
 )  # fmt: skip
 """In the order they are read; they share one scope."""
-LIBRARY = "d3.v7.min.js"
+LIBRARY, LICENCE = "d3.v7.min.js", "d3.LICENSE"
 
 
 def page_of(dashboard: Dashboard) -> str:
@@ -48,6 +48,7 @@ def page_of(dashboard: Dashboard) -> str:
         "title": html.escape(dashboard.meta["title"]),
         "style": style,
         "data": "\n".join(data),
+        "licence": _asset(LICENCE),
         "library": library,
         "script": script,
     }

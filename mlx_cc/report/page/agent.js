@@ -11,7 +11,7 @@ function agentPage(name) {
   return [
     h("h1", {}, name),
     h("p", { class: "lead" }, about.join(" · "), " · ", h("a", { href: toList({ agent: name }) }, plural(mine.length, "conversation")), " under the filters"),
-    profile && h("div", { class: "reading" }, metricsCard(shown), radarCard(shown)),
+    profile && h("div", { class: "reading" }, metricsCard(shown), radarCard(shown, name)),
     agentTrendCard(name, mine, profile),
     h("div", { class: "thirds cards" }, profile && coachingCard(profile), profile && findingsCard(profile), worstCard(mine)),
   ];

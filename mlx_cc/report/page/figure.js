@@ -56,14 +56,33 @@ function rove(root, selector = "a.mark") {
   marks[0].setAttribute("tabindex", "0");
   root.addEventListener("keydown", (event) => {
     const at = marks.indexOf(document.activeElement);
+    const across = root.tagName === "TABLE" && { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (across) {
+      const below = sameColumn(marks[at], across);
+      if (below) { event.preventDefault(); choose(marks[at], below); }
+      return;
+    }
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     const next = step ? at + step : { Home: 0, End: marks.length - 1 }[event.key];
     if (at < 0 || next === undefined || !marks[next]) return;
     event.preventDefault();
-    marks[at].setAttribute("tabindex", "-1");
-    marks[next].setAttribute("tabindex", "0");
-    marks[next].focus();
+    choose(marks[at], marks[next]);
   });
+}
+
+function choose(from, mark_) {
+  from.setAttribute("tabindex", "-1");
+  mark_.setAttribute("tabindex", "0");
+  mark_.focus();
+}
+
+/** The next mark above or below in a table. */
+function sameColumn(from, step) {
+  const cell = from.closest("td");
+  let line = cell.parentElement;
+  do line = step > 0 ? line.nextElementSibling : line.previousElementSibling;
+  while (line && !line.cells[cell.cellIndex].querySelector("a.mark"));
+  return line && line.cells[cell.cellIndex].querySelector("a.mark");
 }
 
 function canvas(width, height, label) {

@@ -1,6 +1,7 @@
 // The first page: how it stands, what changed, what to look at first.
 
 const RECENT = 28;
+const COMPARED = 10; // conversations that each of two periods must have
 
 function overview() {
   const trends = issueTrends();
@@ -44,19 +45,19 @@ function tile(measure) {
     return h("section", { class: "tile", "aria-label": measure.title }, h("h2", {}, measure.title), h("p", { class: "value none" }, "–"),
       h("p", { class: "range" }, "no labels"));
   }
-  const [later, earlier] = twoPeriods();
+  const [later, earlier] = twoPeriods().map((list) => estimate(list, measure));
   const weekly = wholeWeeks(weeksOf(rows())).map((point) => estimate(point.rows, measure).value);
   return h("section", { class: "tile", "aria-label": measure.title, id: `tile-${measure.name}` },
     h("h2", {}, h("a", { href: toList({}) }, measure.title)),
     h("p", { class: "value" }, measure.show(found.value), measure.unit && h("small", {}, ` ${measure.unit}`)),
     h("p", { class: "range" }, `95% ${interval(found, measure)}, n ${count(found.n)}`),
     plot((width) => sparkline(weekly, width), 30, 60),
-    changeLine(difference(estimate(later, measure), estimate(earlier, measure)), measure));
+    changeLine(Math.min(later.n, earlier.n) < COMPARED ? null : difference(later, earlier), measure));
 }
 
 /** The difference to the four weeks before, called a change only where its interval leaves out zero. */
 function changeLine(change, measure) {
-  if (!change) return h("p", { class: "change" }, "\u00a0");
+  if (!change) return h("p", { class: "change" }, h("span", {}, `fewer than ${COMPARED} in one of the last two 4 weeks`));
   const show = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${measure.share ? `${Math.abs(100 * value).toFixed(1)} pp` : measure.show(Math.abs(value))}`;
   const clear = change.low > 0 || change.high < 0;
   const good = change.value * measure.better > 0;

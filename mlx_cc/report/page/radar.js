@@ -12,7 +12,7 @@ function skillsOf(profile) {
   });
 }
 
-function radarCard(profile) {
+function radarCard(profile, name) {
   const skills = skillsOf(profile);
   return card("Six skills", {
     note: "Distance from the centre's mean (the dashed ring), in standard deviations between agents, after shrinking. Outward is better.",
@@ -21,12 +21,11 @@ function radarCard(profile) {
       rows: skills.map((skill) => [words(skill.name), known(skill.z) ? skill.z.toFixed(2) : "unknown", store.agents.measures[skill.measure].words,
         profiled(skill.measure, skill.metric?.value), profiledRange(skill.measure, skill.metric), count(skill.metric?.n || 0)]),
     }),
-  }, plot((width, height) => drawRadar(skills, width, height), 300));
+  }, plot((width, height) => drawRadar(skills, name, width, height), 300));
 }
 
-function drawRadar(skills, width, height) {
+function drawRadar(skills, name, width, height) {
   const svg = canvas(width, height, skills.map((skill) => `${words(skill.name)} ${known(skill.z) ? skill.z.toFixed(1) : "unknown"}`).join(", "));
-  svg.setAttribute("role", "img");
   const radius = Math.min(width / 2 - 80, height / 2 - 34), cx = width / 2, cy = height / 2;
   const r = d3.scaleLinear([-FARTHEST, FARTHEST], [0, radius]).clamp(true);
   const angle = (at) => at * 2 * Math.PI / skills.length;
@@ -44,7 +43,9 @@ function drawRadar(skills, width, height) {
   svg.append(s("polygon", { class: "radar", points: corners.join(" ") }));
   skills.forEach((skill, index) => {
     const [x, y] = at(index, known(skill.z) ? skill.z : 0);
-    svg.append(s("circle", { class: known(skill.z) ? "dot" : "dot hollow", cx: x, cy: y, r: 3.5, "data-tip": `${words(skill.name)}\n${known(skill.z) ? `${skill.z.toFixed(2)} standard deviations` : "no data"}` }));
+    const tip = `${words(skill.name)}\n${known(skill.z) ? `${skill.z.toFixed(2)} standard deviations` : "no data"}\nn ${skill.metric?.n || 0}`;
+    svg.append(mark(toList({ agent: name }), tip, s("circle", { class: "hit", cx: x, cy: y, r: 12 }),
+      s("circle", { class: known(skill.z) ? "dot" : "dot hollow", cx: x, cy: y, r: 3.5 })));
   });
   return svg;
 }
