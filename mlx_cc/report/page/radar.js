@@ -26,7 +26,7 @@ function radarCard(profile, name) {
 
 function drawRadar(skills, name, width, height) {
   const svg = canvas(width, height, skills.map((skill) => `${words(skill.name)} ${known(skill.z) ? skill.z.toFixed(1) : "unknown"}`).join(", "));
-  const radius = Math.min(width / 2 - 80, height / 2 - 34), cx = width / 2, cy = height / 2;
+  const radius = Math.min(width / 2 - 96, height / 2 - 34), cx = width / 2, cy = height / 2;
   const r = d3.scaleLinear([-FARTHEST, FARTHEST], [0, radius]).clamp(true);
   const angle = (at) => at * 2 * Math.PI / skills.length;
   const at = (index, z) => [cx + r(z) * Math.sin(angle(index)), cy - r(z) * Math.cos(angle(index))];
@@ -34,7 +34,7 @@ function drawRadar(skills, name, width, height) {
   skills.forEach((skill, index) => {
     const [x, y] = at(index, FARTHEST), [tx, ty] = at(index, FARTHEST).map((value, axis) => value + (axis ? -18 * Math.cos(angle(index)) : 12 * Math.sin(angle(index))));
     const anchor = Math.abs(Math.sin(angle(index))) < 0.2 ? "middle" : Math.sin(angle(index)) > 0 ? "start" : "end";
-    const wide = 7.2 * skill.name.length;
+    const wide = 7.8 * skill.name.length;
     const fits = (left) => (anchor === "start" ? Math.min(left, width - wide) : anchor === "end" ? Math.max(left, wide) : left);
     svg.append(s("line", { class: "grid", x1: cx, y1: cy, x2: x, y2: y }), textAt(fits(tx), ty, words(skill.name), anchor, "axis"),
       textAt(fits(tx), ty + 14, known(skill.z) ? `${skill.z > 0 ? "+" : ""}${skill.z.toFixed(1)}` : "no data", anchor));
