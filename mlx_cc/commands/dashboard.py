@@ -7,7 +7,7 @@ import click
 from mlx_cc.report.answers import FORMAT
 
 
-@click.command()
+@click.command(epilog=f"The format of --answers: {FORMAT}.")
 @click.option(
     "--input",
     "source",
@@ -136,7 +136,3 @@ def command(
         click.echo(f"  a model's answers to {meta['answers']:,} of them")
     if meta["answers_elsewhere"]:
         click.echo(f"  {meta['answers_elsewhere']:,} answers are about conversations that are not in {source.name}")
-
-
-if command.help:
-    command.help += f"\n\nThe format of --answers: {FORMAT}."

@@ -7,7 +7,7 @@ import click
 from mlx_cc.report.answers import FORMAT
 
 
-@click.command()
+@click.command(epilog=f"The format of --answers: {FORMAT}.")
 @click.option(
     "--input",
     "source",
@@ -126,7 +126,3 @@ def command(
     for path, count in written.items():
         click.echo(f"{path}: {count:,} rows")
     click.echo(f"  agent profiles: {found.origin}")
-
-
-if command.help:
-    command.help += f"\n\nThe format of --answers: {FORMAT}."

@@ -87,7 +87,8 @@ def build(
 
 def _row(fact: Facts, answer: Analysis | None, codes: Mapping[str, _Codes], place: Mapping[str, int]) -> dict[str, Any]:
     conversation, temporal = fact.conversation, fact.temporal
-    journey = conversation.label("journey") or {}
+    label = conversation.label("journey")
+    journey = label if isinstance(label, dict) else {"type": label}
     row = {
         "agent": codes["agent"].of(fact.agent),
         "team": codes["team"].of(conversation.team),

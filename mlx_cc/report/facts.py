@@ -30,7 +30,8 @@ class Facts(NamedTuple):
 
 def followed(conversations: Iterable[Conversation]) -> set[str]:
     """Ids of conversations that another one names as its previous contact."""
-    return {c.previous_contact_id for c in conversations if c.previous_contact_id not in (None, c.id)}  # type: ignore[misc]
+    named = ((c.id, c.previous_contact_id) for c in conversations)
+    return {previous for name, previous in named if previous is not None and previous != name}
 
 
 def facts_of(
