@@ -46,9 +46,16 @@ function say(text) {
 
 /** A select with its label; options are [value, words]. */
 function select(label, options, value, onChange, id) {
-  return h("label", { class: "field" }, h("span", {}, label),
-    h("select", { id, on: { change: (event) => onChange(event.target.value) } },
-      options.map(([key, words]) => h("option", { value: key, selected: String(key) === String(value) }, words))));
+  return h(
+    "label",
+    { class: "field" },
+    h("span", {}, label),
+    h(
+      "select",
+      { id, on: { change: (event) => onChange(event.target.value) } },
+      options.map(([key, words]) => h("option", { value: key, selected: String(key) === String(value) }, words)),
+    ),
+  );
 }
 
 // One tip for the whole page: it shows the lines of the mark under the pointer or the focus.
@@ -59,7 +66,12 @@ function startTips() {
     const mark = event.target instanceof Element && event.target.closest("[data-tip]");
     tip.hidden = !mark;
     if (!mark) return;
-    tip.replaceChildren(...mark.getAttribute("data-tip").split("\n").map((line, at) => h(at ? "div" : "b", {}, line)));
+    tip.replaceChildren(
+      ...mark
+        .getAttribute("data-tip")
+        .split("\n")
+        .map((line, at) => h(at ? "div" : "b", {}, line)),
+    );
     const box = mark.getBoundingClientRect();
     const width = tip.offsetWidth;
     const left = Math.max(8, Math.min(box.left + box.width / 2 - width / 2, innerWidth - width - 8));
@@ -69,6 +81,14 @@ function startTips() {
   };
   document.addEventListener("pointerover", show);
   document.addEventListener("focusin", show);
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
-  addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") tip.hidden = true;
+  });
+  addEventListener(
+    "scroll",
+    () => {
+      tip.hidden = true;
+    },
+    { passive: true },
+  );
 }

@@ -29,7 +29,10 @@ const facets = {
     ...named("issue", "Issue"),
     code: (row) => store.col[fromAnswers() ? "said_issue" : "issue"][row],
   },
-  journey: { ...named("journey", "Journey"), code: (row) => store.col[fromAnswers() ? "said_journey" : "journey"][row] },
+  journey: {
+    ...named("journey", "Journey"),
+    code: (row) => store.col[fromAnswers() ? "said_journey" : "journey"][row],
+  },
   role: { ...named("role", "Contact role"), code: (row) => store.col[fromAnswers() ? "said_role" : "role"][row] },
   channel: named("channel", "Channel"),
   team: named("team", "Team"),
@@ -63,15 +66,43 @@ const facets = {
     write: String,
     read: Number,
   },
-  weekday: numbered("Weekday", (row) => (known(store.col.day[row]) ? weekdayOf(store.col.day[row]) : -1), (code) => WEEKDAYS[code]),
-  hour: numbered("Hour", (row) => (known(store.col.hour[row]) ? store.col.hour[row] : -1), (code) => `${code}:00 to ${code}:59`),
+  weekday: numbered(
+    "Weekday",
+    (row) => (known(store.col.day[row]) ? weekdayOf(store.col.day[row]) : -1),
+    (code) => WEEKDAYS[code],
+  ),
+  hour: numbered(
+    "Hour",
+    (row) => (known(store.col.hour[row]) ? store.col.hour[row] : -1),
+    (code) => `${code}:00 to ${code}:59`,
+  ),
   wait: numbered("Queue wait", (row) => binOf(store.col.wait[row], WAITS), waitWords),
-  quality: numbered("Quality", (row) => binOf(measures.quality.of(row), BANDS), (code) => `${BANDS[code]} to ${BANDS[code + 1] - 1}`),
+  quality: numbered(
+    "Quality",
+    (row) => binOf(measures.quality.of(row), BANDS),
+    (code) => `${BANDS[code]} to ${BANDS[code + 1] - 1}`,
+  ),
   csat: numbered("CSAT", (row) => (known(measures.csat.of(row)) ? Math.round(measures.csat.of(row)) : -1), String),
-  resolved: numbered("First-contact resolution", (row) => (known(store.col.fcr[row]) ? store.col.fcr[row] : -1), (code) => (code ? "yes" : "no")),
-  concern: numbered("To look at", (row) => Number(concerns(row).length > 0), (code) => (code ? "yes" : "no")),
-  review: numbered("Model asks for review", (row) => store.col.review[row], (code) => (code ? "yes" : "no")),
-  latest: numbered("Days before the latest", (row) => (lastDay() - store.col.day[row] < 7 ? 7 : 0), () => "the last 7"),
+  resolved: numbered(
+    "First-contact resolution",
+    (row) => (known(store.col.fcr[row]) ? store.col.fcr[row] : -1),
+    (code) => (code ? "yes" : "no"),
+  ),
+  concern: numbered(
+    "To look at",
+    (row) => Number(concerns(row).length > 0),
+    (code) => (code ? "yes" : "no"),
+  ),
+  review: numbered(
+    "Model asks for review",
+    (row) => store.col.review[row],
+    (code) => (code ? "yes" : "no"),
+  ),
+  latest: numbered(
+    "Days before the latest",
+    (row) => (lastDay() - store.col.day[row] < 7 ? 7 : 0),
+    () => "the last 7",
+  ),
 };
 
 /** The first day of the four weeks a day lies in; counted from the first Monday of 1970. */
@@ -116,13 +147,16 @@ function askedRows() {
     if (!Object.hasOwn(facets, name)) continue;
     const code = facets[name].read(text);
     const last = name === "latest" ? lastDay() : 0;
-    found = name === "latest" ? found.filter((row) => last - store.col.day[row] < 7)
-      : found.filter((row) => facets[name].code(row) === code);
+    found =
+      name === "latest"
+        ? found.filter((row) => last - store.col.day[row] < 7)
+        : found.filter((row) => facets[name].code(row) === code);
   }
   return found;
 }
 
 function askedWords() {
-  return state.where.filter(([name]) => Object.hasOwn(facets, name))
+  return state.where
+    .filter(([name]) => Object.hasOwn(facets, name))
     .map(([name, text]) => `${facets[name].title}: ${facets[name].words(facets[name].read(text))}`);
 }

@@ -1,6 +1,11 @@
 // Start: unpack, then draw the page the address names, again whenever the address changes.
 
-const PAGES = [["Overview", []], ["Agents", ["agents"]], ["Conversations", ["conversations"]], ["Methods", ["methods"]]];
+const PAGES = [
+  ["Overview", []],
+  ["Agents", ["agents"]],
+  ["Conversations", ["conversations"]],
+  ["Methods", ["methods"]],
+];
 let drawn = 0;
 
 function pageOf([name, argument]) {
@@ -44,31 +49,48 @@ async function draw() {
 
 function drawNav() {
   const here = { agent: "agents", conversation: "conversations" }[state.path[0]] || state.path[0] || "";
-  byId("nav").replaceChildren(...PAGES.map(([title, path]) =>
-    h("a", { href: to(path), "aria-current": (path[0] || "") === here ? "page" : null }, title)));
+  byId("nav").replaceChildren(
+    ...PAGES.map(([title, path]) =>
+      h("a", { href: to(path), "aria-current": (path[0] || "") === here ? "page" : null }, title),
+    ),
+  );
   document.querySelector(".brand").setAttribute("href", to([]));
 }
 
 function drawFoot() {
   const { meta } = store;
-  const simulated = Object.values(meta.sources).some((given) => given.simulated);
-  append(byId("foot"), [`Made ${meta.made} of ${meta.source}. Nothing is loaded or sent. `,
-    simulated && h("b", {}, "Labels are simulated where their source says so. "), h("a", { href: "#/methods" }, "Methods and limits")]);
+  append(byId("foot"), [
+    `Made ${meta.made} of ${meta.source}. Nothing is loaded or sent. `,
+    simulatedLabels() && h("b", {}, "Labels are simulated where their source says so. "),
+    h("a", { href: "#/methods" }, "Methods and limits"),
+  ]);
 }
 
 // Light or dark: as the system says, until the reader chooses.
 
 function startTheme() {
   const button = byId("theme");
-  const dark = () => document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  const label = () => { button.textContent = dark() ? "Light" : "Dark"; button.setAttribute("aria-label", `Switch to ${dark() ? "light" : "dark"} colours`); };
+  const dark = () =>
+    document.documentElement.dataset.theme
+      ? document.documentElement.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+  const label = () => {
+    button.textContent = dark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `Switch to ${dark() ? "light" : "dark"} colours`);
+  };
   try {
     const kept = localStorage.getItem("theme");
     if (kept) document.documentElement.dataset.theme = kept;
-  } catch { /* storage may be closed to local files */ }
+  } catch {
+    /* storage may be closed to local files */
+  }
   button.addEventListener("click", () => {
     document.documentElement.dataset.theme = dark() ? "light" : "dark";
-    try { localStorage.setItem("theme", document.documentElement.dataset.theme); } catch { /* as above */ }
+    try {
+      localStorage.setItem("theme", document.documentElement.dataset.theme);
+    } catch {
+      /* as above */
+    }
     label();
   });
   label();
@@ -84,12 +106,20 @@ async function start() {
   addEventListener("hashchange", draw);
   let width = innerWidth;
   addEventListener("resize", () => {
-    if (innerWidth !== width) { width = innerWidth; requestAnimationFrame(drawPlots); }
+    if (innerWidth !== width) {
+      width = innerWidth;
+      requestAnimationFrame(drawPlots);
+    }
   });
 }
 
-document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); byId("main").focus(); });
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("main").focus();
+});
 start().catch((fault) => {
-  byId("main").replaceChildren(h("p", { class: "card" }, `The page can't show its data: ${fault.message}. Use a browser of 2023 or later.`));
+  byId("main").replaceChildren(
+    h("p", { class: "card" }, `The page can't show its data: ${fault.message}. Use a browser of 2023 or later.`),
+  );
   throw fault;
 });

@@ -21,14 +21,21 @@ function metricsUnder(mine) {
   const { measures: all, least } = store.agents;
   const found = {};
   for (const name of Object.keys(all)) {
-    const values = name === "quality_deviation" ? deviations(mine) : mine.map(METRICS[name] || (() => NaN)).filter(known);
+    const values =
+      name === "quality_deviation" ? deviations(mine) : mine.map(METRICS[name] || (() => NaN)).filter(known);
     if (values.length < least) {
       found[name] = { value: null, n: values.length, low: null, high: null, shrunk: null };
       continue;
     }
     const raw = all[name].share ? shareOf(d3.sum(values), values.length) : meanOf(values);
     const { low, high } = all[name];
-    found[name] = { value: raw.value, n: raw.n, low: Math.max(raw.low, low ?? -Infinity), high: Math.min(raw.high, high ?? Infinity), shrunk: shrunk(raw, name) };
+    found[name] = {
+      value: raw.value,
+      n: raw.n,
+      low: Math.max(raw.low, low ?? -Infinity),
+      high: Math.min(raw.high, high ?? Infinity),
+      shrunk: shrunk(raw, name),
+    };
   }
   return found;
 }
@@ -36,6 +43,7 @@ function metricsUnder(mine) {
 /** Distance of each quality score from the agent's mean, corrected for the mean being the agent's own. */
 function deviations(mine) {
   const scores = mine.map(METRICS.quality).filter(known);
-  const mean = d3.mean(scores), corrected = Math.sqrt(scores.length / (scores.length - 1));
+  const mean = d3.mean(scores),
+    corrected = Math.sqrt(scores.length / (scores.length - 1));
   return scores.length < 2 ? [] : scores.map((score) => Math.abs(score - mean) * corrected);
 }

@@ -8,7 +8,16 @@ const state = { path: [], filters: {}, where: [], extra: {} };
 function readAddress() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const asked = new URLSearchParams(query || "");
-  state.path = path.split("/").filter(Boolean).map((part) => { try { return decodeURIComponent(part); } catch { return part; } });
+  state.path = path
+    .split("/")
+    .filter(Boolean)
+    .map((part) => {
+      try {
+        return decodeURIComponent(part);
+      } catch {
+        return part;
+      }
+    });
   state.filters = {};
   state.where = [];
   state.extra = {};
@@ -60,7 +69,9 @@ function selectRows() {
   const { col, names, n } = store;
   const found = [];
   const codeOf = (name) => (state.filters[name] ? names[name].indexOf(state.filters[name]) : null);
-  const team = codeOf("team"), queue = codeOf("queue"), language = codeOf("language");
+  const team = codeOf("team"),
+    queue = codeOf("queue"),
+    language = codeOf("language");
   const from = state.filters.from ? dayOf(state.filters.from) : -Infinity;
   const until = state.filters.to ? dayOf(state.filters.to) : Infinity;
   const timed = Number.isFinite(from) || Number.isFinite(until);

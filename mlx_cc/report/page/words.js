@@ -2,8 +2,13 @@
 
 const WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const SOURCE_WORDS = { human_qa: "QA form", survey: "survey", platform: "platform", teacher: "teacher model",
-  simulated: "simulated" };
+const SOURCE_WORDS = {
+  human_qa: "QA form",
+  survey: "survey",
+  platform: "platform",
+  teacher: "teacher model",
+  simulated: "simulated",
+};
 const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 
 function count(number) {
