@@ -597,7 +597,7 @@ def test_records_without_labels_agents_or_times_are_shown_as_far_as_they_go(brow
 def test_labels_that_are_simulated_are_called_so_on_every_page(browser, page, conversations, tmp_path):
     opened(browser, page)
     for address in ("#/agents", "#/conversations", "#/"):
-        assert "simulated labels" in go(browser, address).find_element("id", "filters").text
+        assert "simulated labels" in go(browser, address).find_element("tag name", "header").text
     real = [replace(c, labels={"csat": Label(value=c.label("csat"), source="survey")}) for c in conversations[:20]]
     assert "simulated" not in opened(browser, made(tmp_path, real)).find_element("tag name", "body").text
     assert "survey (20)" in go(browser, "#/methods").find_element("tag name", "main").text

@@ -89,15 +89,6 @@ function drawFilters() {
           h("summary", {}, active ? `Filters (${active})` : "Filters"),
           h("div", { class: "fields" }, fields),
         ),
-    simulatedLabels() &&
-      h(
-        "span",
-        {
-          class: "chip warn",
-          title: "Labels whose source is `simulated`: made with the conversations, no word on a real centre",
-        },
-        "simulated labels",
-      ),
     h("output", { class: "count", id: "count" }, `${count(rows().length)} of ${plural(store.n, "conversation")}`),
   ]);
   bar.onsubmit = (event) => event.preventDefault();

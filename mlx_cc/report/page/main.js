@@ -57,8 +57,12 @@ function drawNav() {
   document.querySelector(".brand").setAttribute("href", to([]));
 }
 
-function drawFoot() {
+function drawNotices() {
   const { meta } = store;
+  if (simulatedLabels()) {
+    const why = "Labels whose source is `simulated` were made with the conversations";
+    append(byId("notice"), [h("span", { class: "chip warn", title: why }, "simulated labels")]);
+  }
   append(byId("foot"), [
     `Made ${meta.made} of ${meta.source}. Nothing is loaded or sent. `,
     simulatedLabels() && h("b", {}, "Labels are simulated where their source says so. "),
@@ -100,7 +104,7 @@ async function start() {
   startTheme();
   startTips();
   await load();
-  drawFoot();
+  drawNotices();
   await draw();
   performance.mark("interactive");
   addEventListener("hashchange", draw);

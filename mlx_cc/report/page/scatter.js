@@ -145,24 +145,22 @@ function groupLegend(agents) {
   return h(
     "ul",
     { class: "groups" },
-    d3
-      .sort(counts.keys())
-      .map((group) =>
-        h(
-          "li",
-          {},
-          s(
-            "svg",
-            { width: 14, height: 14, "aria-hidden": "true" },
-            s("path", {
-              class: `point g${group % SHAPES.length}`,
-              d: d3.symbol(SHAPES[group % SHAPES.length], 60)(),
-              transform: "translate(7,7)",
-            }),
-          ),
-          h("a", { href: toList({ group: store.groups[group] }) }, store.groups[group]),
-          ` ${count(counts.get(group))}`,
+    d3.sort(counts.keys()).map((group) =>
+      h(
+        "li",
+        {},
+        s(
+          "svg",
+          { width: 14, height: 14, "aria-hidden": "true" },
+          s("path", {
+            class: `point g${group % SHAPES.length}`,
+            d: d3.symbol(SHAPES[group % SHAPES.length], 60)(),
+            transform: "translate(7,7)",
+          }),
         ),
+        h("a", { href: toList({ group: store.groups[group] }) }, store.groups[group]),
+        ` ${count(counts.get(group))}`,
       ),
+    ),
   );
 }
