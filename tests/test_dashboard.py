@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from statistics import mean
@@ -453,6 +453,34 @@ def test_an_agent_s_metrics_under_filters_are_those_of_fingerprint(browser, page
                 expected, rel=3e-3
             ), name
     assert "under the filters" in browser.find_element("id", "t-metrics").find_element("xpath", "../..").text
+
+
+@needs_browser
+def test_an_issue_that_rises_is_flagged_and_a_single_odd_week_is_ringed(browser, tmp_path):
+    turns = (Turn(role="customer", text="Hello."),)
+    made_ = []
+    for week in range(20):
+        for n in range(60):
+            rising = n < 6 + week  # 10% to 42%
+            bump = week == 9 and 30 <= n < 50  # a third of one week
+            issue = "rising" if rising else "bump" if bump or n >= 54 else "steady" if n % 2 else "calm"
+            day = datetime(2025, 1, 6, 12, tzinfo=UTC) + timedelta(weeks=week, hours=n)
+            made_.append(
+                Conversation(
+                    id=f"c{week}-{n}",
+                    turns=turns,
+                    started_at=day,
+                    labels={"issue": Label(value=issue, source="human_qa")},
+                )
+            )
+    opened(browser, made(tmp_path, made_))
+    found = browser.execute_script(
+        "return Object.fromEntries(issueTrends().map(one => [facets.issue.write(one.code), [one.drifts, one.test.z > 0, one.points.filter(p => p.odd).map(p => p.at)]]))"
+    )
+    assert found["rising"][:2] == [True, True]
+    assert found["bump"][0] is False and found["bump"][2] == [9]
+    assert "Rising ▲ rising" in browser.find_element("css selector", ".first").text
+    assert "odd point" in browser.find_element("css selector", ".issues").text
 
 
 @needs_browser

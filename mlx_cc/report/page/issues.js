@@ -1,5 +1,7 @@
 // Issues by week: shares, single weeks out of the ordinary, and drift over the whole period.
 
+const EXPECTED = 5; // conversations of an issue, below which the normal approximation of a p-chart fails
+
 /** Each issue with its weekly shares, p-chart limits and trend test. */
 function issueTrends() {
   const weeks = weeksOf(rows()).map((point) => ({
@@ -22,7 +24,7 @@ function issueTrends() {
     const points = hits.map((hit, at) => {
       const error = Math.sqrt((share * (1 - share)) / totals[at]);
       const value = totals[at] ? hit / totals[at] : NaN;
-      const odd = totals[at] >= 20 && Math.abs(value - share) > 3 * error;
+      const odd = totals[at] * share >= EXPECTED && Math.abs(value - share) > 3 * error;
       return {
         at,
         week: weeks[at].week,

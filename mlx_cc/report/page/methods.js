@@ -47,7 +47,7 @@ function methodsPage() {
         ),
         item(
           "Odd point",
-          "A share beyond 3 standard errors of its mean over all weeks (p-chart), weeks with at least 20 conversations.",
+          "A share beyond 3 standard errors of its mean over all weeks (p-chart), where at least 5 conversations of the issue are expected.",
         ),
         item(
           "Steps of time",
