@@ -37,7 +37,7 @@ model: .venv/runs
 	@touch $@
 
 .venv/tests: .venv/runs
-	@echo 'install: ruff, basedpyright, pytest'
+	@echo 'install: ruff, basedpyright, pytest, selenium'
 	@$(PY) -m pip install --quiet --no-user --editable '.[dev]' --constraint constraints.txt
 	@touch $@
 

@@ -37,12 +37,10 @@ from mlx_cc.prompt import (
     turn_lines,
     without_middle,
 )
-from mlx_cc.tasks import Answer, Task, likely, pick
+from mlx_cc.tasks import HIGH_CHURN, LOW_CSAT, LOW_QUALITY, Answer, Task, likely, pick
 from mlx_cc.tasks.coaching import advice_question, advice_schema
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
-LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
-"""Answers at or beyond these become critical issues."""
 MOST_TOKENS = 8192
 """Computed at once when several conversations are answered."""
 BATCH = 8

@@ -24,6 +24,8 @@ COMMANDS = {
     "fairness": "Count the answers that move when only who speaks is changed.",
     "analyze": "Answer the six questions about a conversation.",
     "chat": "Talk with a model, about a conversation or in general.",
+    "dashboard": "Write the page a quality lead opens in the morning.",
+    "table": "Write conversations and agents as CSV or Parquet.",
     "erase": "Erase a conversation or a customer from everything made of it.",
     "demo": "Run the whole pipeline on the sample data and write a page about it.",
     "bench": "Measure speed on this machine.",

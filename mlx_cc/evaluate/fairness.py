@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from rich.table import Table
 
-from mlx_cc.analyst import HIGH_CHURN, Analyst
+from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.compare import in_words
@@ -17,7 +17,7 @@ from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
 from mlx_cc.files import write_json
 from mlx_cc.metrics import Estimate, interval, wilson
 from mlx_cc.model import load as disk
-from mlx_cc.tasks import pick
+from mlx_cc.tasks import HIGH_CHURN, pick
 
 RESAMPLES = 1000
 

@@ -15,6 +15,9 @@ from mlx_cc.centre import Centre
 from mlx_cc.errors import UserError
 from mlx_cc.metrics import Metric
 
+LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
+"""Quality below the first, CSAT at most the second or a churn signal above the third: somebody should look."""
+
 
 class Answer(NamedTuple):
     """What the model says to one task about one conversation."""
