@@ -403,6 +403,6 @@ def _rounded(number: float) -> float:
 def _shown(measure: Measure, number: float | None) -> str:
     if number is None:
         return "unknown"
-    if measure.is_share:
+    if measure.high == 1:
         return f"{number:.0%}"
     return f"{number:.1f} {measure.unit}".strip()

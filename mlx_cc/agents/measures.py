@@ -143,7 +143,6 @@ MEASURES = {
         _silence,
         0,
         1,
-        unit="of the talk",
         method=f"share of a voice contact in silences of {DEAD_AIR_S:.0f} s and more, averaged over contacts with "
         "timed turns; announced holds are silences too",
     ),
@@ -152,7 +151,6 @@ MEASURES = {
         _cross_talk,
         0,
         1,
-        unit="of the talk",
         method="share of a voice contact in which agent and customer speak at once, averaged over contacts with timed "
         "turns; needs an export that lets turns overlap",
     ),

@@ -53,7 +53,8 @@ function groupsCard() {
 function agentTable(all) {
   const asked = (state.extra.find || "").toLowerCase();
   const sort = state.extra.by || "quality";
-  const value = (agent) => (sort === "n" ? -agent.rows.length : agent.values[sort]?.shrunk);
+  const few = (agent) => agent.rows.length < store.agents.least;
+  const value = (agent) => (sort === "n" ? -agent.rows.length : few(agent) ? NaN : agent.values[sort]?.shrunk);
   const found = d3.sort(
     all.filter((agent) => store.names.agent[agent.agent].toLowerCase().includes(asked)),
     (agent) => (known(value(agent)) ? value(agent) : Infinity),
@@ -67,7 +68,7 @@ function agentTable(all) {
     "All agents",
     {
       wide: true,
-      note: "Means of the conversations under the filters, with their 95% interval. Sorted by the shrunk value, lowest first.",
+      note: "Means of the conversations under the filters, with their 95% interval. Sorted by the shrunk value, lowest first; agents without enough conversations come last.",
       controls: [
         h(
           "label",
@@ -104,7 +105,7 @@ function agentTable(all) {
           store.groups[agent.group],
           count(agent.rows.length),
           ...["quality", "csat", "fcr"].map((metric) =>
-            withWhisker(agent.values[metric], measures[metric], metric, domains[metric]),
+            few(agent) ? h("span", { class: "soft" }, "not enough data") : withWhisker(agent.values[metric], measures[metric], metric, domains[metric]),
           ),
           (store.agents.profiles[name]?.weaknesses || []).map((found_) =>
             h("span", { class: "chip bad" }, words(found_.skill)),

@@ -88,7 +88,7 @@ function drawRadar(skills, name, width, height) {
 function profiled(name, value) {
   if (!known(value)) return "";
   const measure = store.agents.measures[name];
-  if (measure.share) return percent(value);
+  if (measure.share || (measure.low === 0 && measure.high === 1)) return percent(value);
   return `${value.toFixed(name === "csat" ? 2 : 1)}${measure.unit ? ` ${measure.unit}` : ""}`;
 }
 
