@@ -18,7 +18,7 @@ def command(folder: Path, fresh: bool) -> None:
     """Run the whole pipeline on the sample data and write a page about it.
 
     Prepares, adds temporal features, profiles agents, tunes SmolLM2-135M, measures it beside its base,
-    fuses it and analyses one held-out conversation; about six minutes on two CPU cores.
+    fuses it, analyses one held-out conversation and draws the dashboard; about six minutes on two CPU cores.
 
     \b
     Examples:

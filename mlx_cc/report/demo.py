@@ -18,6 +18,7 @@ from mlx_cc.files import read_conversations, read_json, write_json
 
 SAMPLE = Path("data/sample")
 CONFIG = Path("configs/smollm2_135m_cpu.yaml")
+DASHBOARD = "dashboard.html"
 RUN, FUSED = Path("adapters/demo"), Path("models/demo")
 
 
@@ -36,6 +37,8 @@ def steps(folder: Path) -> list[tuple[str, list[str], Path]]:
         ("fuse", ["fuse", str(RUN), "--output", str(FUSED), "--rows", "1", "--overwrite"], FUSED / "config.json"),
         ("analyze", ["analyze", str(folder / "conversation.jsonl"), "--model", str(FUSED), "--json"],
          folder / "analysis.json"),
+        ("dashboard", ["dashboard", "--input", f"{data}/conversations.jsonl", "--profiles", f"{data}/agent_profiles",
+                       "--title", "The sample centre", "--output", str(folder / DASHBOARD)], folder / DASHBOARD),
     ]  # fmt: skip
 
 
@@ -108,6 +111,7 @@ def _page(folder: Path, told: list[dict[str, Any]]) -> Path:
             "training": read_json(RUN / "report.json"),
             "loss_png": RUN / "loss.png",
             "evaluation": read_json(RUN / "evaluation/report.json"),
+            "dashboard": DASHBOARD,
             "agents": [{**row, "group": group.get(row["agent_id"])} for row in rows],
             "conversation": next(read_conversations(folder / "conversation.jsonl")),
             "analysis": read_json(folder / "analysis.json"),

@@ -31,7 +31,7 @@ def write_demo_page(path: Path, facts: dict[str, Any]) -> None:
     Args:
         facts: `steps` (name, command, seconds, skipped), `statistics` (of prepare), `training` (the run's
             report), `loss_png` (path), `evaluation` (report.json of evaluate), `agents` (summary rows),
-            `conversation` and its `analysis`, `machine` (one line).
+            `conversation` and its `analysis`, `machine` (one line), `dashboard` (its page beside this one).
     """
     report, training = facts["evaluation"], facts["training"]
     overall = report["overall"]
@@ -59,6 +59,7 @@ def write_demo_page(path: Path, facts: dict[str, Any]) -> None:
         _section("Held-out answers: baselines, base, tuned", _evaluation(report)),
         _section("One held-out conversation, analysed", _analysis(facts["conversation"], facts["analysis"])),
         _section("Agents in the train split", _agents(facts["agents"])),
+        f"<p>All of the centre, with every bar a link to its conversations: <a href='{_(facts['dashboard'])}'>the dashboard</a>.</p>",
         "</main></html>",
     ]
     write_text(path, "\n".join(parts))
