@@ -41,7 +41,7 @@ def where(filters: Mapping[str, Any] | None) -> Where | None:
                 clauses.append(parts[0] if len(parts) == 1 else {name: parts})
             continue
         if name not in FIELDS:
-            near = difflib.get_close_matches(str(name), FIELDS, n=1)
+            near = difflib.get_close_matches(str(name), FIELDS, n=1, cutoff=0.5)
             hint = f"Did you mean '{near[0]}'? " if near else ""
             raise UserError(f"filters: no field '{name}'. {hint}Known: {', '.join(FIELDS)}.")
         for operator, value in (wanted if isinstance(wanted, Mapping) else {"$eq": wanted}).items():

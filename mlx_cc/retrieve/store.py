@@ -6,6 +6,7 @@ is never asked: vectors always come with the call.
 """
 
 import itertools
+import shutil
 import threading
 import time
 import uuid
@@ -27,6 +28,8 @@ EMBEDDER, DIMENSION, FORM, STATE = "mlx_cc_embedder", "mlx_cc_dimension", "mlx_c
 """Keys of a collection's own metadata."""
 DATABASE = "chroma.sqlite3"
 """The file that makes a folder a Chroma folder."""
+REWRITTEN, MOVING = ".rewritten", ".moving"
+"""Inside a folder: a whole copy that is to take its place, and one that is doing so."""
 PATIENCE_S = 3.0
 """How long a process waits for another that holds the folder."""
 BATCH = 5000
@@ -206,7 +209,7 @@ def _settings() -> Any:
 @contextmanager
 def _folder(path: Path, make: bool) -> Iterator[Any]:
     """A client of a folder, which is held while it is open."""
-    if not (path / DATABASE).exists():
+    if not any((path / name).exists() for name in (DATABASE, REWRITTEN, MOVING)):
         if not make:
             raise UserError(f"{path}: no index there. `mlx_cc rag index CONVERSATIONS --index {path}` makes one.")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -216,14 +219,33 @@ def _folder(path: Path, make: bool) -> Iterator[Any]:
         except OSError as fault:
             raise UserError(f"{path}: {(fault.strerror or str(fault)).lower()}. Choose another place.") from fault
     with held(path):
-        import chromadb
-
-        with told(str(path)):
-            client: Any = chromadb.PersistentClient(str(path), _settings())
+        finish_move(path)
+        client = client_of(path)
         try:
             yield client
         finally:
             client.close()
+
+
+def client_of(path: Path) -> Any:
+    """Chroma's client of a folder, which must be held."""
+    import chromadb
+
+    with told(str(path)):
+        return chromadb.PersistentClient(str(path), _settings())
+
+
+def finish_move(path: Path) -> None:
+    """Let a rewritten copy inside a folder take the place of what is there, wherever that was interrupted."""
+    if (path / REWRITTEN).exists():
+        for old in path.iterdir():
+            if old.name != REWRITTEN:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        (path / REWRITTEN).rename(path / MOVING)
+    if (path / MOVING).exists():
+        for new in sorted((path / MOVING).iterdir(), key=lambda new: new.name == DATABASE):
+            new.rename(path / new.name)
+        (path / MOVING).rmdir()
 
 
 @contextmanager
