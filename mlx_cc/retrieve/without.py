@@ -6,6 +6,7 @@ the old or all of the new, and the next to open it finishes the move.
 """
 
 import shutil
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,8 @@ def rewrite(folder: Path, covers: Covers) -> None:
         with _opened(folder) as old, _opened(part) as new:
             for collection in old.list_collections():
                 _copy(collection, new, covers)
+        for header in part.glob("*/header.bin"):
+            _clear_unused(header)
         part.rename(folder / REWRITTEN)
         finish_move(folder)
 
@@ -82,6 +85,17 @@ def _copy(collection: Any, client: Any, covers: Covers) -> None:
             documents=[page["documents"][place] for place in kept],
             metadatas=[page["metadatas"][place] for place in kept],
         )
+
+
+def _clear_unused(header: Path) -> None:
+    """Zero the room for further vectors: hnswlib writes it as it lay in memory, where erased words may have been."""
+    version, _, most, used, size = struct.unpack_from("<iQQQQ", header.read_bytes())
+    for name, each in (("data_level0.bin", size), ("length.bin", 4)):
+        path = header.with_name(name)
+        if version == 1 and path.exists() and path.stat().st_size == most * each:
+            with path.open("r+b") as file:
+                file.truncate(used * each)
+                file.truncate(most * each)
 
 
 @contextmanager
