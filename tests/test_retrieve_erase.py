@@ -12,7 +12,7 @@ from mlx_cc.conversation import replace
 from mlx_cc.retrieve import ContactCenterRAG, without
 from mlx_cc.retrieve.check import check
 from mlx_cc.retrieve.embed import embedder
-from mlx_cc.retrieve.store import MOVING, REWRITTEN, open_index
+from mlx_cc.retrieve.store import MOVING, REWRITTEN, finish_move, open_index
 from mlx_cc.simulate import Parameters, World, simulate
 
 NAME = "contact_center_transcripts"
@@ -98,7 +98,7 @@ def test_an_index_in_use_is_not_erased_behind_its_user_s_back(folder, conversati
 
 
 @pytest.mark.parametrize("stage", ["copied", "half deleted", "half moved"])
-def test_killed_while_the_copy_takes_its_place_the_next_to_open_it_finishes(folder, conversations, stage, monkeypatch):
+def test_killed_while_the_copy_takes_its_place_the_move_is_finished_later(folder, conversations, stage, monkeypatch):
     gone = conversations[10]
 
     def killed(path):
@@ -115,6 +115,7 @@ def test_killed_while_the_copy_takes_its_place_the_next_to_open_it_finishes(fold
     with pytest.raises(KeyboardInterrupt):
         without.rewrite(folder, lambda conversation, _: conversation == gone.id)
     monkeypatch.undo()
-    left = rows(folder)
-    assert len(left) == 3 * (len(conversations) - 1) and naming(folder, gone.id) == []
+    finish_move(folder)
+    assert naming(folder, gone.id) == []  # before Chroma opens it in this process, whose memory still holds the id
+    assert len(rows(folder)) == 3 * (len(conversations) - 1)
     assert not (folder / REWRITTEN).exists() and not (folder / MOVING).exists()
