@@ -58,6 +58,9 @@ END = "\n</transcript>\n\n"
 CASES_SHARE = 4
 """Similar cases may take one part in so many of the longest row."""
 
+SHORTEST_CASE = 80
+"""Characters below which a case that still doesn't fit is left out."""
+
 PADDING = 0.15
 """The most of the tokens computed at once that may be padding."""
 
@@ -312,7 +315,7 @@ def plant(
         aside: (name, question) of a last branch, without notes and answer. It has no part in `max_tokens`:
             the transcript keeps the turns that it has without it.
         cases: similar earlier conversations, shown before the transcript. They may take a quarter of `max_tokens`:
-            the last of them are left out first.
+            the last of them are left out first, then the end of the first one.
 
     Raises:
         UserError: questions and answers alone are longer than `max_tokens`.
@@ -400,9 +403,12 @@ def plant_tasks(
 
 
 def _fitting(cases: Cases, tokenizer: Tokenizer, most: int) -> str:
-    """The block of as many cases as fit into `most` tokens."""
+    """The block of as many cases as fit into `most` tokens; of the only one left, as much of it as does."""
     while (text := cases.text()) and len(tokenizer.encode(text, add_special_tokens=False)) > most:
-        cases = replace(cases, cases=cases.cases[:-1])
+        first, *rest = cases.cases
+        if not rest and len(first) < SHORTEST_CASE:
+            return ""
+        cases = replace(cases, cases=cases.cases[:-1] if rest else (f"{first[: len(first) * 3 // 4]} [...]",))
     return text
 
 

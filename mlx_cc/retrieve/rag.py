@@ -17,7 +17,7 @@ from mlx_cc.errors import UserError
 from mlx_cc.prompt import SYSTEM, Cases, PromptSettings, body, fact_line, turn_lines
 from mlx_cc.retrieve.build import Indexed, Source, forget_all_but, index_conversations, index_files
 from mlx_cc.retrieve.embed import DEFAULT, Embedder, embedder
-from mlx_cc.retrieve.entries import Part
+from mlx_cc.retrieve.entries import Part, entry_id
 from mlx_cc.retrieve.filters import Where, every, where
 from mlx_cc.retrieve.practices import extract_best_practices, in_words, outcomes
 from mlx_cc.retrieve.search import SEARCHED, Case, Finder, Mode, others, query_of
@@ -179,7 +179,7 @@ class ContactCenterRAG:
         Args:
             only: what else they must be, as `filters.where` gives it.
         """
-        around = others(query) if isinstance(query, Conversation) else None
+        around = others(query, self._thread(query)) if isinstance(query, Conversation) else None
         allowed = every([around, where(filters), only])
         found = self.finder.similar(query_of(query), max(n_similar, COUNTED), allowed)
         shown = tuple(_shown(case) for case in found[:n_similar])
@@ -211,6 +211,13 @@ class ContactCenterRAG:
     def extract_best_practices(self, cases: Sequence[Case]) -> dict[str, Any]:
         """What the cases that ended well have in common, counted; see `mlx_cc.retrieve.extract_best_practices`."""
         return extract_best_practices(cases)
+
+    def _thread(self, conversation: Conversation) -> str:
+        """The first contact of a conversation's chain, as far as the index knows it."""
+        known = [conversation.id, *([conversation.previous_contact_id] if conversation.previous_contact_id else [])]
+        rows = self.finder.index.metadata([entry_id(name, "problem") for name in known])
+        threads = (rows[entry]["thread"] for name in known if (entry := entry_id(name, "problem")) in rows)
+        return str(next(threads, known[-1]))
 
     def _conversation(self, transcript: str | Conversation) -> Conversation:
         if self.analyst:

@@ -165,11 +165,12 @@ def transcript(text: str) -> Conversation | None:
     return found if {"customer", "agent"} <= {turn.role for turn in found.turns} else None
 
 
-def others(conversation: Conversation, thread: str | None = None) -> Where | None:
-    """Everything but a conversation itself, its customer's contacts, and its chain."""
+def others(conversation: Conversation, thread: str) -> Where | None:
+    """Everything but a conversation itself, its customer's contacts, and its chain, whose first contact is `thread`."""
     clauses: list[Any] = [{"conversation_id": {"$ne": conversation.id}}]
     if conversation.customer_id:
         clauses.append({"customer_id": {"$ne": conversation.customer_id}})
-    for chain in {thread or conversation.id, conversation.previous_contact_id or conversation.id}:
-        clauses.append({"thread": {"$ne": chain}})
+    chain = {thread, conversation.id, conversation.previous_contact_id or conversation.id}
+    clauses += [{"thread": {"$ne": first}} for first in sorted(chain)]
+    clauses += [{"conversation_id": {"$ne": one}} for one in sorted(chain - {conversation.id})]
     return every(clauses)
