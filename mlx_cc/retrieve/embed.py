@@ -78,8 +78,7 @@ def _sentence_transformer(name: str) -> Embedder:
     def encode(texts: Sequence[str]) -> np.ndarray:
         return np.asarray(model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False), np.float32)
 
-    size = int(model.get_sentence_embedding_dimension() or len(encode(["size"])[0]))
-    return Embedder(f"st:{name}@{digest.hexdigest()[:12]}", size, encode)
+    return Embedder(f"st:{name}@{digest.hexdigest()[:12]}", encode(["size"]).shape[1], encode)
 
 
 def _trunk(name: str) -> Embedder:
