@@ -129,7 +129,7 @@ def test_files_that_prepare_wrote_tell_the_split(prepared):
 def test_a_killed_run_leaves_a_whole_index_and_the_next_completes_it(tmp_path, tiny_bert, tiny):
     source, folder = tmp_path / "conversations.jsonl", tmp_path / "index"
     few = list(simulate(World(Parameters(conversations=60, agents=4, seed=1))))
-    many = [replace(c, id=f"{c.id}-{n}") for n in range(40) for c in few]
+    many = [replace(c, id=f"{c.id}-{n}") for n in range(20) for c in few]
     write_conversations(source, many)
     command = [sys.executable, "-m", "mlx_cc", "rag", "index", str(source), "--index", str(folder)]
     counts = []
@@ -282,6 +282,21 @@ def test_an_index_that_lost_a_row_is_not_whole(index, conversations):
         assert any(conversations[3].id in fault for fault in check(opened))
     checked = mlx_cc("rag", "check", "--index", str(index))
     assert checked.returncode == 3 and conversations[3].id in checked.stdout
+
+
+def test_indexing_and_searching_ask_for_no_network(tmp_path, conversations, tiny_bert):
+    source = tmp_path / "conversations.jsonl"
+    write_conversations(source, conversations[:5])
+    code = (
+        "import socket, sys\n"
+        "def refuse(*_, **__): raise AssertionError('asked for the network')\n"
+        "socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse\n"
+        "from mlx_cc.cli import main\nmain()"
+    )
+    place = ["--index", str(tmp_path / "index")]
+    for arguments in (["index", str(source), "--embedder", str(tiny_bert), *place], ["query", "my bill", *place]):
+        done = subprocess.run([sys.executable, "-c", code, "rag", *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 # What a plain import leaves out

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.retrieve.entries import PARTS
+from mlx_cc.retrieve.rag import COLLECTION
+from mlx_cc.retrieve.search import MODES, SEARCHED
+
 if TYPE_CHECKING:
     from mlx_cc.retrieve import Case, ContactCenterRAG
 
-COLLECTION = "contact_center_transcripts"
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -120,13 +123,11 @@ def index(
     multiple=True,
     help="FIELD=VALUE, FIELD>=VALUE and so on, or a JSON object; repeatable, all must hold.",
 )
-@click.option(
-    "--mode", type=click.Choice(["hybrid", "dense", "words"]), default="hybrid", show_default=True, help="Rankings."
-)
+@click.option("--mode", type=click.Choice(MODES), default=MODES[0], show_default=True, help="Rankings.")
 @click.option(
     "--part",
     "parts",
-    type=click.Choice(["conversation", "problem", "resolution"]),
+    type=click.Choice(PARTS),
     multiple=True,
     help="Look through these alone; repeatable.  [default: conversation and problem]",
 )
@@ -157,7 +158,6 @@ def query(
     from mlx_cc.errors import UserError
     from mlx_cc.retrieve import extract_best_practices
     from mlx_cc.retrieve.filters import read
-    from mlx_cc.retrieve.search import SEARCHED
 
     if (text is None) == (file is None):
         raise UserError("what to look for? Give TEXT or --file, not both.")

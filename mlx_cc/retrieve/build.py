@@ -64,23 +64,14 @@ def _split_file(folder: Path, split: str) -> Path | None:
     return next((file for file in files if file.exists()), None)
 
 
-def index_files(
-    index: Index, embedder: Embedder, files: Sequence[Source], done: Callable[[int], Any] = lambda _: None
-) -> Indexed:
-    """Put files of conversations into an index; run again after a kill, it goes on where it was.
-
-    Args:
-        done: told how many conversations are, after each batch.
-
-    Raises:
-        UserError: a file can't be read, or the index was made with another embedder.
-    """
-    previous = {c.id: c.previous_contact_id for c, _ in _read(files) if c.previous_contact_id}
-    return index_conversations(index, embedder, _read(files), previous, done)
-
-
-def _read(files: Sequence[Source]) -> Iterator[tuple[Conversation, str | None]]:
+def read(files: Sequence[Source]) -> Iterator[tuple[Conversation, str | None]]:
+    """The conversations of files, each with its split."""
     return chain.from_iterable(((c, file.split) for c in read_conversations(file.path)) for file in files)
+
+
+def previous_in(files: Sequence[Source]) -> dict[str, str]:
+    """Id -> id of the contact before, of the conversations that follow one."""
+    return {c.id: c.previous_contact_id for c, _ in read(files) if c.previous_contact_id}
 
 
 def index_conversations(
@@ -90,10 +81,14 @@ def index_conversations(
     previous: dict[str, str] | None = None,
     done: Callable[[int], Any] = lambda _: None,
 ) -> Indexed:
-    """Put (conversation, split) pairs into an index.
+    """Put (conversation, split) pairs into an index; run again after a kill, it goes on where it was.
 
     Args:
-        previous: id -> id of the contact before, where the conversations themselves are not enough to follow chains.
+        previous: id -> id of the contact before, where a conversation comes before what it follows.
+        done: told how many conversations are, after each batch.
+
+    Raises:
+        UserError: the index was made with another embedder, or this one gives no numbers.
     """
     index.check_embedder(embedder)
     previous = {} if previous is None else previous

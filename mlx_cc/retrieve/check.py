@@ -8,9 +8,10 @@ import numpy as np
 from mlx_cc.errors import UserError
 from mlx_cc.retrieve.entries import FIELDS, PARTS, conversation_of, part_of
 from mlx_cc.retrieve.store import DIMENSION, Index
+from mlx_cc.splits import unit_interval
 
 PROBES = 50
-"""Entries that have to find themselves."""
+"""Entries, about, that have to find themselves."""
 SHOWN = 12
 """Values of a field that are counted one by one."""
 
@@ -34,7 +35,7 @@ def stats(index: Index) -> dict[str, Any]:
         "entries": sum(parts.values()),
         "embedder": index.embedder,
         "dimension": index.about.get(DIMENSION),
-        "fields": {name: _told(name, values) for name, values in known.items() if name not in ("part",)},
+        "fields": {name: _told(name, values) for name, values in known.items()},
     }
 
 
@@ -59,7 +60,7 @@ def check(index: Index) -> list[str]:
         return ["not an index of mlx_cc: it names no embedder"]
     wrong = lengths = 0
     vectors: dict[str, np.ndarray] = {}
-    every = max(1, index.count() // PROBES)
+    drawn = PROBES / max(1, index.count())
     try:
         for rows in index.everything("embeddings", "documents", "metadatas"):
             for place, name in enumerate(rows["ids"]):
@@ -67,7 +68,7 @@ def check(index: Index) -> list[str]:
                 parts.setdefault(conversation_of(name), set()).add(part_of(name))
                 wrong += len(vector) != size
                 lengths += abs(float(np.linalg.norm(vector)) - 1) > 1e-3
-                if (len(vectors) < PROBES) and hash_place(name) % every == 0:
+                if unit_interval(name) < drawn:
                     vectors[name] = vector
     except UserError as fault:
         return [str(fault)]
@@ -86,10 +87,3 @@ def check(index: Index) -> list[str]:
 def _misses(index: Index, vector: np.ndarray) -> bool:
     """Whether an entry's own vector finds nothing as near as itself; texts that are alike have the same vector."""
     return index.nearest(vector, 1).similarities[0] < 0.999
-
-
-def hash_place(name: str) -> int:
-    """A number that depends on the name alone."""
-    from mlx_cc.splits import unit_interval
-
-    return int(unit_interval(name) * 1_000_000)

@@ -7,15 +7,14 @@ rag.extract_best_practices(cases)
 rag.analyze_with_rag(transcript, n_similar=3)["enhanced_prompt"]
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.prompt import SYSTEM, Cases, PromptSettings, body, fact_line, turn_lines
-from mlx_cc.retrieve.build import Indexed, Source, forget_all_but, index_conversations, index_files
+from mlx_cc.retrieve.build import Indexed, Source, forget_all_but, index_conversations, previous_in, read
 from mlx_cc.retrieve.embed import DEFAULT, Embedder, embedder
 from mlx_cc.retrieve.entries import Part, entry_id
 from mlx_cc.retrieve.filters import Where, every, where
@@ -31,6 +30,9 @@ COUNTED = 20
 """Similar conversations that outcomes are counted over."""
 SHOWN = 400
 """Characters of a case's problem, and of its resolution, that a model is shown."""
+
+Labelled = tuple[Conversation, str | None]
+"""A conversation and its split."""
 
 
 class ContactCenterRAG:
@@ -119,21 +121,10 @@ class ContactCenterRAG:
         index = open_index(self._place, self.collection_name, make, rebuild)
         try:
             self._finder = Finder(index, make, self._cache())
-            items = iter(source)
-            first = next(items, None)
+            files = [item for item in source if isinstance(item, Source)] if isinstance(source, Sequence) else []
+            pairs = read(files) if files else ((c, None) for c in source if isinstance(c, Conversation))
             ids: set[str] = set()
-            if isinstance(first, Source):
-                files = [first, *(item for item in items if isinstance(item, Source))]
-                report = index_files(index, make, files, done)
-                if prune:
-                    from mlx_cc.files import read_conversations
-
-                    ids = {c.id for file in files for c in read_conversations(file.path)}
-            else:
-                given = chain([] if first is None else [first], items)
-                everyone = [c for c in given if isinstance(c, Conversation)]
-                report = index_conversations(index, make, ((c, None) for c in everyone), done=done)
-                ids = {c.id for c in everyone}
+            report = index_conversations(index, make, _noted(pairs, ids), previous_in(files), done)
             return report._replace(removed=forget_all_but(index, ids)) if prune else report
         except BaseException:
             self.close()
@@ -256,6 +247,14 @@ class ContactCenterRAG:
     def _cache(self) -> Path | None:
         """Where the word index is kept: beside Chroma's files; of a server, nowhere."""
         return None if isinstance(self._place, str) else self._place / "words" / self.collection_name
+
+
+def _noted(
+    pairs: Iterable[tuple[Conversation, str | None]], ids: set[str]
+) -> Iterator[tuple[Conversation, str | None]]:
+    for conversation, split in pairs:
+        ids.add(conversation.id)
+        yield conversation, split
 
 
 def _shown(case: Case) -> str:
