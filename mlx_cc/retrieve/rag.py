@@ -113,11 +113,12 @@ class ContactCenterRAG:
             rebuild: start empty, as for another embedder.
             prune: take out conversations that are not among these.
             done: told how many conversations are, after each batch.
+
+        Raises:
+            UserError: another process holds the index, it was made with another embedder, or a file can't be read.
         """
         self.close()
-        make = self._embedder(self._wanted or DEFAULT)
-        if not rebuild and self._wanted is None and (known := self._made_with()):
-            make = self._embedder(known)
+        make = self._embedder(self._wanted or (None if rebuild else self._made_with()) or DEFAULT)
         index = open_index(self._place, self.collection_name, make, rebuild)
         try:
             self._finder = Finder(index, make, self._cache())
