@@ -258,6 +258,23 @@ def test_a_damaged_database_is_told_in_one_line(index, damage):
     assert told.stderr.count("\n") == 1 or "panicked" in told.stderr
 
 
+def test_a_graph_that_chroma_crashes_on_is_told_by_the_check(tmp_path, tiny, conversations):
+    folder = tmp_path / "index"
+    many = [
+        replace(c, id=f"{c.id}-{n}", turns=(*c.turns, Turn(role="agent", text=f"{n}")))
+        for n in range(8)
+        for c in conversations
+    ]
+    with ContactCenterRAG(folder, embedder=tiny) as rag:
+        rag.index(many)
+    for graph in folder.glob("*/data_level0.bin"):
+        noise = np.random.default_rng(0).bytes(graph.stat().st_size)
+        graph.write_bytes(noise)
+    checked = mlx_cc("rag", "check", "--index", str(folder))
+    assert checked.returncode == 3 and "Traceback" not in checked.stderr, checked.stderr
+    assert "mlx_cc rag index" in checked.stdout or "don't find themselves" in checked.stdout
+
+
 def test_an_empty_collection_says_so(tmp_path, tiny):
     with ContactCenterRAG(tmp_path / "index", embedder=tiny) as rag:
         rag.index([])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlx_cc.retrieve.entries import PARTS
+from mlx_cc.retrieve.entries import FIELDS, PARTS
 from mlx_cc.retrieve.rag import COLLECTION
 from mlx_cc.retrieve.search import MODES, SEARCHED
 
@@ -204,7 +204,7 @@ def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str 
         if values:
             said = ", ".join(f"{value} {count:,}" for value, count in values.items())
         elif "lowest" in told:
-            said = f"{told['lowest']:g} to {told['highest']:g}"
+            said = " to ".join(_number(name, told[end]) for end in ("lowest", "highest"))
         else:
             said = f"{told['different']:,} different"
         click.echo(f"  {name}: {told['n']:,}; {said}")
@@ -226,18 +226,16 @@ def check(
     """
     import msgspec
 
-    from mlx_cc.retrieve.check import check as looked_at
-    from mlx_cc.retrieve.store import open_index
+    from mlx_cc.retrieve.check import check_apart
 
-    with open_index(chroma_host or folder, collection) as index:
-        faults, where, count = looked_at(index), index.where, index.count()
+    found = check_apart(chroma_host or folder, collection)
     if as_json:
-        click.echo(msgspec.json.encode({"entries": count, "faults": faults}).decode())
+        click.echo(msgspec.json.encode(found).decode())
     else:
-        click.echo(f"{where}: {count:,} entries, {'whole' if not faults else 'not whole'}")
-        for fault in faults:
+        click.echo(f"{found.where}: {found.entries:,} entries, {'not whole' if found.faults else 'whole'}")
+        for fault in found.faults:
             click.echo(f"  {fault}")
-    if faults:
+    if found.faults:
         ctx.exit(3)
 
 
@@ -248,6 +246,12 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8", errors="replace")
     except OSError as fault:
         raise UserError(f"{file}: {(fault.strerror or str(fault)).lower()}. Check the path.") from fault
+
+
+def _number(field: str, value: float) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d}" if FIELDS[field].kind == "time" else f"{value:g}"
 
 
 def _in_words(case: "Case") -> str:

@@ -1,19 +1,49 @@
 """What an index holds, and whether it is whole."""
 
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mlx_cc.errors import UserError
 from mlx_cc.retrieve.entries import FIELDS, PARTS, conversation_of, part_of
-from mlx_cc.retrieve.store import DIMENSION, Index
+from mlx_cc.retrieve.store import DIMENSION, Index, open_index
 from mlx_cc.splits import unit_interval
 
 PROBES = 50
 """Entries, about, that have to find themselves."""
 SHOWN = 12
 """Values of a field that are counted one by one."""
+
+
+class Checked(msgspec.Struct):
+    """What a look at all of an index came to."""
+
+    where: str
+    entries: int
+    faults: list[str]
+
+
+def check_apart(place: Path | str, collection: str) -> Checked:
+    """`check` in a process of its own: a damaged graph of vectors ends the process that reads it.
+
+    Raises:
+        UserError: there is no such index, or another process holds it.
+    """
+    server = "server" if isinstance(place, str) else "folder"
+    command = [sys.executable, "-m", "mlx_cc.retrieve.check", server, str(place), collection]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode < 0:
+        where = f"{place}, collection {collection}"
+        fault = f"Chroma crashes on it (signal {-run.returncode}): delete the folder and run `mlx_cc rag index` again"
+        return Checked(where, 0, [fault])
+    if run.returncode:
+        raise UserError(run.stderr.strip().rpartition("\n")[2].removeprefix("Error: "))
+    return msgspec.json.decode(run.stdout, type=Checked)
 
 
 def stats(index: Index) -> dict[str, Any]:
@@ -28,7 +58,7 @@ def stats(index: Index) -> dict[str, Any]:
             parts[part_of(name)] += 1
             if part_of(name) == "conversation":
                 for field in FIELDS:
-                    if field in row:
+                    if field in row and field != "part":
                         known.setdefault(field, []).append(row[field])
     return {
         "conversations": parts["conversation"],
@@ -87,3 +117,19 @@ def check(index: Index) -> list[str]:
 def _misses(index: Index, vector: np.ndarray) -> bool:
     """Whether an entry's own vector finds nothing as near as itself; texts that are alike have the same vector."""
     return index.nearest(vector, 1).similarities[0] < 0.999
+
+
+def main() -> None:
+    """Check the index that the arguments name, and print what was found as JSON."""
+    kind, place, collection = sys.argv[1:]
+    try:
+        with open_index(place if kind == "server" else Path(place), collection) as index:
+            found = Checked(index.where, index.count(), check(index))
+    except UserError as fault:
+        print(f"Error: {fault}", file=sys.stderr)
+        sys.exit(2)
+    sys.stdout.buffer.write(msgspec.json.encode(found))
+
+
+if __name__ == "__main__":
+    main()

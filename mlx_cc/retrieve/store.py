@@ -330,8 +330,8 @@ def told(where: str) -> Iterator[None]:
             raise
         reason = " ".join(str(fault).split())[:200]
         raise UserError(
-            f"{where}: Chroma can't read or write it ({reason}). `mlx_cc rag check` looks closer; an index can always "
-            "be made anew with `mlx_cc rag index --rebuild`, or after deleting its folder."
+            f"{where}: Chroma can't read or write it ({reason}). `mlx_cc rag check` looks closer; else delete the "
+            "folder and run `mlx_cc rag index` again."
         ) from fault
 
 
