@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from mlx_cc.commands.erase import command
 from mlx_cc.conversation import replace
+from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.retrieve import ContactCenterRAG, without
 from mlx_cc.retrieve.check import check
 from mlx_cc.retrieve.embed import embedder
@@ -80,6 +81,31 @@ def test_what_followed_an_erased_contact_stays_one_chain_under_another_name(fold
     erase("--conversation", gone, folder)
     threads = {row["thread"] for name, (_, _, row) in rows(folder).items() if name.startswith("chain-")}
     assert len(threads) == 1 and gone not in threads and naming(folder, gone) == []
+
+
+def test_what_else_lies_in_an_index_s_folder_is_erased_like_any_file(folder, conversations):
+    gone = conversations[7]
+    write_conversations(folder / "conversations.jsonl", conversations)
+    assert json.loads(erase("--conversation", gone.id, folder / "conversations.jsonl", folder).stdout)["left"] == []
+    assert naming(folder, gone.id) == []
+    assert {c.id for c in read_conversations(folder / "conversations.jsonl")} == {c.id for c in conversations} - {
+        gone.id
+    }
+
+
+def test_a_copy_that_was_interrupted_is_made_anew(folder, conversations, monkeypatch):
+    gone = conversations[8].id
+
+    def killed(header):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(without, "_clear_unused", killed)
+    with pytest.raises(KeyboardInterrupt):
+        without.rewrite(folder, lambda conversation, _: conversation == "nobody")
+    monkeypatch.undo()
+    assert (folder / without.PART).exists()
+    assert json.loads(erase("--conversation", gone, folder).stdout)["left"] == []
+    assert naming(folder, gone) == [] and len(rows(folder)) == 3 * (len(conversations) - 1)
 
 
 def test_an_index_still_answers_afterwards(folder, conversations):

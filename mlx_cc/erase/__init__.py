@@ -35,7 +35,7 @@ from mlx_cc.ingest import all_contact_formats, choose, read_folder
 from mlx_cc.ingest.format import Reading, Reject
 from mlx_cc.ingest.source import open_file
 from mlx_cc.retrieve import without
-from mlx_cc.retrieve.store import DATABASE
+from mlx_cc.retrieve.store import DATABASE, MOVING, OWN, REWRITTEN
 from mlx_cc.retrieve.store import held as held_index
 
 PLACES = ("data", "adapters", "models", "demo", "rejects")
@@ -152,7 +152,7 @@ def resolve(paths: Sequence[Path], conversations: Collection[str], customers: Co
     target = Target(frozenset(), spelled)
     finds = target.finder()
     for path in files_under(paths) if spelled else ():
-        if path.name == DATABASE:
+        if _is_index(path):
             ids.update(conversation for conversation, customer in _rows_of(path) if target.covers(None, customer))
         elif not _is_in_index(path) and names(path, finds):
             ids.update(conversation for conversation, customer in _ids_in(path, finds) if target.covers(None, customer))
@@ -166,7 +166,7 @@ def plan(paths: Sequence[Path], target: Target) -> list[Change]:
     caches: list[Change] = []
     known = False
     for path in files_under(paths):
-        if path.name == DATABASE:
+        if _is_index(path):
             rows = list(_rows_of(path))
             if meant := sum(target.covers(*ids) for ids in rows):
                 changes.append(Change(path, meant, any(target.covers(None, customer) for _, customer in rows)))
@@ -295,9 +295,17 @@ def _differences(before: Any, after: Any) -> int:
     return max(1, len(before) - len(after)) if isinstance(before, list) and before != after else int(before != after)
 
 
+def _is_index(path: Path) -> bool:
+    """Whether a file is an index's database, and not that of a copy which was interrupted."""
+    return path.name == DATABASE and path.parent.name not in (without.PART, REWRITTEN, MOVING)
+
+
 def _is_in_index(path: Path) -> bool:
-    """Whether a file is part of an index: beside its database, or in a folder beside that."""
-    return any((folder / DATABASE).exists() for folder in list(path.parents)[:3])
+    """Whether a file belongs to an index: to its database, a collection's vectors, or the words kept beside them."""
+    for folder in list(path.parents)[:3]:
+        if (folder / DATABASE).exists():
+            return OWN.fullmatch(path.relative_to(folder).parts[0]) is not None
+    return False
 
 
 def _rows_of(database: Path) -> Iterator[tuple[str, str | None]]:

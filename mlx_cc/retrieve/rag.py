@@ -20,7 +20,7 @@ from mlx_cc.retrieve.entries import Part, entry_id
 from mlx_cc.retrieve.filters import Where, every, where
 from mlx_cc.retrieve.practices import extract_best_practices, in_words, outcomes
 from mlx_cc.retrieve.search import SEARCHED, Case, Finder, Mode, others, query_of
-from mlx_cc.retrieve.store import Index, open_index
+from mlx_cc.retrieve.store import WORDS, Index, open_index
 
 if TYPE_CHECKING:
     from mlx_cc.analyst import Analyst
@@ -247,7 +247,7 @@ class ContactCenterRAG:
 
     def _cache(self) -> Path | None:
         """Where the word index is kept: beside Chroma's files; of a server, nowhere."""
-        return None if isinstance(self._place, str) else self._place / "words" / self.collection_name
+        return None if isinstance(self._place, str) else self._place / WORDS / self.collection_name
 
 
 def _noted(

@@ -6,6 +6,7 @@ is never asked: vectors always come with the call.
 """
 
 import itertools
+import re
 import shutil
 import threading
 import time
@@ -30,6 +31,10 @@ DATABASE = "chroma.sqlite3"
 """The file that makes a folder a Chroma folder."""
 REWRITTEN, MOVING = ".rewritten", ".moving"
 """Inside a folder: a whole copy that is to take its place, and one that is doing so."""
+WORDS = "words"
+"""Inside a folder: what word indexes are kept in."""
+OWN = re.compile(rf"{re.escape(DATABASE)}.*|{WORDS}|[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}")
+"""How the files and folders are named that make up an index; a collection's vectors are in a folder named by a UUID."""
 PATIENCE_S = 3.0
 """How long a process waits for another that holds the folder."""
 BATCH = 5000
@@ -236,10 +241,10 @@ def client_of(path: Path) -> Any:
 
 
 def finish_move(path: Path) -> None:
-    """Let a rewritten copy inside a folder take the place of what is there, wherever that was interrupted."""
+    """Let a rewritten copy inside a folder take the place of the index there, wherever that was interrupted."""
     if (path / REWRITTEN).exists():
         for old in path.iterdir():
-            if old.name != REWRITTEN:
+            if OWN.fullmatch(old.name):
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
         (path / REWRITTEN).rename(path / MOVING)
     if (path / MOVING).exists():
