@@ -14,6 +14,8 @@ _HOMES = {
     "TemporalFeatureEnhancer": "mlx_cc.temporal",
     "AgentFingerprinter": "mlx_cc.agents.fingerprint",
     "generate_coaching": "mlx_cc.agents.coaching",
+    "ContactCenterRAG": "mlx_cc.retrieve",
+    "extract_best_practices": "mlx_cc.retrieve",
     "UserError": "mlx_cc.errors",
 }
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -26,6 +26,7 @@ from mlx_cc.model.tree import Prefix, run_trunks, shares_trunk
 from mlx_cc.prompt import (
     SYSTEM,
     Branch,
+    Cases,
     Encoder,
     PromptSettings,
     Tree,
@@ -85,16 +86,19 @@ class Analyst:
         decoded: bool = True,
         batch: int = BATCH,
         notes: Sequence[str] = (),
+        cases: Sequence[Cases] = (),
     ) -> list[dict[str, Answer]]:
         """`answer` for several conversations; up to `batch` of close lengths are computed at once.
 
         Args:
             notes: for each, a text that its answers are read from besides the transcript.
+            cases: for each, similar earlier conversations that the model is shown.
         """
         asked = [task for task in pick(list(tasks)) if decoded or task.answers]
+        count = len(conversations)
         planted = [
-            plant_tasks(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens, notes=n)
-            for c, n in zip(conversations, notes or [""] * len(conversations), strict=True)
+            plant_tasks(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens, notes=noted, cases=shown)
+            for c, noted, shown in zip(conversations, notes or [""] * count, cases or [Cases()] * count, strict=True)
         ]
         answers: list[dict[str, Answer]] = [{} for _ in conversations]
         for places, group, trunks in self._computed(planted, batch):
@@ -253,7 +257,11 @@ class Analyst:
         return self._grammars
 
     def analyze(
-        self, transcript: str | Conversation, include_reasoning: bool = False, coaching: bool = True
+        self,
+        transcript: str | Conversation,
+        include_reasoning: bool = False,
+        coaching: bool = True,
+        cases: Cases = Cases(),
     ) -> dict[str, Any]:
         """The six answers about a conversation, as one flat dictionary.
 
@@ -261,6 +269,7 @@ class Analyst:
             transcript: a `Conversation`, or text with role labels ("Agent: ...", one turn a line).
             include_reasoning: also write the chain that explains the answers (slow: it is decoded).
             coaching: decode coaching recommendations too.
+            cases: similar earlier conversations the model is shown, as `ContactCenterRAG.cases` finds them.
 
         Returns:
             quality_score, effectiveness, csat_score, issue, root_cause (most probable issue classes,
@@ -273,7 +282,9 @@ class Analyst:
         Raises:
             UserError: the text has no turns.
         """
-        return next(self.analyze_all([transcript], include_reasoning, coaching))
+        conversation = self.conversation(transcript)
+        answers = self.answer_all([conversation], decoded=coaching, cases=[cases])[0]
+        return self._analysis(conversation, answers, include_reasoning)
 
     def analyze_all(
         self,

@@ -16,6 +16,7 @@ COMMANDS = {
     "coach": "Coaching plans with the contacts that show it, as text or e-mail drafts.",
     "models": "Pull and list models.",
     "generate": "Let a local teacher write the reasoning chains, checked.",
+    "rag": "Index conversations and find similar ones.",
     "plan": "Say what a training run will take: tokens, memory, hours.",
     "train": "Tune a model with LoRA on the prepared data.",
     "fuse": "Merge an adapter into its base model, checked.",

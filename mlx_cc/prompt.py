@@ -55,6 +55,12 @@ class Tokenizer(Protocol):
 END = "\n</transcript>\n\n"
 """Of a transcript; the question follows, or notes before it."""
 
+CASES_SHARE = 4
+"""Similar cases may take one part in so many of the longest row."""
+
+SHORTEST_CASE = 80
+"""Characters below which a case that still doesn't fit is left out."""
+
 PADDING = 0.15
 """The most of the tokens computed at once that may be padding."""
 
@@ -155,11 +161,37 @@ def fact_line(conversation: Conversation) -> str:
     return f"Contact: {', '.join(facts)}." if facts else ""
 
 
-def body(lines: Sequence[str], facts: str = "", notes: str = "") -> str:
-    """The user's message up to the question: facts, the delimited transcript, then notes made of it."""
-    inside = "\n".join(lines).replace("</transcript", "< /transcript").replace("<transcript", "< transcript")
+@dataclass(frozen=True)
+class Cases:
+    """Similar earlier conversations as a model is shown them: data of others, delimited like the transcript."""
+
+    cases: tuple[str, ...] = ()
+    """Of each, what was wanted and how it ended; most similar first."""
+    outcomes: str = ""
+    """How many of the similar ones ended well, counted."""
+
+    def text(self) -> str:
+        """The block that stands before the transcript; empty without cases."""
+        if not self.cases:
+            return ""
+        numbered = [_fenced(f"Case {number}\n{case}") for number, case in enumerate(self.cases, 1)]
+        parts = [_fenced(self.outcomes), *numbered] if self.outcomes else numbered
+        said = "\n\n".join(parts)
+        return (
+            f"Earlier conversations with other customers, to compare with; data as well:\n<cases>\n{said}\n</cases>\n\n"
+        )
+
+
+def _fenced(text: str) -> str:
+    """Text from outside that can't open or close a block."""
+    return re.sub(r"<(/?(?:transcript|cases))", r"< \1", text, flags=re.IGNORECASE)
+
+
+def body(lines: Sequence[str], facts: str = "", notes: str = "", cases: str = "") -> str:
+    """The user's message up to the question: cases, facts, the delimited transcript, then notes made of it."""
+    inside = _fenced("\n".join(lines))
     noted = f"Notes on the conversation:\n{notes}\n\n" if notes else ""
-    return f"{facts}{chr(10) if facts else ''}<transcript>\n{inside}{END}{noted}"
+    return f"{cases}{facts}{chr(10) if facts else ''}<transcript>\n{inside}{END}{noted}"
 
 
 def messages(
@@ -268,6 +300,7 @@ def plant(
     system: str = SYSTEM,
     notes: str = "",
     aside: tuple[str, str] | None = None,
+    cases: Cases = Cases(),
 ) -> Tree:
     """Render several questions about one conversation and split them into trunk and branches.
 
@@ -281,6 +314,8 @@ def plant(
             half of `max_tokens`; what is longer loses its end.
         aside: (name, question) of a last branch, without notes and answer. It has no part in `max_tokens`:
             the transcript keeps the turns that it has without it.
+        cases: similar earlier conversations, shown before the transcript. They may take a quarter of `max_tokens`:
+            the last of them are left out first, then the end of the first one.
 
     Raises:
         UserError: questions and answers alone are longer than `max_tokens`.
@@ -290,9 +325,10 @@ def plant(
     ids = encoder.tokenizer.encode(notes, add_special_tokens=False) if notes else []
     if len(ids) > max_tokens // 2:
         notes = encoder.tokenizer.decode(ids[: max_tokens // 2])
+    earlier = _fitting(cases, encoder.tokenizer, max_tokens // CASES_SHARE)
 
     def render(kept: Sequence[str], asked: Iterable[str], notes: str = "") -> list[list[int]]:
-        start = body(kept, facts, notes)
+        start = body(kept, facts, notes, earlier)
         told = {"role": "system", "content": system}
         return [encoder.prompt([told, {"role": "user", "content": start + question}]) for question in asked]
 
@@ -339,6 +375,7 @@ def plant_tasks(
     scales: bool = False,
     notes: str = "",
     aside: tuple[str, str] | None = None,
+    cases: Cases = Cases(),
 ) -> Tree:
     """`plant` for tasks; with `answers`, only the tasks the conversation has a label for, answers included.
 
@@ -354,7 +391,7 @@ def plant_tasks(
         )
         for task in asked
     ]
-    tree = plant(conversation, questions, encoder, settings, max_tokens, notes=notes, aside=aside)
+    tree = plant(conversation, questions, encoder, settings, max_tokens, notes=notes, aside=aside, cases=cases)
     if not (answers and scales):
         return tree
     count = len(asked)
@@ -363,6 +400,16 @@ def plant_tasks(
         for task, branch in zip(asked, tree.branches[:count], strict=True)
     )
     return replace(tree, branches=(*branches, *tree.branches[count:]))
+
+
+def _fitting(cases: Cases, tokenizer: Tokenizer, most: int) -> str:
+    """The block of as many cases as fit into `most` tokens; of the only one left, as much of it as does."""
+    while (text := cases.text()) and len(tokenizer.encode(text, add_special_tokens=False)) > most:
+        first, *rest = cases.cases
+        if not rest and len(first) < SHORTEST_CASE:
+            return ""
+        cases = replace(cases, cases=cases.cases[:-1] if rest else (f"{first[: len(first) * 3 // 4]} [...]",))
+    return text
 
 
 def _scale(task: Task, label: Any, centre: Centre, encoder: Encoder) -> Scale | None:

@@ -36,8 +36,12 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "mlx_cc.temporal": ("TemporalFeatureEnhancer",),
     "mlx_cc.agents.fingerprint": ("AgentFingerprinter", "Profile", "Estimate"),
     "mlx_cc.agents.coaching": ("generate_coaching", "Finding", "Priority"),
+    "mlx_cc.retrieve.rag": ("ContactCenterRAG",),
+    "mlx_cc.retrieve.practices": ("extract_best_practices",),
+    "mlx_cc.retrieve.search": ("Case",),
+    "mlx_cc.retrieve.embed": ("embedder", "Embedder"),
     "mlx_cc.tasks": ("Task", "Answer", "all_tasks", "pick"),
-    "mlx_cc.prompt": ("messages", "plant", "plant_tasks", "Tree", "Branch", "Encoder"),
+    "mlx_cc.prompt": ("messages", "plant", "plant_tasks", "Tree", "Branch", "Cases", "Encoder"),
     "mlx_cc.errors": ("UserError",),
 }
 """Module -> what is meant for use from outside."""

@@ -109,6 +109,76 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 
+BERT: dict[str, Any] = {
+    "model_type": "bert",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 128,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+}
+
+
+BERT_EMBEDDINGS = {
+    "words": "word_embeddings",
+    "positions": "position_embeddings",
+    "types": "token_type_embeddings",
+    "norm": "LayerNorm",
+}
+BERT_LAYER = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "out": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "norm": "output.LayerNorm",
+}
+"""Module here -> its name in sentence-transformers' checkpoints."""
+
+
+def save_bert(folder: Path, seed: int = 0, hidden: int = 32) -> Path:
+    """The folder of a sentence encoder with random weights, named as sentence-transformers' checkpoints name them."""
+    import json
+
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    from mlx_cc.model.minilm import Encoder
+
+    texts = [path.read_text(encoding="utf-8") for path in sorted((SAMPLE / "transcripts").glob("*.txt"))]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=1500, special_tokens=specials, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    folder.mkdir(parents=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {**BERT, "hidden_size": hidden, "vocab_size": tokenizer.get_vocab_size()}
+    mx.random.seed(seed)
+    weights = {}
+    for name, value in tree_flatten(Encoder(config).parameters()):
+        *outer, module, kind = name.split(".")
+        start = f"encoder.layer.{outer[1]}.{BERT_LAYER[module]}" if outer else f"embeddings.{BERT_EMBEDDINGS[module]}"
+        weights[f"{start}.{kind}"] = value + 0.05 * mx.random.normal(value.shape)
+    mx.save_safetensors(str(folder / "model.safetensors"), weights)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 64}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random sentence encoder: two layers, hidden size 32."""
+    return save_bert(tmp_path_factory.mktemp("encoders") / "bert")
+
+
 @pytest.fixture(scope="session")
 def sample_conversations() -> list[Conversation]:
     """The sample set with its labels."""

@@ -247,7 +247,7 @@ def test_what_can_t_be_erased_is_named_with_the_way_out(tmp_path):
     assert (result.exit_code, snapshot_raw(tmp_path)) == (3, before)
     assert reasons.keys() == {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert "line 1 names it" in reasons["c.jsonl"] and "Make it again" in reasons["page.html"]
-    assert "an index" in reasons["chroma.sqlite3"] and "can't be searched" in reasons["broken.jsonl.gz"]
+    assert "of an index" in reasons["chroma.sqlite3"] and "can't be searched" in reasons["broken.jsonl.gz"]
 
 
 def snapshot_raw(folder: Path) -> dict[Path, bytes]:

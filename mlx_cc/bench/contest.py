@@ -60,11 +60,12 @@ class Entry(Struct):
     per_s: float
     """Examples, conversations or tokens a second at the median."""
     peak_memory_mb: float
+    """Of MLX's arrays; 0 for a contender that computes without MLX."""
     first_loss: float | None
     faster: Ratio | None
     """How many times as fast the first contender is; None for itself."""
-    memory_share: float
-    """The first contender's peak memory as a share of this one's."""
+    memory_share: float | None
+    """The first contender's peak memory as a share of this one's; None where that computes without MLX."""
 
 
 class Contest(Struct):
@@ -247,7 +248,7 @@ def entry(
         peak_memory_mb=peak,
         first_loss=first[1].loss,
         faster=None if found is ours else times_as_fast(seconds, [unit.seconds for unit in ours]),
-        memory_share=own_peak / peak,
+        memory_share=own_peak / peak if peak else None,
     )
 
 
@@ -291,8 +292,8 @@ def table(found: Contest, title: str, unit: str) -> Any:
             e.says,
             f"{e.median_s:.2f} \\[{min(e.seconds):.2f}, {max(e.seconds):.2f}]",
             f"{e.per_s:.3g}",
-            f"{e.peak_memory_mb:,.0f}",
+            f"{e.peak_memory_mb:,.0f}" if e.peak_memory_mb else "",
             f"{e.faster.ratio:.2f}x \\[{e.faster.low:.2f}, {e.faster.high:.2f}]" if e.faster else "",
-            f"{e.memory_share:.2f}x" if e.faster else "",
+            f"{e.memory_share:.2f}x" if e.faster and e.memory_share is not None else "",
         )
     return shown

@@ -317,6 +317,143 @@ def generate(
         _show(one.contest, title, "tokens/s")
 
 
+@command.command()
+@click.option("--model", default="all-minilm-l6-v2", show_default=True, help="Sentence encoder to measure with.")
+@click.option("--texts", type=click.IntRange(min=1), default=256, show_default=True, help="Embedded in a round.")
+@click.option(
+    "--words", "lengths", type=click.IntRange(min=1), multiple=True, default=(100,), help="Of a text; repeatable."
+)
+@CONTENDER
+@ROUNDS
+@JSON
+@OUTPUT
+def embed(
+    model: str,
+    texts: int,
+    lengths: tuple[int, ...],
+    names: tuple[str, ...],
+    runs: int,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Texts to vectors: MiniLM in MLX beside itself on MLX's own kernels, and sentence-transformers where installed.
+
+    \b
+    Examples:
+      mlx_cc bench embed
+      mlx_cc bench embed --words 20 --words 150 --contender sentence-transformers
+    """
+    from mlx_cc.bench.contest import chosen, warn_if_busy
+    from mlx_cc.bench.embed import CONTENDERS, Job, embedding_speed, refuse_absent
+
+    refuse_absent(names)
+    contenders = chosen(CONTENDERS, names)
+    warn_if_busy()
+    found = [embedding_speed(Job(model, texts, words), contenders, runs) for words in lengths]
+    _keep(found, as_json, output)
+    if as_json:
+        return
+    for one in found:
+        _show(one.contest, f"{texts} texts of about {one.job.words} words by {model}", "texts/s")
+
+
+@command.command()
+@click.argument("data", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--label", default="issue", show_default=True, help="Conversations that share its value are relevant.")
+@click.option("--embedder", "wanted", default="all-minilm-l6-v2", show_default=True, help="As `mlx_cc rag` takes it.")
+@click.option("--limit", type=click.IntRange(min=10), default=4000, show_default=True, help="Indexed, at most.")
+@click.option("--queries", type=click.IntRange(min=2), default=500, show_default=True, help="Looked for, at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def retrieve(data: Path, label: str, wanted: str, limit: int, queries: int, as_json: bool) -> None:
+    """How well similar conversations are found: those of the test split among those of the train split.
+
+    DATA is a folder that `prepare` wrote. A found conversation is relevant when it has the same label; the query is
+    what the customer said first. Vectors, words and both fused, with 95% intervals (bootstrap over queries).
+
+    \b
+    Examples:
+      mlx_cc bench retrieve data
+      mlx_cc bench retrieve data/star --limit 3000 --queries 400 --json
+    """
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+
+    from mlx_cc.bench.retrieve import retrieval_quality
+    from mlx_cc.retrieve.embed import embedder
+
+    console = Console(stderr=True)
+    with console.status("indexing") as status:
+        found = retrieval_quality(
+            data,
+            label,
+            embedder(wanted),
+            limit,
+            queries,
+            lambda n: status.update(f"{n:,} conversations indexed") if console.is_terminal else None,
+        )
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    table = Table(
+        title=f"{found.queries:,} of {found.data} among {found.indexed:,}; {found.classes} values of {label}",
+        caption="In brackets: 95% intervals.",
+        box=None,
+    )
+    for name in ("ranking", "recall@5", "precision@5", "MRR@10", "nDCG@10", "hybrid minus it"):
+        table.add_column(name)
+    for mode, quality in found.modes.items():
+        measured = [quality.recall_at_5, quality.precision_at_5, quality.mrr, quality.ndcg_at_10]
+        if mode in found.difference:
+            measured.append(found.difference[mode])
+        table.add_row(mode, *(f"{e.value:.3f} \\[{e.low:.3f}, {e.high:.3f}]" for e in measured))
+    Console(width=None if Console().is_terminal else 180).print(table)
+
+
+@command.command()
+@click.option(
+    "--conversations",
+    "sizes",
+    type=click.IntRange(min=100),
+    multiple=True,
+    default=(5_000, 30_000),
+    show_default=True,
+    help="In the index; repeatable.",
+)
+@click.option("--embedder", "wanted", default="all-minilm-l6-v2", show_default=True, help="As `mlx_cc rag` takes it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def search(sizes: tuple[int, ...], wanted: str, as_json: bool) -> None:
+    """How long it takes to find similar conversations, filtered and not, in indexes of simulated conversations.
+
+    \b
+    Examples:
+      mlx_cc bench search
+      mlx_cc bench search --conversations 5000 --json
+    """
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+
+    from mlx_cc.bench.contest import warn_if_busy
+    from mlx_cc.bench.retrieve import latencies
+    from mlx_cc.retrieve.embed import embedder
+
+    warn_if_busy()
+    console = Console(stderr=True)
+    with console.status("") as status:
+        found = latencies(sizes, embedder(wanted), lambda now: status.update(now) if console.is_terminal else None)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    table = Table(caption=f"Milliseconds, the query's embedding included; {found[0].queries} queries each.", box=None)
+    for name in ("conversations", "entries", "ranking", "filters", "allowed", "p50", "p95"):
+        table.add_column(name, justify="left" if name in ("ranking", "filters") else "right")
+    for one in found:
+        cells = f"{one.conversations:,}", f"{one.entries:,}", one.mode, one.filters, f"{one.allowed:.0%}"
+        table.add_row(*cells, f"{one.p50_ms:.1f}", f"{one.p95_ms:.1f}")
+    Console(width=None if Console().is_terminal else 180).print(table)
+
+
 def _keep(found: "Sequence[Struct]", as_json: bool, output: Path | None) -> None:
     import msgspec
 

@@ -52,6 +52,13 @@ import click
     show_default=True,
     help="At most this many conversations get chains (slow).",
 )
+@click.option(
+    "--rag",
+    "index",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Index: compare answers with and without similar cases of its train split.",
+)
+@click.option("--similar", type=click.IntRange(min=1), default=3, show_default=True, help="Cases shown with --rag.")
 @click.option("--no-calibration", is_flag=True, help="Leave out the calibration kept beside the model.")
 @click.option(
     "--output",
@@ -71,6 +78,8 @@ def command(
     coaching: int,
     reasoning: str,
     reasoning_limit: int,
+    index: Path | None,
+    similar: int,
     no_calibration: bool,
     output: Path | None,
     as_json: bool,
@@ -86,12 +95,14 @@ def command(
       mlx_cc evaluate --model adapters/star --tasks issue --limit 300 --json
       mlx_cc evaluate --model adapters/star --base none --baselines constant,tfidf,frozen
       mlx_cc evaluate --model adapters/star --base none --baselines none --reasoning none,after,first
+      mlx_cc evaluate --model adapters/star --base none --rag data/index
     """
     import msgspec
     from rich.console import Console
 
-    from mlx_cc.evaluate.session import evaluate, reasoning_table, table
+    from mlx_cc.evaluate.session import cases_table, evaluate, reasoning_table, table
     from mlx_cc.model.load import data_folder
+    from mlx_cc.retrieve import ContactCenterRAG
     from mlx_cc.train.batches import find_split
 
     folder = data.parent if data else data_folder(model)
@@ -114,6 +125,8 @@ def command(
         limit_train=limit_train,
         reasoning=[name.strip() for name in reasoning.split(",")],
         reasoning_limit=reasoning_limit,
+        rag=ContactCenterRAG(index) if index else None,
+        similar=similar,
     )
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
@@ -122,6 +135,8 @@ def command(
     console.print(table(report))
     if "reasoning" in report:
         console.print(reasoning_table(report))
+    if "cases" in report:
+        console.print(cases_table(report))
 
 
 def trained_tasks(model: str) -> list[str]:

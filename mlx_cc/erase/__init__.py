@@ -1,8 +1,8 @@
 """Erasing: a conversation, or all of a customer's, from every file under some folders.
 
 A record goes where it is found: a line of JSON lines, an item or a document of JSON, a transcript's
-file. What can't be taken out (weights that learned from it, an index, a page, an export that holds
-others too) is named instead, after a search of every file for its ids.
+file. An index is copied without it. What can't be taken out (weights that learned from it, a page, an export that
+holds others too) is named instead, after a search of every file for its ids.
 
 Files that tell which conversations are a customer's change last, so that an erasure that was
 interrupted finds the rest when it is run again.
@@ -34,6 +34,9 @@ from mlx_cc.files import locked
 from mlx_cc.ingest import all_contact_formats, choose, read_folder
 from mlx_cc.ingest.format import Reading, Reject
 from mlx_cc.ingest.source import open_file
+from mlx_cc.retrieve import without
+from mlx_cc.retrieve.store import DATABASE, MOVING, OWN, REWRITTEN
+from mlx_cc.retrieve.store import held as held_index
 
 PLACES = ("data", "adapters", "models", "demo", "rejects", "coaching")
 FILES = ("conversations.jsonl", "conversations.jsonl.gz", "rejects.jsonl")
@@ -41,6 +44,7 @@ FILES = ("conversations.jsonl", "conversations.jsonl.gz", "rejects.jsonl")
 CITING = ("evidence", "conversation_ids")
 """Keys whose lists hold ids of conversations."""
 MANIFEST, REJECTS, PROFILES, STATES = "manifest.txt", "rejects.jsonl", "agent_profiles.json", "states-*.npy"
+INDEX = Path(DATABASE).suffix
 NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -78,7 +82,7 @@ class Change(NamedTuple):
         return bool(self.entries) and self.path.name == PROFILES
 
     def __str__(self) -> str:
-        one, more = ("entry", "entries") if self.path.suffix == ".json" else ("line", "lines")
+        one, more = ("entry", "entries") if self.path.suffix in (".json", INDEX) else ("line", "lines")
         what = f"{self.entries} {one if self.entries == 1 else more}" if self.entries else "the whole file"
         return f"{self.path}: {what}"
 
@@ -153,7 +157,9 @@ def resolve(paths: Sequence[Path], conversations: Collection[str], customers: Co
     target = Target(frozenset(), spelled)
     finds = target.finder()
     for path in files_under(paths) if spelled else ():
-        if names(path, finds):
+        if _is_index(path):
+            ids.update(conversation for conversation, customer in _rows_of(path) if target.covers(None, customer))
+        elif not _is_in_index(path) and names(path, finds):
             ids.update(conversation for conversation, customer in _ids_in(path, finds) if target.covers(None, customer))
     return Target(frozenset(ids), spelled)
 
@@ -165,7 +171,13 @@ def plan(paths: Sequence[Path], target: Target) -> list[Change]:
     caches: list[Change] = []
     known = False
     for path in files_under(paths):
-        if path.match(STATES):
+        if _is_index(path):
+            rows = list(_rows_of(path))
+            if meant := sum(target.covers(*ids) for ids in rows):
+                changes.append(Change(path, meant, any(target.covers(None, customer) for _, customer in rows)))
+        elif _is_in_index(path):
+            continue
+        elif path.match(STATES):
             caches.append(Change(path, 0))
         elif _is_manifest(path):
             known |= _trained_on(path, target)
@@ -183,7 +195,9 @@ def erase(changes: Sequence[Change], target: Target) -> None:
     finds = target.finder()
     for change in changes:
         path = change.path
-        if not change.entries:
+        if path.name == DATABASE:
+            without.rewrite(path.parent, target.covers)
+        elif not change.entries:
             delete(path)
         elif path.suffix == ".json":
             with rewritten(path) as file:
@@ -286,6 +300,32 @@ def _differences(before: Any, after: Any) -> int:
     return max(1, len(before) - len(after)) if isinstance(before, list) and before != after else int(before != after)
 
 
+def _is_index(path: Path) -> bool:
+    """Whether a file is an index's database, and not that of a copy which was interrupted."""
+    return path.name == DATABASE and path.parent.name not in (without.PART, REWRITTEN, MOVING)
+
+
+def _is_in_index(path: Path) -> bool:
+    """Whether a file belongs to an index: to its database, a collection's vectors, or the words kept beside them."""
+    for folder in list(path.parents)[:3]:
+        if (folder / DATABASE).exists():
+            return OWN.fullmatch(path.relative_to(folder).parts[0]) is not None
+    return False
+
+
+def _rows_of(database: Path) -> Iterator[tuple[str, str | None]]:
+    """Conversation and customer id of each row of an index; none of one that can't be read, which is named later.
+
+    Raises:
+        UserError: another process uses it.
+    """
+    with held_index(database.parent):
+        try:
+            yield from without.ids_in(database.parent)
+        except UserError:
+            return
+
+
 def _ids_in(path: Path, finds: Find) -> Iterator[tuple[str, str | None]]:
     """Conversation and customer id of a file's records; of JSON lines, those of the lines that are found."""
     if holds_lines(path):
@@ -365,8 +405,8 @@ def _train_again(folder: Path) -> str:
 
 
 def _way_out(path: Path, finds: Find) -> str:
-    if (path.parent / "chroma.sqlite3").exists() or (path.parent.parent / "chroma.sqlite3").exists():
-        return "an index, not erased. Make it again."
+    if _is_in_index(path):
+        return "part of an index that can't be read. Delete its folder and make it again: mlx_cc rag index."
     if path.suffix in (".html", ".eml"):
         return "a page or draft that names it. Make it again, or delete it."
     if path.suffix == ".part":

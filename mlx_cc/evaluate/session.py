@@ -9,6 +9,7 @@ from rich.table import Table
 from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
+from mlx_cc.evaluate import cases
 from mlx_cc.evaluate.baselines import NAMES, constants, frozen, tfidf
 from mlx_cc.evaluate.chains import MODES, measure
 from mlx_cc.evaluate.compare import compare, in_words, overall
@@ -16,6 +17,7 @@ from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
 from mlx_cc.files import read_json, write_json
 from mlx_cc.model import load as disk
 from mlx_cc.model import pull
+from mlx_cc.retrieve import ContactCenterRAG
 from mlx_cc.tasks import Task, pick
 from mlx_cc.train.batches import labelled
 
@@ -34,6 +36,8 @@ def evaluate(
     limit_train: int = 1000,
     reasoning: Sequence[str] = (),
     reasoning_limit: int = 30,
+    rag: ContactCenterRAG | None = None,
+    similar: int = 3,
 ) -> dict[str, Any]:
     """Measure a model, its base and baselines on held-out conversations.
 
@@ -49,6 +53,8 @@ def evaluate(
         limit_train: at most this many train conversations fit the frozen LM's head.
         reasoning: which of `chains.MODES` to compare, on the tuned model.
         reasoning_limit: at most this many conversations, the first by id, get chains.
+        rag: index whose train split gives similar cases, to compare answers with and without them.
+        similar: cases shown with each conversation.
 
     Raises:
         UserError: a model or file can't be read, there is no such baseline or mode, or held-out conversations were
@@ -112,6 +118,9 @@ def evaluate(
         answered = models["model"], seconds["model"]
         few = conversations[:reasoning_limit]
         report["reasoning"] = measure(tuned, place, few, asked, answered, reasoning, folder, seen)
+    if rag is not None:
+        answered = models["model"], seconds["model"]
+        report["cases"] = cases.measure(tuned, place, conversations, asked, answered, rag, similar, folder, seen)
     write_json(folder / "report.json", report)
     return report
 
@@ -176,6 +185,16 @@ def reasoning_table(report: dict[str, Any]) -> Table:
     shown = _table(found, "none")
     shown.title = f"{report['model']} without a reasoning chain, with one after its answers, and with one first"
     shown.caption = "\n".join(_mode_in_words(mode, said) for mode, said in found["modes"].items())
+    return shown
+
+
+def cases_table(report: dict[str, Any]) -> Table:
+    """What similar cases are worth, as a table like that of the models: answers without and with them, side by side."""
+    found = report["cases"]
+    shown = _table(found, cases.WITH)
+    shown.title = f"{report['model']} without and with {found['similar']} similar cases of {found['index']}"
+    took = found["seconds_per_conversation"]
+    shown.caption = "; ".join(f"{mode}: {seconds:.2f} s a conversation" for mode, seconds in took.items()) + "."
     return shown
 
 

@@ -1,0 +1,196 @@
+"""How well similar conversations are found, against labels, and how fast.
+
+A held-out conversation is looked for among those of the train split by what its customer said first; found ones with
+the same label are relevant. The label is never indexed as text.
+"""
+
+import math
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from mlx_cc.conversation import Conversation, replace
+from mlx_cc.errors import UserError
+from mlx_cc.files import read_conversations
+from mlx_cc.metrics import Estimate, interval
+from mlx_cc.retrieve.build import index_conversations
+from mlx_cc.retrieve.embed import Embedder
+from mlx_cc.retrieve.entries import problem
+from mlx_cc.retrieve.filters import where
+from mlx_cc.retrieve.search import MODES, Finder
+from mlx_cc.retrieve.store import Index, open_index
+from mlx_cc.simulate import Parameters, World, simulate
+
+DEPTH = 10
+DIFFERENT = 500
+"""Simulated conversations that are embedded; larger indexes repeat them, each vector moved a little."""
+ASKED = 100
+"""Queries whose time is taken."""
+FILTERS = {"none": None, "one": {"queue": "billing"}, "two": {"queue": "billing", "csat_score": {"$gte": 4}}}
+
+
+class Quality(Struct):
+    """How well one way of ranking does."""
+
+    recall_at_5: Estimate
+    """Share of queries with a relevant conversation among the first five."""
+    precision_at_5: Estimate
+    """Relevant ones among the first five."""
+    mrr: Estimate
+    """Mean of 1 / rank of the first relevant one within ten; 0 where there is none."""
+    ndcg_at_10: Estimate
+
+
+class RetrievalQuality(Struct):
+    """All ways of ranking on the same queries."""
+
+    data: str
+    label: str
+    classes: int
+    indexed: int
+    queries: int
+    modes: dict[str, Quality]
+    difference: dict[str, Estimate]
+    """Mode -> hybrid's nDCG@10 minus its own, paired by query."""
+
+
+class Latency(Struct):
+    """How long a query takes, its embedding included."""
+
+    conversations: int
+    entries: int
+    mode: str
+    filters: str
+    allowed: float
+    """Share of conversations that the filter allows."""
+    p50_ms: float
+    p95_ms: float
+    queries: int
+
+
+# Quality
+
+
+def retrieval_quality(
+    folder: Path, label: str, embedder: Embedder, limit: int, queries: int, done: Callable[[int], Any] = lambda _: None
+) -> RetrievalQuality:
+    """Index a data folder's train split and look for its test split's conversations.
+
+    Args:
+        limit: at most this many conversations are indexed, the first by id.
+        queries: at most this many are looked for, the first by id.
+
+    Raises:
+        UserError: a file is missing, or holds no such label.
+    """
+    train, held_out = (_labelled(folder / f"{split}_chatml.jsonl", label) for split in ("train", "test"))
+    train, held_out = train[:limit], held_out[:queries]
+    sizes = Counter(str(c.label(label)) for c in train)
+    truth = {c.id: str(c.label(label)) for c in train}
+    with tempfile.TemporaryDirectory() as scratch, open_index(Path(scratch) / "index", "bench", embedder) as index:
+        index_conversations(index, embedder, ((c, "train") for c in train), done=done)
+        finder = Finder(index, embedder, Path(scratch) / "words")
+        found = {
+            mode: [[name for name, _, _ in finder.ranked(problem(c), DEPTH, None, mode)] for c in held_out]
+            for mode in MODES
+        }
+    gold = [str(c.label(label)) for c in held_out]
+    hits = {
+        mode: [[truth[name] == label for name in names] for names, label in zip(rows, gold, strict=True)]
+        for mode, rows in found.items()
+    }
+    ndcg = {mode: [_ndcg(row, sizes[y]) for row, y in zip(rows, gold, strict=True)] for mode, rows in hits.items()}
+    modes = {
+        mode: Quality(
+            _mean([float(any(row[:5])) for row in rows]),
+            _mean([sum(row[:5]) / 5 for row in rows]),
+            _mean([next((1 / rank for rank, hit in enumerate(row, 1) if hit), 0.0) for row in rows]),
+            _mean(ndcg[mode]),
+        )
+        for mode, rows in hits.items()
+    }
+    difference = {
+        mode: _mean([a - b for a, b in zip(ndcg["hybrid"], ndcg[mode], strict=True)])
+        for mode in MODES
+        if mode != "hybrid"
+    }
+    return RetrievalQuality(str(folder), label, len(sizes), len(train), len(held_out), modes, difference)
+
+
+def _labelled(path: Path, label: str) -> list[Conversation]:
+    found = sorted((c for c in read_conversations(path) if label in c.labels), key=lambda c: c.id)
+    if not found:
+        raise UserError(f"{path}: no conversation has the label {label}. Choose another with --label.")
+    return found
+
+
+def _ndcg(hits: Sequence[bool], relevant: int) -> float:
+    """Normalised discounted cumulative gain at ten, relevance 0 or 1 (Jaervelin and Kekaelaeinen, 2002)."""
+    best = sum(1 / math.log2(rank + 1) for rank in range(1, min(relevant, DEPTH) + 1))
+    return sum(1 / math.log2(rank + 1) for rank, hit in enumerate(hits, 1) if hit) / best if best else 0.0
+
+
+def _mean(values: Sequence[float]) -> Estimate:
+    return interval(lambda _, drawn: statistics.fmean(drawn), values, values)
+
+
+# Speed
+
+
+def latencies(sizes: Sequence[int], embedder: Embedder, tell: Callable[[str], Any] = lambda _: None) -> list[Latency]:
+    """Time queries in an index of simulated conversations that grows from the smallest size to the largest."""
+    different = list(simulate(World(Parameters(conversations=DIFFERENT, agents=50, seed=0))))
+    asked = [problem(c) for c in simulate(World(Parameters(conversations=ASKED, agents=50, seed=1)))]
+    known: dict[str, np.ndarray] = {}
+    rng = np.random.default_rng(0)
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update(zip(new, embedder.encode(new), strict=True))
+        moved = np.stack([known[text] for text in texts]) + rng.normal(0, 0.01, (len(texts), embedder.dimension))
+        return (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+
+    stand_in = Embedder(embedder.name, embedder.dimension, encode)
+    found: list[Latency] = []
+    with tempfile.TemporaryDirectory() as scratch, open_index(Path(scratch) / "index", "bench", stand_in) as index:
+        have = 0
+        for size in sorted(sizes):
+            tell(f"indexing {size:,} conversations")
+            index_conversations(index, stand_in, ((c, None) for c in _copies(different, have, size)))
+            have = size
+            found += _timed(index, embedder, asked, size, tell)
+    return found
+
+
+def _copies(different: Sequence[Conversation], start: int, end: int) -> Iterable[Conversation]:
+    for number in range(start, end):
+        yield replace(different[number % len(different)], id=f"copy-{number:07d}", previous_contact_id=None)
+
+
+def _timed(
+    index: Index, embedder: Embedder, asked: Sequence[str], size: int, tell: Callable[[str], Any]
+) -> list[Latency]:
+    finder = Finder(index, embedder)
+    finder.words  # noqa: B018 (counted before any query is timed)
+    found = []
+    for name, filters in FILTERS.items():
+        allowed = where(filters)
+        share = len({row.rpartition("#")[0] for row in index.ids(allowed)}) / size
+        for mode in MODES:
+            tell(f"{size:,} conversations: {mode}, filters: {name}")
+            finder.similar(asked[0], 5, allowed, mode)
+            times = []
+            for text in asked:
+                start = time.perf_counter()
+                finder.similar(text, 5, allowed, mode)
+                times.append(1e3 * (time.perf_counter() - start))
+            p50, p95 = np.quantile(times, [0.5, 0.95])
+            found.append(Latency(size, index.count(), mode, name, share, float(p50), float(p95), len(times)))
+    return found

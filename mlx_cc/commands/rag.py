@@ -1,0 +1,272 @@
+"""`mlx_cc rag`: index conversations, find similar ones."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlx_cc.retrieve.entries import FIELDS, PARTS
+from mlx_cc.retrieve.rag import COLLECTION
+from mlx_cc.retrieve.search import MODES, SEARCHED
+
+if TYPE_CHECKING:
+    from mlx_cc.retrieve import Case, ContactCenterRAG
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def index_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Where the index is."""
+    options = [
+        click.option(
+            "--index",
+            "folder",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path("data/index"),
+            show_default=True,
+            help="Folder of the index.",
+        ),
+        click.option("--collection", default=COLLECTION, show_default=True, help="Chroma collection in it."),
+        click.option("--chroma-host", metavar="HOST:PORT", help="A Chroma server instead of the folder."),
+        click.option(
+            "--embedder",
+            help="all-minilm-l6-v2, a folder, st:NAME or trunk:MODEL.  [default: the index's own, or the first]",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(name="rag")
+def command() -> None:
+    """Index conversations in Chroma and find similar ones.
+
+    \b
+    Examples:
+      mlx_cc models pull all-minilm-l6-v2
+      mlx_cc rag index data
+      mlx_cc rag query "charged twice for one order" --filter resolution_status=resolved --filter "csat_score>=4.5"
+    """
+
+
+def opened(folder: Path, collection: str, chroma_host: str | None, embedder: str | None) -> "ContactCenterRAG":
+    """The index that the options name."""
+    from mlx_cc.retrieve import ContactCenterRAG
+
+    return ContactCenterRAG(None if chroma_host else folder, collection, chroma_host=chroma_host, embedder=embedder)
+
+
+@command.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@index_options
+@click.option("--rebuild", is_flag=True, help="Start empty, as for another embedder.")
+@click.option("--prune", is_flag=True, help="Take out conversations that are not in PATH.")
+@JSON
+def index(
+    paths: tuple[Path, ...],
+    folder: Path,
+    collection: str,
+    chroma_host: str | None,
+    embedder: str | None,
+    rebuild: bool,
+    prune: bool,
+    as_json: bool,
+) -> None:
+    """Put conversations into an index: files of records or ChatML rows, or a data folder with its splits.
+
+    Only what is new or changed is written. A run that was stopped or killed goes on when it is run again.
+
+    \b
+    Examples:
+      mlx_cc rag index data
+      mlx_cc rag index conversations.jsonl --index data/index --prune
+      mlx_cc rag index data/train_chatml.jsonl --chroma-host localhost:8000
+      mlx_cc rag index data --embedder st:intfloat/multilingual-e5-small --rebuild
+    """
+    import msgspec
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from mlx_cc.files import count_conversations
+    from mlx_cc.retrieve.build import sources
+
+    files = sources(paths)
+    total = sum(count_conversations(file.path) or 0 for file in files)
+    columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+        opened(folder, collection, chroma_host, embedder) as rag,
+    ):
+        bar = bars.add_task("", total=total)
+        report = rag.index(files, rebuild=rebuild, prune=prune, done=lambda n: bars.update(bar, completed=n))
+        where = rag.finder.index.where
+    if as_json:
+        click.echo(msgspec.json.encode(report._asdict()).decode())
+        return
+    click.echo(
+        f"{where}: {report.conversations:,} conversations read, {report.added:,} new, {report.changed:,} changed, "
+        f"{report.removed:,} taken out; {report.embedded:,} texts embedded"
+    )
+
+
+@command.command()
+@click.argument("text", required=False)
+@click.option("--file", type=click.Path(path_type=Path), help="A transcript to look for, instead of TEXT.")
+@index_options
+@click.option("-n", "--results", type=click.IntRange(min=1), default=5, show_default=True, help="How many.")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    help="FIELD=VALUE, FIELD>=VALUE and so on, or a JSON object; repeatable, all must hold.",
+)
+@click.option("--mode", type=click.Choice(MODES), default=MODES[0], show_default=True, help="Rankings.")
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(PARTS),
+    multiple=True,
+    help="Look through these alone; repeatable.  [default: conversation and problem]",
+)
+@JSON
+def query(
+    text: str | None,
+    file: Path | None,
+    folder: Path,
+    collection: str,
+    chroma_host: str | None,
+    embedder: str | None,
+    results: int,
+    filters: tuple[str, ...],
+    mode: Any,
+    parts: Any,
+    as_json: bool,
+) -> None:
+    """Find similar conversations, and count how they ended.
+
+    \b
+    Examples:
+      mlx_cc rag query "customer frustrated about a billing error" --filter "quality_score>=80"
+      mlx_cc rag query --file call.txt --filter resolution_status=resolved --filter "csat_score>=4.5" -n 10
+      mlx_cc rag query "refund" --filter '{"$or": [{"queue": "billing"}, {"issue": "refund_request"}]}' --json
+    """
+    import msgspec
+
+    from mlx_cc.errors import UserError
+    from mlx_cc.retrieve import extract_best_practices
+    from mlx_cc.retrieve.filters import read
+
+    if (text is None) == (file is None):
+        raise UserError("what to look for? Give TEXT or --file, not both.")
+    wanted = read(filters)
+    with opened(folder, collection, chroma_host, embedder) as rag:
+        found = rag.retrieve_similar(
+            _read(file) if file else text or "", results, wanted, mode=mode, parts=parts or SEARCHED
+        )
+    practices = extract_best_practices(found)
+    if as_json:
+        click.echo(msgspec.json.encode({"cases": found, "best_practices": practices}).decode())
+        return
+    for case in found:
+        click.echo(_in_words(case))
+    _tell_practices(practices)
+
+
+@command.command()
+@index_options
+@JSON
+def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str | None, as_json: bool) -> None:
+    """Say what an index holds, and what it can be filtered by.
+
+    \b
+    Examples:
+      mlx_cc rag stats
+      mlx_cc rag stats --index data/index --json
+    """
+    import msgspec
+
+    from mlx_cc.retrieve.check import stats as held
+    from mlx_cc.retrieve.store import open_index
+
+    with open_index(chroma_host or folder, collection) as index:
+        found = held(index)
+        where = index.where
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    click.echo(f"{where}: {found['conversations']:,} conversations, {found['entries']:,} entries")
+    click.echo(f"embedder {found['embedder']}, {found['dimension']} numbers a vector")
+    for name, told in found["fields"].items():
+        values = told.get("values") or {}
+        if values:
+            said = ", ".join(f"{value} {count:,}" for value, count in values.items())
+        elif "lowest" in told:
+            said = " to ".join(_number(name, told[end]) for end in ("lowest", "highest"))
+        else:
+            said = f"{told['different']:,} different"
+        click.echo(f"  {name}: {told['n']:,}; {said}")
+
+
+@command.command()
+@index_options
+@JSON
+@click.pass_context
+def check(
+    ctx: click.Context, folder: Path, collection: str, chroma_host: str | None, embedder: str | None, as_json: bool
+) -> None:
+    """Read all of an index and say whether it is whole; the exit status is 3 when it is not.
+
+    \b
+    Examples:
+      mlx_cc rag check
+      mlx_cc rag check --chroma-host localhost:8000
+    """
+    import msgspec
+
+    from mlx_cc.retrieve.check import check_apart
+
+    found = check_apart(chroma_host or folder, collection)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+    else:
+        click.echo(f"{found.where}: {found.entries:,} entries, {'not whole' if found.faults else 'whole'}")
+        for fault in found.faults:
+            click.echo(f"  {fault}")
+    if found.faults:
+        ctx.exit(3)
+
+
+def _read(file: Path) -> str:
+    from mlx_cc.errors import UserError
+
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as fault:
+        raise UserError(f"{file}: {(fault.strerror or str(fault)).lower()}. Check the path.") from fault
+
+
+def _number(field: str, value: float) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d}" if FIELDS[field].kind == "time" else f"{value:g}"
+
+
+def _in_words(case: "Case") -> str:
+    shown = ("issue", "resolution_status", "csat_score", "quality_score", "queue")
+    known = [f"{name} {case.metadata[name]}" for name in shown if name in case.metadata]
+    near = f"{case.similarity:.2f}" if case.similarity is not None else "words"
+    said = case.problem.replace("\n", " / ")
+    return f"{near}  {case.conversation_id}  {', '.join(known)}\n      {said[:200]}"
+
+
+def _tell_practices(found: dict[str, Any]) -> None:
+    from mlx_cc.retrieve.practices import Share
+
+    if not found["n"]:
+        click.echo("Nothing was found.")
+    for name, counted in found["outcomes"].items():
+        if isinstance(counted, dict):
+            click.echo(f"{name}: {Share(**counted)}; labels: {', '.join(found['label_sources'])}")

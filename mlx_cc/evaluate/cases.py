@@ -1,0 +1,90 @@
+"""What similar cases are worth: a model's answers without them and with them, on the same conversations.
+
+Cases come from the train split of an index alone, and never from the same customer or the same chain of contacts.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from mlx_cc.analyst import Analyst
+from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
+from mlx_cc.evaluate.compare import compare, overall
+from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
+from mlx_cc.prompt import Cases
+from mlx_cc.retrieve import Case, ContactCenterRAG
+from mlx_cc.retrieve.filters import where
+from mlx_cc.tasks import Answer, Task
+
+WITHOUT, WITH = "without", "with cases"
+
+
+def find(
+    rag: ContactCenterRAG, conversations: Sequence[Conversation], similar: int
+) -> dict[str, tuple[list[Case], Cases]]:
+    """Conversation id -> similar ones of the train split, and as a model is shown them.
+
+    Raises:
+        UserError: the index holds nothing of a train split.
+    """
+    only = where({"split": "train"})
+    if not rag.finder.index.ids(only):
+        raise UserError(
+            f"{rag.finder.index.where}: no conversation of it is known to be of the train split. Index the folder that "
+            "`prepare` wrote, or its train file: mlx_cc rag index data/train_chatml.jsonl."
+        )
+    shown = track(conversations, "similar cases", console=Console(stderr=True), transient=True)
+    return {c.id: rag.cases(c, similar, only=only) for c in shown}
+
+
+def measure(
+    analyst: Analyst,
+    weights: Path,
+    conversations: Sequence[Conversation],
+    tasks: Sequence[Task],
+    answered: tuple[Predictions, float],
+    rag: ContactCenterRAG,
+    similar: int,
+    folder: Path,
+    train: Sequence[Conversation] = (),
+) -> dict[str, Any]:
+    """Compare answers without and with cases.
+
+    Args:
+        answered: the answers without, and the seconds each conversation took.
+        similar: cases shown of each.
+        folder: where answers are kept as they come.
+        train: the train split, for measures that need to know its labels.
+
+    Returns:
+        {"index", "similar", "conversations", "cases" (shown in the mean), "seconds_per_conversation" {mode -> s},
+        "tasks", "overall"}: the last two those of `compare`, where a difference is `with cases` minus `without`.
+    """
+    read = [task.name for task in tasks if task.answers]
+    bare, seconds = answered
+    found = find(rag, conversations, similar)
+    told = blake2b(repr(sorted((name, cases.text()) for name, (_, cases) in found.items())).encode(), digest_size=8)
+
+    def answer_all(group: list[Conversation], names: Sequence[str]) -> list[dict[str, Answer]]:
+        return analyst.answer_all(group, names, cases=[found[c.id][1] for c in group])
+
+    journal = folder / f"answers-{fingerprint(analyst, weights, 'cases', told.hexdigest())}.jsonl"
+    helped, more = predictions(analyst, conversations, read, 0, journal, answer_all)
+    kept = {
+        WITHOUT: {c.id: {name: bare[c.id][name] for name in read} for c in conversations},
+        WITH: {c.id: {name: helped[c.id][name] for name in read} for c in conversations},
+    }
+    return {
+        "index": rag.finder.index.where,
+        "similar": similar,
+        "conversations": len(conversations),
+        "cases": sum(len(cases.cases) for _, cases in found.values()) / max(1, len(found)),
+        "seconds_per_conversation": {WITHOUT: seconds, WITH: more},
+        "tasks": compare(conversations, tasks, kept, train),
+        "overall": overall(conversations, kept),
+    }

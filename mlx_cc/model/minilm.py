@@ -1,0 +1,150 @@
+"""Sentence embeddings: the BERT encoder of all-MiniLM-L6-v2, in MLX.
+
+Six transformer layers after Devlin et al. (2019), the mean of the last states over the tokens, and unit length: what
+sentence-transformers computes for that model, without torch. Texts of close lengths are computed together.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from mlx_cc.errors import UserError
+from mlx_cc.model import cpu_kernels, machine, pull
+
+MOST_TOKENS = 2048
+"""Computed at once, padding included; more is no faster on a CPU."""
+LONGEST_TEXT = 20_000
+"""Characters of a text that are looked at; the encoder reads 256 tokens."""
+NAMES = {
+    "embeddings.word_embeddings": "words",
+    "embeddings.position_embeddings": "positions",
+    "embeddings.token_type_embeddings": "types",
+    "embeddings.LayerNorm": "norm",
+    "encoder.layer": "layers",
+    "attention.self.query": "query",
+    "attention.self.key": "key",
+    "attention.self.value": "value",
+    "attention.output.dense": "out",
+    "attention.output.LayerNorm": "attention_norm",
+    "intermediate.dense": "up",
+    "output.dense": "down",
+    "output.LayerNorm": "norm",
+}
+"""Part of a weight's name in the file -> its name here; the longer ones stand before those they contain."""
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward, each with its residual and normalised after it."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        size, epsilon = config["hidden_size"], config["layer_norm_eps"]
+        self.heads = config["num_attention_heads"]
+        self.query, self.key, self.value, self.out = (nn.Linear(size, size) for _ in range(4))
+        self.attention_norm = nn.LayerNorm(size, eps=epsilon)
+        self.up, self.down = (
+            nn.Linear(size, config["intermediate_size"]),
+            nn.Linear(config["intermediate_size"], size),
+        )
+        self.norm = nn.LayerNorm(size, eps=epsilon)
+
+    def __call__(self, x: mx.array, mask: mx.array) -> mx.array:
+        batch, length, size = x.shape
+        q, k, v = (
+            part(x).reshape(batch, length, self.heads, -1).transpose(0, 2, 1, 3)
+            for part in (self.query, self.key, self.value)
+        )
+        seen = mx.fast.scaled_dot_product_attention(q, k, v, scale=(size // self.heads) ** -0.5, mask=mask)
+        x = self.attention_norm(x + self.out(seen.transpose(0, 2, 1, 3).reshape(batch, length, size)))
+        return self.norm(x + self.down(cpu_kernels.gelu(self.up(x))))
+
+
+class Encoder(nn.Module):
+    """Token ids and their mask, both (B, L), to unit vectors (B, hidden)."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        size = config["hidden_size"]
+        self.words = nn.Embedding(config["vocab_size"], size)
+        self.positions = nn.Embedding(config["max_position_embeddings"], size)
+        self.types = nn.Embedding(config["type_vocab_size"], size)
+        self.norm = nn.LayerNorm(size, eps=config["layer_norm_eps"])
+        self.layers = [Layer(config) for _ in range(config["num_hidden_layers"])]
+
+    def __call__(self, ids: mx.array, mask: mx.array) -> mx.array:
+        x = self.norm(self.words(ids) + self.positions(mx.arange(ids.shape[1])) + self.types(mx.array(0)))
+        for layer in self.layers:
+            x = layer(x, mask[:, None, None, :])
+        states = mx.where(mask[..., None], x, 0.0).sum(axis=1)
+        return states / mx.maximum(mx.linalg.norm(states, axis=-1, keepdims=True), 1e-12)
+
+
+class MiniLM:
+    """all-MiniLM-L6-v2, or another BERT sentence encoder with mean pooling, from its folder."""
+
+    def __init__(self, folder: Path):
+        """Load the weights and the tokenizer.
+
+        Raises:
+            UserError: the folder holds no such model.
+        """
+        from tokenizers import Tokenizer
+
+        machine.prepare()
+        try:
+            config = json.loads((folder / "config.json").read_text())
+            longest = json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"]
+            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            weights: Any = mx.load(str(folder / "model.safetensors"))
+            self.model = Encoder(config)
+            kept = [(_named(name), value) for name, value in weights.items() if "pooler" not in name]
+            self.model.load_weights([(n, v.astype(mx.float32)) for n, v in kept if "position_ids" not in n])
+        except Exception as fault:  # a missing file, other JSON, other weights: each library has its own kinds
+            reason = " ".join(str(fault).split())[:160]
+            raise UserError(
+                f"{folder}: not a BERT sentence encoder ({reason}). Take all-minilm-l6-v2, or an st: embedder."
+            ) from fault
+        self.model.eval()
+        self.dimension = int(config["hidden_size"])
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(longest)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Unit vectors, float32 (N, dimension), in the texts' order."""
+        vectors = np.empty((len(texts), self.dimension), np.float32)
+        for places, ids, mask in self._batches(texts):
+            vectors[places] = np.array(self.model(mx.array(ids), mx.array(mask)))
+        return vectors
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
+        """Texts of close lengths: their places, token ids (B, L) and which of those are no padding (B, L)."""
+        rows = [found.ids for found in self.tokenizer.encode_batch([text[:LONGEST_TEXT] for text in texts])]
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        while order:
+            count = max(1, MOST_TOKENS // len(rows[order[-1]]))
+            places, order = order[-count:], order[:-count]
+            longest = len(rows[places[-1]])
+            ids = np.zeros((len(places), longest), np.int32)
+            for row, place in enumerate(places):
+                ids[row, : len(rows[place])] = rows[place]
+            yield places, ids, np.arange(longest) < np.array([[len(rows[place])] for place in places])
+
+
+def load(name_or_path: str | Path = "all-minilm-l6-v2") -> MiniLM:
+    """The encoder of a model on this machine.
+
+    Raises:
+        UserError: it is not on this machine, or is no such model.
+    """
+    return MiniLM(pull.resolve(name_or_path, pull_missing=False))
+
+
+def _named(name: str) -> str:
+    for theirs, ours in NAMES.items():
+        name = name.replace(theirs, ours)
+    return name

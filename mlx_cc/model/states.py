@@ -1,0 +1,44 @@
+"""A text's vector from an LLM: the mean of its last hidden states."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_cc.errors import UserError
+from mlx_cc.model import machine
+from mlx_cc.model.load import Loaded
+from mlx_cc.model.tree import padded
+
+MOST_TOKENS, LONGEST = 4096, 512
+"""Computed at once, and of one text."""
+
+
+def encoder(loaded: Loaded) -> tuple[Callable[[Sequence[str]], np.ndarray], int]:
+    """A function from texts to unit vectors, float32 (N, hidden), and the size of the hidden states.
+
+    Of a text, the first 512 tokens count; of their states after the final norm, the mean.
+
+    Raises:
+        UserError: the model keeps its decoder where it is not looked for.
+    """
+    if not hasattr(loaded.model, "model"):
+        raise UserError(f"{loaded.name}: its hidden states can't be reached. Take another embedder.")
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        rows = [loaded.tokenizer.encode(text[: 16 * LONGEST] or " ")[:LONGEST] for text in texts]
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        found: list[Any] = [None] * len(rows)
+        with machine.wired_limit():
+            while order:
+                count = max(1, MOST_TOKENS // len(rows[order[-1]]))
+                places, order = order[-count:], order[:-count]
+                states = loaded.model.model(padded([rows[place] for place in places])).astype(mx.float32)
+                for row, place in enumerate(places):
+                    mean = states[row, : len(rows[place])].mean(axis=0)
+                    found[place] = np.array(mean / mx.linalg.norm(mean))
+        return np.stack(found).astype(np.float32) if found else np.empty((0, size), np.float32)
+
+    size = int(loaded.model.model(mx.array([[0]])).shape[-1])
+    return encode, size

@@ -1,0 +1,153 @@
+"""Conversations into an index: new ones added, changed ones written again, the others left alone."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
+from mlx_cc.files import read_conversations
+from mlx_cc.retrieve.embed import Embedder
+from mlx_cc.retrieve.entries import PARTS, Entry, conversation_of, entries, entry_id, thread_of
+from mlx_cc.retrieve.store import Index
+from mlx_cc.splits import SPLITS
+
+CHUNK = 128
+"""Conversations that are written together: what a kill can cost."""
+
+
+class Source(NamedTuple):
+    """A file of conversations."""
+
+    path: Path
+    split: str | None
+    """From its name: that of a file that `prepare` wrote."""
+
+
+class Indexed(NamedTuple):
+    """What a run did."""
+
+    conversations: int
+    added: int
+    changed: int
+    """Text or what it can be filtered by."""
+    embedded: int
+    """Entries whose vectors were computed."""
+    removed: int = 0
+
+
+def sources(paths: Sequence[Path]) -> list[Source]:
+    """The files of conversations that paths name; of a data folder, its splits, else `conversations.jsonl`.
+
+    Raises:
+        UserError: there are none.
+    """
+    found: list[Source] = []
+    for path in paths:
+        if path.is_dir():
+            here = [Source(file, split) for split in SPLITS if (file := _split_file(path, split))]
+            plain = [path / name for name in ("conversations.jsonl", "conversations.jsonl.gz")]
+            here = here or [Source(file, None) for file in plain if file.exists()][:1]
+            if not here:
+                raise UserError(f"{path}: neither train_chatml.jsonl nor conversations.jsonl is there. Name the file.")
+            found += here
+        else:
+            found.append(Source(path, next((s for s in SPLITS if path.name.startswith(f"{s}_")), None)))
+    return found
+
+
+def _split_file(folder: Path, split: str) -> Path | None:
+    files = (folder / f"{split}_{kind}.jsonl" for kind in ("temporal", "chatml"))
+    return next((file for file in files if file.exists()), None)
+
+
+def read(files: Sequence[Source]) -> Iterator[tuple[Conversation, str | None]]:
+    """The conversations of files, each with its split."""
+    return chain.from_iterable(((c, file.split) for c in read_conversations(file.path)) for file in files)
+
+
+def previous_in(files: Sequence[Source]) -> dict[str, str]:
+    """Id -> id of the contact before, of the conversations that follow one."""
+    return {c.id: c.previous_contact_id for c, _ in read(files) if c.previous_contact_id}
+
+
+def index_conversations(
+    index: Index,
+    embedder: Embedder,
+    conversations: Iterable[tuple[Conversation, str | None]],
+    previous: dict[str, str] | None = None,
+    done: Callable[[int], Any] = lambda _: None,
+) -> Indexed:
+    """Put (conversation, split) pairs into an index; run again after a kill, it goes on where it was.
+
+    Args:
+        previous: id -> id of the contact before, where a conversation comes before what it follows.
+        done: told how many conversations are, after each batch.
+
+    Raises:
+        UserError: the index was made with another embedder, or this one gives no numbers.
+    """
+    index.check_embedder(embedder)
+    previous = {} if previous is None else previous
+    seen = added = changed = embedded = 0
+    dirty = False
+    stream = iter(conversations)
+    while some := list(islice(stream, CHUNK)):
+        previous |= {c.id: c.previous_contact_id for c, _ in some if c.previous_contact_id}
+        threads = _threads(index, [c.id for c, _ in some], previous)
+        rows = {e.id: e for c, split in some for e in entries(c, threads[c.id], split)}  # the last of an id counts
+        known = index.metadata(list(rows))
+        fresh = [e for e in rows.values() if e.id not in known]
+        other = [e for e in rows.values() if e.id in known and known[e.id].get("hash") != e.metadata["hash"]]
+        if (fresh or other) and not dirty:
+            index.mark_changed()
+            dirty = True
+        said = [e for e in other if known[e.id].get("text_hash") != e.metadata["text_hash"]]
+        write = [*fresh, *said]
+        if write:
+            vectors = _checked(embedder.encode([e.text for e in write]), embedder)
+            index.add([_whole(e, known.get(e.id, {})) for e in write], vectors)
+        if filed := [e for e in other if e not in said]:
+            index.update([e.id for e in filed], [_whole(e, known[e.id]).metadata for e in filed])
+        seen += len(some)
+        added += len({e.metadata["conversation_id"] for e in fresh})
+        changed += len({e.metadata["conversation_id"] for e in other})
+        embedded += len(write)
+        done(seen)
+    if dirty:
+        index.mark_changed()
+    return Indexed(seen, added, changed, embedded)
+
+
+def forget_all_but(index: Index, kept: set[str]) -> int:
+    """Take the conversations that are not among `kept` out of an index; returns how many."""
+    gone = {conversation_of(name) for name in index.ids()} - kept
+    if gone:
+        index.mark_changed()
+        index.remove([entry_id(name, part) for name in gone for part in PARTS])
+        index.mark_changed()
+    return len(gone)
+
+
+def _whole(entry: Entry, known: dict[str, Any]) -> Entry:
+    """An entry whose metadata says of every key that the row had and should lose: None."""
+    lost: Any = {key: None for key in known if key not in entry.metadata}
+    return entry._replace(metadata=lost | entry.metadata)
+
+
+def _threads(index: Index, ids: Sequence[str], previous: dict[str, str]) -> dict[str, str]:
+    """Id -> first contact of its chain, through conversations that the index holds already."""
+    threads = {name: thread_of(name, previous) for name in ids}
+    beyond = sorted({first for first in threads.values() if first not in threads})
+    known = index.metadata([entry_id(first, "problem") for first in beyond]) if beyond else {}
+    further = {str(row["conversation_id"]): str(row.get("thread")) for row in known.values()}
+    return {name: further.get(first, first) for name, first in threads.items()}
+
+
+def _checked(vectors: np.ndarray, embedder: Embedder) -> np.ndarray:
+    if not np.isfinite(vectors).all():
+        raise UserError(f"{embedder.name}: gave a vector that is no number. Check its weights, or take another.")
+    return vectors

@@ -1,0 +1,135 @@
+"""What an index holds, and whether it is whole."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlx_cc.errors import UserError
+from mlx_cc.retrieve.entries import FIELDS, PARTS, conversation_of, part_of
+from mlx_cc.retrieve.store import DIMENSION, Index, open_index
+from mlx_cc.splits import unit_interval
+
+PROBES = 50
+"""Entries, about, that have to find themselves."""
+SHOWN = 12
+"""Values of a field that are counted one by one."""
+
+
+class Checked(msgspec.Struct):
+    """What a look at all of an index came to."""
+
+    where: str
+    entries: int
+    faults: list[str]
+
+
+def check_apart(place: Path | str, collection: str) -> Checked:
+    """`check` in a process of its own: a damaged graph of vectors ends the process that reads it.
+
+    Raises:
+        UserError: there is no such index, or another process holds it.
+    """
+    server = "server" if isinstance(place, str) else "folder"
+    command = [sys.executable, "-m", "mlx_cc.retrieve.check", server, str(place), collection]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode < 0:
+        where = f"{place}, collection {collection}"
+        fault = f"Chroma crashes on it (signal {-run.returncode}): delete the folder and run `mlx_cc rag index` again"
+        return Checked(where, 0, [fault])
+    if run.returncode:
+        raise UserError(run.stderr.strip().rpartition("\n")[2].removeprefix("Error: "))
+    return msgspec.json.decode(run.stdout, type=Checked)
+
+
+def stats(index: Index) -> dict[str, Any]:
+    """What an index holds: conversations, entries, its embedder, and of each field how many have it.
+
+    Of fields with few values, how often each occurs; of numbers, the lowest and the highest.
+    """
+    known: dict[str, list[Any]] = {}
+    parts: Counter[str] = Counter()
+    for rows in index.everything("metadatas"):
+        for name, row in zip(rows["ids"], rows["metadatas"], strict=True):
+            parts[part_of(name)] += 1
+            if part_of(name) == "conversation":
+                for field in FIELDS:
+                    if field in row and field != "part":
+                        known.setdefault(field, []).append(row[field])
+    return {
+        "conversations": parts["conversation"],
+        "entries": sum(parts.values()),
+        "embedder": index.embedder,
+        "dimension": index.about.get(DIMENSION),
+        "fields": {name: _told(name, values) for name, values in known.items()},
+    }
+
+
+def _told(name: str, values: list[Any]) -> dict[str, Any]:
+    if FIELDS[name].kind != "text":
+        return {"n": len(values), "lowest": min(values), "highest": max(values)}
+    counted = Counter(values)
+    told: dict[str, Any] = {"n": len(values), "different": len(counted)}
+    return told if len(counted) > SHOWN else {**told, "values": dict(counted.most_common())}
+
+
+def check(index: Index) -> list[str]:
+    """The faults of an index; empty when it is whole.
+
+    Reads every row: each conversation has its three entries, each vector the size the index names and unit length,
+    and entries drawn from all over find themselves.
+    """
+    faults: list[str] = []
+    parts: dict[str, set[str]] = {}
+    size = index.about.get(DIMENSION)
+    if not index.embedder:
+        return ["not an index of mlx_cc: it names no embedder"]
+    wrong = lengths = 0
+    vectors: dict[str, np.ndarray] = {}
+    drawn = PROBES / max(1, index.count())
+    try:
+        for rows in index.everything("embeddings", "documents", "metadatas"):
+            for place, name in enumerate(rows["ids"]):
+                vector = np.asarray(rows["embeddings"][place], np.float32)
+                parts.setdefault(conversation_of(name), set()).add(part_of(name))
+                wrong += len(vector) != size
+                lengths += abs(float(np.linalg.norm(vector)) - 1) > 1e-3
+                if unit_interval(name) < drawn:
+                    vectors[name] = vector
+    except UserError as fault:
+        return [str(fault)]
+    if wrong:
+        faults.append(f"{wrong} vectors don't have {size} numbers")
+    if lengths:
+        faults.append(f"{lengths} vectors are not of unit length")
+    if torn := [name for name, found in parts.items() if found != set(PARTS)]:
+        faults.append(f"{len(torn)} conversations lack an entry, such as {torn[0]}: index them again")
+    lost = [name for name, vector in vectors.items() if _misses(index, vector)]
+    if lost:
+        faults.append(f"{len(lost)} of {len(vectors)} entries don't find themselves, such as {lost[0]}: --rebuild")
+    return faults
+
+
+def _misses(index: Index, vector: np.ndarray) -> bool:
+    """Whether an entry's own vector finds nothing as near as itself; texts that are alike have the same vector."""
+    return index.nearest(vector, 1).similarities[0] < 0.999
+
+
+def main() -> None:
+    """Check the index that the arguments name, and print what was found as JSON."""
+    kind, place, collection = sys.argv[1:]
+    try:
+        with open_index(place if kind == "server" else Path(place), collection) as index:
+            found = Checked(index.where, index.count(), check(index))
+    except UserError as fault:
+        print(f"Error: {fault}", file=sys.stderr)
+        sys.exit(2)
+    sys.stdout.buffer.write(msgspec.json.encode(found))
+
+
+if __name__ == "__main__":
+    main()

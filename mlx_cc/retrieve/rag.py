@@ -1,0 +1,277 @@
+"""Retrieval-augmented analysis: similar earlier conversations, what they teach, and a model's answers with them.
+
+rag = ContactCenterRAG(chroma_path="data/index", collection_name="contact_center_transcripts")
+cases = rag.retrieve_similar("Customer frustrated about billing error", n_results=5,
+                             filters={"quality_score": {"$gte": 80}})
+rag.extract_best_practices(cases)
+rag.analyze_with_rag(transcript, n_similar=3)["enhanced_prompt"]
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
+from mlx_cc.prompt import SYSTEM, Cases, PromptSettings, body, fact_line, turn_lines
+from mlx_cc.retrieve.build import Indexed, Source, forget_all_but, index_conversations, previous_in, read
+from mlx_cc.retrieve.embed import DEFAULT, Embedder, embedder
+from mlx_cc.retrieve.entries import Part, entry_id
+from mlx_cc.retrieve.filters import Where, every, where
+from mlx_cc.retrieve.practices import extract_best_practices, in_words, outcomes
+from mlx_cc.retrieve.search import SEARCHED, Case, Finder, Mode, others, query_of
+from mlx_cc.retrieve.store import WORDS, Index, open_index
+
+if TYPE_CHECKING:
+    from mlx_cc.analyst import Analyst
+
+COLLECTION = "contact_center_transcripts"
+COUNTED = 20
+"""Similar conversations that outcomes are counted over."""
+SHOWN = 400
+"""Characters of a case's problem, and of its resolution, that a model is shown."""
+
+Labelled = tuple[Conversation, str | None]
+"""A conversation and its split."""
+
+
+class ContactCenterRAG:
+    """An index of earlier conversations in Chroma, and what is done with it.
+
+    Nothing is opened before it is used. From then to `close()`, or to the end of a `with` block, a folder is held
+    against other processes, which would corrupt it.
+    """
+
+    def __init__(
+        self,
+        chroma_path: str | Path | None = None,
+        collection_name: str = COLLECTION,
+        *,
+        chroma_host: str | None = None,
+        embedder: str | Embedder | None = None,
+        analyst: "Analyst | None" = None,
+    ):
+        """Say where the index is; nothing is opened yet.
+
+        Args:
+            chroma_path: folder of the index.
+            collection_name: the Chroma collection in it.
+            chroma_host: `HOST:PORT` of a Chroma server, instead of a folder.
+            embedder: what turns texts into vectors, as `mlx_cc rag index --embedder` takes it; None is the
+                index's own, all-minilm-l6-v2 for a new one.
+            analyst: a loaded model, whose answers `analyze_with_rag` then gives too.
+
+        Raises:
+            UserError: neither a folder nor a server is given, or both.
+        """
+        if (chroma_path is None) == (chroma_host is None):
+            raise UserError("where is the index? Give a folder (chroma_path) or a server (chroma_host), not both.")
+        self._place: Path | str = chroma_host if chroma_host is not None else Path(str(chroma_path)).expanduser()
+        self.collection_name, self.analyst = collection_name, analyst
+        self._wanted = embedder
+        self._finder: Finder | None = None
+
+    def __enter__(self) -> "ContactCenterRAG":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the index; it is opened again when it is used again."""
+        if self._finder:
+            self._finder.index.close()
+            self._finder = None
+
+    @property
+    def finder(self) -> Finder:
+        """The open index.
+
+        Raises:
+            UserError: there is none, it is empty, it can't be read, or it was made with another embedder.
+        """
+        if self._finder is None:
+            index = open_index(self._place, self.collection_name)
+            self._finder = self._found(index)
+        if not self._finder.index.count():
+            self.close()
+            raise UserError(f"{self._place}, collection {self.collection_name}: empty. Run `mlx_cc rag index`.")
+        return self._finder
+
+    def index(
+        self,
+        source: Iterable[Conversation] | Sequence[Source],
+        *,
+        rebuild: bool = False,
+        prune: bool = False,
+        done: Callable[[int], Any] = lambda _: None,
+    ) -> Indexed:
+        """Add conversations; those that are in the index unchanged are left alone.
+
+        Args:
+            source: conversations, or the files that `build.sources` found.
+            rebuild: start empty, as for another embedder.
+            prune: take out conversations that are not among these.
+            done: told how many conversations are, after each batch.
+
+        Raises:
+            UserError: another process holds the index, it was made with another embedder, or a file can't be read.
+        """
+        self.close()
+        make = self._embedder(self._wanted or (None if rebuild else self._made_with()) or DEFAULT)
+        index = open_index(self._place, self.collection_name, make, rebuild)
+        try:
+            self._finder = Finder(index, make, self._cache())
+            files = [item for item in source if isinstance(item, Source)] if isinstance(source, Sequence) else []
+            pairs = read(files) if files else ((c, None) for c in source if isinstance(c, Conversation))
+            ids: set[str] = set()
+            report = index_conversations(index, make, _noted(pairs, ids), previous_in(files), done)
+            return report._replace(removed=forget_all_but(index, ids)) if prune else report
+        except BaseException:
+            self.close()
+            raise
+
+    def retrieve_similar(
+        self,
+        query: str | Conversation,
+        n_results: int = 5,
+        filters: Mapping[str, Any] | None = None,
+        *,
+        mode: Mode = "hybrid",
+        parts: Sequence[Part] = SEARCHED,
+    ) -> list[Case]:
+        """The most similar conversations, best first; fewer where fewer are there or pass the filters.
+
+        Args:
+            query: a sentence, a transcript with role labels, or a conversation, which itself is never found.
+            filters: field -> value, or field -> {"$gte": 80} with $eq, $ne, $gt, $gte, $lt, $lte, $in or $nin. Several
+                keys must all hold; "$or" and "$and" take lists of filters. The fields are `entries.FIELDS`.
+            mode: both rankings fused, or one: `dense` (vectors) or `words` (BM25).
+            parts: which entries are looked through: conversation, problem, resolution.
+
+        Raises:
+            UserError: no query, no such field or operator, or an index that can't be used.
+        """
+        if n_results < 1:
+            raise UserError(f"n_results {n_results}: ask for at least 1.")
+        itself = {"conversation_id": {"$ne": query.id}} if isinstance(query, Conversation) else None
+        return self.finder.similar(query_of(query), n_results, every([itself, where(filters)]), mode, parts)
+
+    def cases(
+        self,
+        query: str | Conversation,
+        n_similar: int = 3,
+        filters: Mapping[str, Any] | None = None,
+        only: Where | None = None,
+    ) -> tuple[list[Case], Cases]:
+        """Similar conversations, and as a model is shown them: the `n_similar` best, and how the 20 best ended.
+
+        Of a conversation, its own customer's contacts and its own chain are left out.
+
+        Args:
+            only: what else they must be, as `filters.where` gives it.
+        """
+        around = others(query, self._thread(query)) if isinstance(query, Conversation) else None
+        allowed = every([around, where(filters), only])
+        found = self.finder.similar(query_of(query), max(n_similar, COUNTED), allowed)
+        shown = tuple(_shown(case) for case in found[:n_similar])
+        return found, Cases(shown, in_words(outcomes(found), len(found)))
+
+    def analyze_with_rag(
+        self, transcript: str | Conversation, n_similar: int = 3, filters: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """A prompt about a transcript that holds similar cases, and the model's answers to it where there is one.
+
+        Returns:
+            enhanced_prompt (system line, cases, transcript), context (the cases alone), similar_cases (the
+            `n_similar` best), outcomes (counted over the 20 best, as `extract_best_practices` gives them), and
+            analysis (`Analyst.analyze` with the cases in view; None without a model).
+        """
+        conversation = self._conversation(transcript)
+        found, cases = self.cases(conversation, n_similar, filters)
+        settings = self.analyst.prompt if self.analyst else PromptSettings()
+        lines = turn_lines(conversation, settings)
+        facts = fact_line(conversation) if settings.facts else ""
+        return {
+            "enhanced_prompt": f"{SYSTEM}\n\n{body(lines, facts, cases=cases.text())}".rstrip(),
+            "context": cases.text().strip(),
+            "similar_cases": found[:n_similar],
+            "outcomes": extract_best_practices(found)["outcomes"],
+            "analysis": self.analyst.analyze(conversation, cases=cases) if self.analyst else None,
+        }
+
+    def extract_best_practices(self, cases: Sequence[Case]) -> dict[str, Any]:
+        """What the cases that ended well have in common, counted; see `mlx_cc.retrieve.extract_best_practices`."""
+        return extract_best_practices(cases)
+
+    def _thread(self, conversation: Conversation) -> str:
+        """The first contact of a conversation's chain, as far as the index knows it."""
+        known = [conversation.id, *([conversation.previous_contact_id] if conversation.previous_contact_id else [])]
+        rows = self.finder.index.metadata([entry_id(name, "problem") for name in known])
+        threads = (rows[entry]["thread"] for name in known if (entry := entry_id(name, "problem")) in rows)
+        return str(next(threads, known[-1]))
+
+    def _conversation(self, transcript: str | Conversation) -> Conversation:
+        if self.analyst:
+            return self.analyst.conversation(transcript)
+        if isinstance(transcript, Conversation):
+            return transcript
+        from mlx_cc.conversation import Turn
+        from mlx_cc.ingest.text import parse
+
+        if not transcript.strip():
+            raise UserError("the transcript is empty. Give what was said, one turn a line.")
+        try:
+            return parse(transcript, "transcript")
+        except UserError:  # nobody is named as the speaker
+            return Conversation(id="transcript", turns=(Turn(role="unknown", text=transcript.strip()),))
+
+    def _found(self, index: Index) -> Finder:
+        try:
+            made = index.embedder.rpartition("@")[0]
+            return Finder(index, self._embedder(self._wanted or made or DEFAULT), self._cache())
+        except BaseException:
+            index.close()
+            raise
+
+    def _embedder(self, wanted: str | Embedder) -> Embedder:
+        return embedder(wanted) if isinstance(wanted, str) else wanted
+
+    def _made_with(self) -> str | None:
+        """What the index was made with; None when there is none yet."""
+        try:
+            with open_index(self._place, self.collection_name) as index:
+                return index.embedder.rpartition("@")[0] or None
+        except UserError:
+            return None
+
+    def _cache(self) -> Path | None:
+        """Where the word index is kept: beside Chroma's files; of a server, nowhere."""
+        return None if isinstance(self._place, str) else self._place / WORDS / self.collection_name
+
+
+def _noted(
+    pairs: Iterable[tuple[Conversation, str | None]], ids: set[str]
+) -> Iterator[tuple[Conversation, str | None]]:
+    for conversation, split in pairs:
+        ids.add(conversation.id)
+        yield conversation, split
+
+
+def _shown(case: Case) -> str:
+    """A case as a model is shown it: what was wanted, how it ended, and what is known of that."""
+    known = [str(case.metadata[name]) for name in ("issue", "resolution_status") if name in case.metadata]
+    if "csat_score" in case.metadata:
+        known.append(f"CSAT {case.metadata['csat_score']:g}")
+    return "\n".join(
+        [
+            f"Known: {', '.join(known)}" if known else "Known: nothing",
+            f"Customer: {_cut(case.problem)}",
+            f"End: {_cut(case.resolution)}",
+        ]
+    )
+
+
+def _cut(text: str) -> str:
+    text = " / ".join(text.split("\n"))
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 6]} [...]"

@@ -1,0 +1,176 @@
+"""Similar conversations: nearest vectors and shared words, each ranked, the ranks fused.
+
+Filters come first: both rankings see only what they allow. A conversation stands where its best entry does.
+Ranks are fused by reciprocal rank: the sum of 1 / (60 + rank) over the rankings (Cormack, Clarke and Buettcher, 2009).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
+from mlx_cc.retrieve.embed import Embedder
+from mlx_cc.retrieve.entries import PARTS, Metadata, Part, conversation_of, entry_id, part_of, problem
+from mlx_cc.retrieve.filters import Where, every
+from mlx_cc.retrieve.store import Found, Index
+from mlx_cc.retrieve.words import Words
+
+Mode = Literal["hybrid", "dense", "words"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+K = 60
+"""The constant of reciprocal rank fusion."""
+DEPTH = 50
+"""Entries of each ranking, at least, that are fused."""
+SEARCHED: tuple[Part, ...] = ("conversation", "problem")
+"""Entries that are looked through unless others are named: how something ended says little of what it was about."""
+LONGEST_QUERY = 20_000
+"""Characters of a query that are looked at."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A conversation that was found."""
+
+    conversation_id: str
+    score: float
+    """Fused; only its order has a meaning."""
+    similarity: float | None
+    """Cosine of its nearest entry; None when only its words matched."""
+    problem: str
+    resolution: str
+    text: str
+    """All of it, a line a turn."""
+    metadata: Metadata
+    """What it can be filtered by; a field it lacks is left out."""
+
+
+class Finder:
+    """An index, its embedder and its words."""
+
+    def __init__(self, index: Index, embedder: Embedder, cache: Path | None = None):
+        """Check that they fit.
+
+        Args:
+            index: open.
+            embedder: the one that made the index.
+            cache: folder that the word index is kept in; None counts words anew in each process.
+        """
+        index.check_embedder(embedder)
+        self.index, self.embedder, self._cache = index, embedder, cache
+        self._words: tuple[str, Words] | None = None
+
+    def ranked(
+        self, query: str, most: int, where: Where | None = None, mode: Mode = "hybrid", parts: Sequence[Part] = SEARCHED
+    ) -> list[tuple[str, float, float | None]]:
+        """(conversation id, score, cosine similarity) of the `most` best conversations, best first."""
+        if mode not in MODES:
+            raise UserError(f"no mode '{mode}'. Known: {', '.join(MODES)}.")
+        depth = max(DEPTH, 4 * most) * len(parts)
+        rankings: list[list[str]] = []
+        similarity: dict[str, float] = {}
+        if mode != "words":
+            found = self._nearest(query, depth, where, parts)
+            for name, cosine in zip(found.ids, found.similarities, strict=True):
+                similarity.setdefault(conversation_of(name), cosine)
+            rankings.append(list(similarity))
+        if mode != "dense":
+            allowed = None if where is None else self.index.ids(_of(parts, where))
+            best = self.words.best(query, depth, parts, allowed)
+            rankings.append(list(dict.fromkeys(map(conversation_of, best))))
+        scores = fused(rankings)
+        order = sorted(scores, key=lambda name: (-scores[name], -similarity.get(name, -1.0), name))
+        return [(name, scores[name], similarity.get(name)) for name in order[:most]]
+
+    def similar(
+        self, query: str, most: int, where: Where | None = None, mode: Mode = "hybrid", parts: Sequence[Part] = SEARCHED
+    ) -> list[Case]:
+        """The `most` best conversations with their texts, best first; fewer where there are fewer."""
+        found = self.ranked(query, most, where, mode, parts)
+        rows = self.index.rows([entry_id(name, part) for name, _, _ in found for part in PARTS])
+        return [case(name, score, cosine, rows) for name, score, cosine in found]
+
+    def _nearest(self, query: str, depth: int, where: Where | None, parts: Sequence[Part]) -> Found:
+        """Entries of some parts, nearest first. Without filters those of all parts are asked for, which is quicker."""
+        vector = self.embedder.encode([query])[0]
+        if where is not None:
+            return self.index.nearest(vector, depth, _of(parts, where))
+        found = self.index.nearest(vector, depth * len(PARTS), None)
+        kept = [place for place, name in enumerate(found.ids) if part_of(name) in parts][:depth]
+        return Found([found.ids[place] for place in kept], [found.similarities[place] for place in kept])
+
+    @property
+    def words(self) -> Words:
+        """The word index, counted anew when the index has changed."""
+        state = self.index.state
+        if self._words is None or self._words[0] != state:
+            kept = Words.load(self._cache, state) if self._cache else None
+            if kept is None:
+                ids, texts = [], []
+                for rows in self.index.everything("documents"):
+                    ids += rows["ids"]
+                    texts += rows["documents"]
+                kept = Words.of(ids, texts)
+                if self._cache:
+                    kept.save(self._cache, state)
+            self._words = state, kept
+        return self._words[1]
+
+
+def _of(parts: Sequence[Part], where: Where | None) -> Where | None:
+    return where if len(parts) == len(PARTS) else every([where, {"part": {"$in": list(parts)}}])
+
+
+def fused(rankings: Iterable[Sequence[str]], k: int = K) -> dict[str, float]:
+    """Reciprocal rank fusion: id -> sum of 1 / (k + rank), ranks counted from 1."""
+    scores: dict[str, float] = {}
+    for ranking in rankings:
+        for rank, name in enumerate(ranking, 1):
+            scores[name] = scores.get(name, 0.0) + 1 / (k + rank)
+    return scores
+
+
+def case(name: str, score: float, cosine: float | None, rows: Mapping[str, tuple[str, Metadata]]) -> Case:
+    """A case from its rows."""
+    texts = {part: rows.get(entry_id(name, part), ("", {})) for part in PARTS}
+    about = next((known for _, known in texts.values() if known), {})
+    kept = {key: value for key, value in about.items() if key not in ("part", "hash", "text_hash")}
+    return Case(name, score, cosine, texts["problem"][0], texts["resolution"][0], texts["conversation"][0], kept)
+
+
+def query_of(asked: str | Conversation) -> str:
+    """What is looked for: a sentence as it is; of a conversation or a transcript, what the customer said first.
+
+    Raises:
+        UserError: it is empty.
+    """
+    if isinstance(asked, Conversation):
+        return problem(asked)[:LONGEST_QUERY]
+    text = asked.strip()
+    if not text:
+        raise UserError("the query is empty. Say what to look for.")
+    said = transcript(text) if "\n" in text else None
+    return (problem(said) if said else text)[:LONGEST_QUERY]
+
+
+def transcript(text: str) -> Conversation | None:
+    """A text whose lines name who speaks as a conversation; None when they don't."""
+    from mlx_cc.ingest.text import parse
+
+    try:
+        found = parse(text, "query")
+    except UserError:
+        return None
+    return found if {"customer", "agent"} <= {turn.role for turn in found.turns} else None
+
+
+def others(conversation: Conversation, thread: str) -> Where | None:
+    """Everything but a conversation itself, its customer's contacts, and its chain, whose first contact is `thread`."""
+    clauses: list[Any] = [{"conversation_id": {"$ne": conversation.id}}]
+    if conversation.customer_id:
+        clauses.append({"customer_id": {"$ne": conversation.customer_id}})
+    chain = {thread, conversation.id, conversation.previous_contact_id or conversation.id}
+    clauses += [{"thread": {"$ne": first}} for first in sorted(chain)]
+    clauses += [{"conversation_id": {"$ne": one}} for one in sorted(chain - {conversation.id})]
+    return every(clauses)

@@ -1,0 +1,346 @@
+"""An index on disk or on a server: one Chroma collection, opened so that nothing corrupts it.
+
+Two processes in one Chroma folder corrupt it without a word, so a folder is held by a lock from opening to closing,
+readers included; several processes share an index through a Chroma server. Chroma's own embedder, which downloads,
+is never asked: vectors always come with the call.
+"""
+
+import itertools
+import re
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlx_cc.errors import UserError
+from mlx_cc.files import locked
+from mlx_cc.retrieve.embed import Embedder, same
+from mlx_cc.retrieve.entries import Entry, Metadata
+from mlx_cc.retrieve.filters import Where
+
+FORMAT = 1
+EMBEDDER, DIMENSION, FORM, STATE = "mlx_cc_embedder", "mlx_cc_dimension", "mlx_cc_format", "mlx_cc_state"
+"""Keys of a collection's own metadata."""
+DATABASE = "chroma.sqlite3"
+"""The file that makes a folder a Chroma folder."""
+REWRITTEN, MOVING = ".rewritten", ".moving"
+"""Inside a folder: a whole copy that is to take its place, and one that is doing so."""
+WORDS = "words"
+"""Inside a folder: what word indexes are kept in."""
+OWN = re.compile(rf"{re.escape(DATABASE)}.*|{WORDS}|[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}")
+"""How the files and folders are named that make up an index; a collection's vectors are in a folder named by a UUID."""
+PATIENCE_S = 3.0
+"""How long a process waits for another that holds the folder."""
+BATCH = 5000
+"""Rows of one call; Chroma takes 5,461 at most."""
+
+_held: dict[Path, tuple[ExitStack, int]] = {}
+_holding = threading.Lock()
+
+
+class Found(NamedTuple):
+    """Rows nearest to a vector, nearest first."""
+
+    ids: list[str]
+    similarities: list[float]
+    """Cosine."""
+
+
+class Index:
+    """An open collection. Close it, or use it in a `with` block: until then no other process can open its folder."""
+
+    def __init__(self, client: Any, collection: Any, where: str, release: ExitStack):
+        self._client, self._collection, self._release = client, collection, release
+        self.where = where
+        """What to call it in a message."""
+
+    def __enter__(self) -> "Index":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder or the connection; a second time does nothing."""
+        self._release.close()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The collection's own metadata."""
+        return dict(self._collection.metadata or {})
+
+    @property
+    def embedder(self) -> str:
+        """Name of the embedder that made the vectors."""
+        return str(self.about.get(EMBEDDER, ""))
+
+    @property
+    def state(self) -> str:
+        """Changes with every run that writes."""
+        return str(self.about.get(STATE, ""))
+
+    def check_embedder(self, embedder: Embedder) -> None:
+        """Refuse vectors that can't be compared with those of the index.
+
+        Raises:
+            UserError: another embedder made it, or the same under another size.
+        """
+        made, size = self.about.get(EMBEDDER), self.about.get(DIMENSION)
+        if made is None:
+            raise UserError(f"{self.where}: not an index of mlx_cc (it names no embedder). Choose another collection.")
+        if not same(str(made), embedder.name) or size != embedder.dimension:
+            raise UserError(
+                f"{self.where}: made with the embedder {made} ({size} numbers a vector), not {embedder.name} "
+                f"({embedder.dimension}). Pass --embedder {str(made).rpartition('@')[0]}, or index anew with --rebuild."
+            )
+
+    def count(self) -> int:
+        """Rows."""
+        with told(self.where):
+            return int(self._collection.count())
+
+    def nearest(self, vector: np.ndarray, most: int, where: Where | None = None) -> Found:
+        """At most `most` rows by cosine similarity, among those that `where` allows."""
+        most = min(most, max(1, self.count()))
+        with told(self.where):
+            found = self._collection.query(
+                query_embeddings=[vector.tolist()], n_results=most, where=where, include=["distances"]
+            )
+        return Found(list(found["ids"][0]), [1.0 - float(distance) for distance in found["distances"][0]])
+
+    def ids(self, where: Where | None = None) -> list[str]:
+        """Ids of the rows that `where` allows."""
+        with told(self.where):
+            return list(self._collection.get(where=where, include=[])["ids"])
+
+    def rows(self, ids: Sequence[str]) -> dict[str, tuple[str, Metadata]]:
+        """Text and metadata of rows, by id; those that are not there are left out."""
+        found: dict[str, tuple[str, Metadata]] = {}
+        for some in _parts(ids):
+            with told(self.where):
+                got = self._collection.get(ids=some, include=["documents", "metadatas"])
+            found |= zip(got["ids"], zip(got["documents"], got["metadatas"], strict=True), strict=True)
+        return found
+
+    def metadata(self, ids: Sequence[str]) -> dict[str, Metadata]:
+        """Metadata of rows, by id; those that are not there are left out."""
+        with told(self.where):
+            got = self._collection.get(ids=list(ids), include=["metadatas"])
+        return dict(zip(got["ids"], got["metadatas"], strict=True))
+
+    def everything(self, *include: str) -> Iterator[dict[str, Any]]:
+        """All rows, a batch at a time, with the columns asked for."""
+        ids = self.ids()
+        for some in _parts(ids):
+            with told(self.where):
+                yield self._collection.get(ids=some, include=list(include))
+
+    def add(self, entries: Sequence[Entry], vectors: np.ndarray) -> None:
+        """Write rows whole, new or changed. After it returns they survive a kill."""
+        for places in _parts(range(len(entries))):
+            some = [entries[place] for place in places]
+            with told(self.where):
+                self._collection.upsert(
+                    ids=[entry.id for entry in some],
+                    embeddings=vectors[list(places)],
+                    documents=[entry.text for entry in some],
+                    metadatas=[entry.metadata for entry in some],
+                )
+
+    def update(self, ids: Sequence[str], metadata: Sequence[Mapping[str, Any]]) -> None:
+        """Change metadata alone; a value of None takes a key off."""
+        with told(self.where):
+            self._collection.update(ids=list(ids), metadatas=list(metadata))
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Delete rows."""
+        for some in _parts(ids):
+            with told(self.where):
+                self._collection.delete(ids=some)
+
+    def mark_changed(self) -> None:
+        """Say that what was computed from its rows is out of date."""
+        with told(self.where):
+            self._collection.modify(metadata=self.about | {STATE: uuid.uuid4().hex})
+
+
+def open_index(place: Path | str, name: str, make: Embedder | None = None, rebuild: bool = False) -> Index:
+    """Open a collection of a Chroma folder, or of a server named `HOST:PORT`.
+
+    Args:
+        make: make it for this embedder where it is not there yet; None opens what is there.
+        rebuild: start it empty.
+
+    Raises:
+        UserError: there is no such index, another process holds it, it can't be read, or no server answers.
+    """
+    where = f"{place}, collection {name}"
+    release = ExitStack()
+    try:
+        client = release.enter_context(_server(place) if isinstance(place, str) else _folder(place, bool(make)))
+        with told(where):
+            there = {one if isinstance(one, str) else one.name for one in client.list_collections()}
+            if rebuild and name in there:
+                client.delete_collection(name)
+                there.remove(name)
+            if name in there:
+                collection = client.get_collection(name, embedding_function=None)
+            elif make is None:
+                known = f"Here are: {', '.join(sorted(there))}." if there else "It holds none."
+                raise UserError(f"{place}: no collection {name}. {known} `mlx_cc rag index` makes one.")
+            else:
+                about = {EMBEDDER: make.name, DIMENSION: make.dimension, FORM: FORMAT, STATE: uuid.uuid4().hex}
+                collection = client.create_collection(
+                    name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}, metadata=about
+                )
+        return Index(client, collection, where, release)
+    except BaseException:
+        release.close()
+        raise
+
+
+def _settings() -> Any:
+    from chromadb.config import Settings
+
+    return Settings(anonymized_telemetry=False)
+
+
+@contextmanager
+def _folder(path: Path, make: bool) -> Iterator[Any]:
+    """A client of a folder, which is held while it is open."""
+    if not any((path / name).exists() for name in (DATABASE, REWRITTEN, MOVING)):
+        if not make:
+            raise UserError(f"{path}: no index there. `mlx_cc rag index CONVERSATIONS --index {path}` makes one.")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path}: not an index, but something else. Name another folder.")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise UserError(f"{path}: {(fault.strerror or str(fault)).lower()}. Choose another place.") from fault
+    with held(path):
+        finish_move(path)
+        client = client_of(path)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def client_of(path: Path) -> Any:
+    """Chroma's client of a folder, which must be held."""
+    import chromadb
+
+    with told(str(path)):
+        return chromadb.PersistentClient(str(path), _settings())
+
+
+def finish_move(path: Path) -> None:
+    """Let a rewritten copy inside a folder take the place of the index there, wherever that was interrupted."""
+    if (path / REWRITTEN).exists():
+        for old in path.iterdir():
+            if OWN.fullmatch(old.name):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        (path / REWRITTEN).rename(path / MOVING)
+    if (path / MOVING).exists():
+        for new in sorted((path / MOVING).iterdir(), key=lambda new: new.name == DATABASE):
+            new.rename(path / new.name)
+        (path / MOVING).rmdir()
+
+
+@contextmanager
+def _server(address: str) -> Iterator[Any]:
+    """A client of a Chroma server."""
+    import chromadb
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"--chroma-host {address}: write HOST:PORT, such as localhost:8000.")
+    try:
+        client: Any = chromadb.HttpClient(host=host, port=int(port), settings=_settings())
+    except Exception as fault:  # no answer, a wrong protocol, no Chroma: each has its own kind
+        reason = " ".join(str(fault).split())[:120]
+        raise UserError(
+            f"{address}: no Chroma server answers ({reason}). Start one: chroma run --path FOLDER --port {port}."
+        ) from fault
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a Chroma folder against other processes; within this one it can be held several times.
+
+    Raises:
+        UserError: another process holds it and goes on doing so.
+    """
+    path = path.resolve()
+    with _holding:
+        stack, holders = _held.get(path, (None, 0))
+        if stack is None:
+            stack = _hold(path)
+        _held[path] = stack, holders + 1
+    try:
+        yield
+    finally:
+        with _holding:
+            stack, holders = _held.pop(path)
+            if holders > 1:
+                _held[path] = stack, holders - 1
+            else:
+                stack.close()
+
+
+class _Busy(Exception):
+    """Another process holds the folder."""
+
+
+def _refuse() -> None:
+    raise _Busy
+
+
+def _hold(path: Path) -> ExitStack:
+    stack = ExitStack()
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            stack.enter_context(locked(path, _refuse))
+            return stack
+        except _Busy:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"{path}: another process uses this index, and two at once would corrupt it. Wait for it, or "
+                    f"serve the folder (chroma run --path {path}) and pass --chroma-host HOST:PORT to all of them."
+                ) from None
+            time.sleep(0.1)
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Tell in one line what Chroma says when it can't read, write or reach its data."""
+    try:
+        yield
+    except UserError:
+        raise
+    except BaseException as fault:
+        kind = type(fault)
+        if not (kind.__module__.startswith(("chromadb", "httpx", "sqlite3")) or kind.__name__ == "PanicException"):
+            raise
+        reason = " ".join(str(fault).split())[:200]
+        raise UserError(
+            f"{where}: Chroma can't read or write it ({reason}). `mlx_cc rag check` looks closer; else delete the "
+            "folder and run `mlx_cc rag index` again."
+        ) from fault
+
+
+def _parts(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    rows = iter(rows)
+    while some := list(itertools.islice(rows, BATCH)):
+        yield some

@@ -1,0 +1,65 @@
+"""The benchmarks of similar cases count what they claim to count."""
+
+import json
+import math
+
+import pytest
+from click.testing import CliRunner
+
+from mlx_cc.bench import embed as embedding
+from mlx_cc.bench import retrieve as retrieval
+from mlx_cc.commands.bench import command
+from mlx_cc.errors import UserError
+from mlx_cc.files import read_conversations
+from mlx_cc.retrieve.embed import embedder
+
+
+def bench(*arguments: str):
+    done = CliRunner().invoke(command, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_gain_counts_rank_and_how_many_are_relevant():
+    assert retrieval._ndcg([True] * 10, 30) == pytest.approx(1)
+    assert retrieval._ndcg([False, True], 1) == pytest.approx(1 / math.log2(3))
+    assert retrieval._ndcg([False] * 10, 0) == 0
+
+
+def test_ways_of_ranking_are_measured_on_the_same_queries(prepared, tiny_bert):
+    found = bench("retrieve", prepared, "--embedder", tiny_bert, "--queries", 4)
+    train, test = (
+        [c for c in read_conversations(prepared / f"{split}_chatml.jsonl") if "issue" in c.labels]
+        for split in ("train", "test")
+    )
+    assert (found["indexed"], found["queries"]) == (len(train), min(4, len(test)))
+    for quality in found["modes"].values():
+        assert all(
+            0 <= e["low"] <= e["value"] <= e["high"] <= 1 and e["n"] == found["queries"] for e in quality.values()
+        )
+        assert quality["recall_at_5"]["value"] >= quality["precision_at_5"]["value"]
+    gap = found["modes"]["hybrid"]["ndcg_at_10"]["value"] - found["modes"]["dense"]["ndcg_at_10"]["value"]
+    assert found["difference"]["dense"]["value"] == pytest.approx(gap)
+    with pytest.raises(UserError, match="--label"):
+        bench("retrieve", prepared, "--embedder", tiny_bert, "--label", "colour")
+
+
+def test_queries_are_timed_filtered_and_not(tiny_bert, monkeypatch):
+    monkeypatch.setattr(retrieval, "DIFFERENT", 30)
+    monkeypatch.setattr(retrieval, "ASKED", 5)
+    found = retrieval.latencies([60, 40], embedder(str(tiny_bert)))
+    assert [one.conversations for one in found] == [40] * 9 + [60] * 9
+    assert {one.entries for one in found} == {120, 180}
+    assert all(0 < one.p50_ms <= one.p95_ms for one in found)
+    assert all((one.allowed == 1) == (one.filters == "none") for one in found)
+
+
+def test_texts_are_embedded_side_by_side(tiny_bert):
+    job = embedding.Job("any", 6, 20)
+    assert [len(text.split()) for text in embedding.texts_of(job)] == [10, 20, 10, 20, 10, 20]
+    (found,) = bench("embed", "--model", tiny_bert, "--texts", 8, "--words", 10, "--runs", 2, "--contender", "stock")
+    ours, stock = found["contest"]["entries"]
+    assert ours["per_s"] == pytest.approx(8 / ours["median_s"]) and (ours["kernels"], stock["kernels"]) == (
+        "mlx_cc",
+        "stock",
+    )
