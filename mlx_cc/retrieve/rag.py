@@ -19,7 +19,7 @@ from mlx_cc.retrieve.embed import DEFAULT, Embedder, embedder
 from mlx_cc.retrieve.entries import Part, entry_id
 from mlx_cc.retrieve.filters import Where, every, where
 from mlx_cc.retrieve.practices import extract_best_practices, in_words, outcomes
-from mlx_cc.retrieve.search import SEARCHED, Case, Finder, Mode, others, query_of
+from mlx_cc.retrieve.search import SEARCHED, Case, Finder, Mode, its_own, query_of
 from mlx_cc.retrieve.store import WORDS, Index, open_index
 
 if TYPE_CHECKING:
@@ -154,8 +154,8 @@ class ContactCenterRAG:
         """
         if n_results < 1:
             raise UserError(f"n_results {n_results}: ask for at least 1.")
-        itself = {"conversation_id": {"$ne": query.id}} if isinstance(query, Conversation) else None
-        return self.finder.similar(query_of(query), n_results, every([itself, where(filters)]), mode, parts)
+        itself = {"conversation_id": {"$eq": query.id}} if isinstance(query, Conversation) else None
+        return self.finder.similar(query_of(query), n_results, where(filters), mode, parts, itself)
 
     def cases(
         self,
@@ -171,9 +171,9 @@ class ContactCenterRAG:
         Args:
             only: what else they must be, as `filters.where` gives it.
         """
-        around = others(query, self._thread(query)) if isinstance(query, Conversation) else None
-        allowed = every([around, where(filters), only])
-        found = self.finder.similar(query_of(query), max(n_similar, COUNTED), allowed)
+        own = its_own(query, self._thread(query)) if isinstance(query, Conversation) else None
+        allowed = every([where(filters), only])
+        found = self.finder.similar(query_of(query), max(n_similar, COUNTED), allowed, but=own)
         shown = tuple(_shown(case) for case in found[:n_similar])
         return found, Cases(shown, in_words(outcomes(found), len(found)))
 

@@ -4,10 +4,10 @@ Filters come first: both rankings see only what they allow. A conversation stand
 Ranks are fused by reciprocal rank: the sum of 1 / (60 + rank) over the rankings (Cormack, Clarke and Buettcher, 2009).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
@@ -23,6 +23,8 @@ K = 60
 """The constant of reciprocal rank fusion."""
 DEPTH = 50
 """Entries of each ranking, at least, that are fused."""
+FILTERS_KEPT = 8
+"""Filters whose entries are remembered."""
 SEARCHED: tuple[Part, ...] = ("conversation", "problem")
 """Entries that are looked through unless others are named: how something ended says little of what it was about."""
 LONGEST_QUERY = 20_000
@@ -60,44 +62,75 @@ class Finder:
         index.check_embedder(embedder)
         self.index, self.embedder, self._cache = index, embedder, cache
         self._words: tuple[str, Words] | None = None
+        self._asked: dict[str, list[str]] = {}
 
     def ranked(
-        self, query: str, most: int, where: Where | None = None, mode: Mode = "hybrid", parts: Sequence[Part] = SEARCHED
+        self,
+        query: str,
+        most: int,
+        where: Where | None = None,
+        mode: Mode = "hybrid",
+        parts: Sequence[Part] = SEARCHED,
+        but: Where | None = None,
     ) -> list[tuple[str, float, float | None]]:
-        """(conversation id, score, cosine similarity) of the `most` best conversations, best first."""
+        """(conversation id, score, cosine similarity) of the `most` best conversations, best first.
+
+        Args:
+            but: those that are left out; few, so that this is quicker than a filter that allows all others.
+        """
         if mode not in MODES:
             raise UserError(f"no mode '{mode}'. Known: {', '.join(MODES)}.")
         depth = max(DEPTH, 4 * most) * len(parts)
+        allowed = None if where is None else self._allowed(where, parts)
+        gone = frozenset(self.index.ids(but)) if but else frozenset()
         rankings: list[list[str]] = []
         similarity: dict[str, float] = {}
         if mode != "words":
-            found = self._nearest(query, depth, where, parts)
+            found = self._nearest(query, depth, allowed, gone, parts)
             for name, cosine in zip(found.ids, found.similarities, strict=True):
                 similarity.setdefault(conversation_of(name), cosine)
             rankings.append(list(similarity))
         if mode != "dense":
-            allowed = None if where is None else self.index.ids(_of(parts, where))
-            best = self.words.best(query, depth, parts, allowed)
+            best = self.words.best(query, depth, parts, allowed, gone)
             rankings.append(list(dict.fromkeys(map(conversation_of, best))))
         scores = fused(rankings)
         order = sorted(scores, key=lambda name: (-scores[name], -similarity.get(name, -1.0), name))
         return [(name, scores[name], similarity.get(name)) for name in order[:most]]
 
     def similar(
-        self, query: str, most: int, where: Where | None = None, mode: Mode = "hybrid", parts: Sequence[Part] = SEARCHED
+        self,
+        query: str,
+        most: int,
+        where: Where | None = None,
+        mode: Mode = "hybrid",
+        parts: Sequence[Part] = SEARCHED,
+        but: Where | None = None,
     ) -> list[Case]:
-        """The `most` best conversations with their texts, best first; fewer where there are fewer."""
-        found = self.ranked(query, most, where, mode, parts)
+        """The `most` best conversations with their texts, best first; fewer where there are fewer. As `ranked`."""
+        found = self.ranked(query, most, where, mode, parts, but)
         rows = self.index.rows([entry_id(name, part) for name, _, _ in found for part in PARTS])
         return [case(name, score, cosine, rows) for name, score, cosine in found]
 
-    def _nearest(self, query: str, depth: int, where: Where | None, parts: Sequence[Part]) -> Found:
+    def _allowed(self, where: Where, parts: Sequence[Part]) -> list[str]:
+        """Entries of some parts that a filter allows; kept for the next query where nobody else can change the index."""
+        key = f"{self.index.state} {sorted(parts)} {where}"
+        if key not in self._asked:
+            found = self.index.ids(_of(parts, where))
+            if self._cache is None:
+                return found
+            if len(self._asked) == FILTERS_KEPT:
+                del self._asked[next(iter(self._asked))]
+            self._asked[key] = found
+        return self._asked[key]
+
+    def _nearest(
+        self, query: str, depth: int, allowed: Sequence[str] | None, gone: Collection[str], parts: Sequence[Part]
+    ) -> Found:
         """Entries of some parts, nearest first. Without filters those of all parts are asked for, which is quicker."""
         vector = self.embedder.encode([query])[0]
-        if where is not None:
-            return self.index.nearest(vector, depth, _of(parts, where))
-        found = self.index.nearest(vector, depth * len(PARTS), None)
-        kept = [place for place, name in enumerate(found.ids) if part_of(name) in parts][:depth]
+        most = depth * (len(PARTS) if allowed is None else 1) + len(gone)
+        found = self.index.nearest(vector, most, allowed)
+        kept = [place for place, name in enumerate(found.ids) if part_of(name) in parts and name not in gone][:depth]
         return Found([found.ids[place] for place in kept], [found.similarities[place] for place in kept])
 
     @property
@@ -165,12 +198,10 @@ def transcript(text: str) -> Conversation | None:
     return found if {"customer", "agent"} <= {turn.role for turn in found.turns} else None
 
 
-def others(conversation: Conversation, thread: str) -> Where | None:
-    """Everything but a conversation itself, its customer's contacts, and its chain, whose first contact is `thread`."""
-    clauses: list[Any] = [{"conversation_id": {"$ne": conversation.id}}]
+def its_own(conversation: Conversation, thread: str) -> Where:
+    """A conversation itself, its customer's contacts, and its chain, whose first contact is `thread`."""
+    chain = sorted({thread, conversation.id, conversation.previous_contact_id or conversation.id})
+    clauses: list[Where] = [{"conversation_id": {"$in": chain}}, {"thread": {"$in": chain}}]
     if conversation.customer_id:
-        clauses.append({"customer_id": {"$ne": conversation.customer_id}})
-    chain = {thread, conversation.id, conversation.previous_contact_id or conversation.id}
-    clauses += [{"thread": {"$ne": first}} for first in sorted(chain)]
-    clauses += [{"conversation_id": {"$ne": one}} for one in sorted(chain - {conversation.id})]
-    return every(clauses)
+        clauses.append({"customer_id": {"$eq": conversation.customer_id}})
+    return {"$or": clauses}

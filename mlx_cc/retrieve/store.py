@@ -105,12 +105,17 @@ class Index:
         with told(self.where):
             return int(self._collection.count())
 
-    def nearest(self, vector: np.ndarray, most: int, where: Where | None = None) -> Found:
-        """At most `most` rows by cosine similarity, among those that `where` allows."""
-        most = min(most, max(1, self.count()))
+    def nearest(self, vector: np.ndarray, most: int, ids: Sequence[str] | None = None) -> Found:
+        """At most `most` rows by cosine similarity, among those named; None allows all."""
+        if ids is not None and not ids:
+            return Found([], [])
+        most = min(most, max(1, self.count() if ids is None else len(ids)))
         with told(self.where):
             found = self._collection.query(
-                query_embeddings=[vector.tolist()], n_results=most, where=where, include=["distances"]
+                query_embeddings=[vector.tolist()],
+                n_results=most,
+                ids=None if ids is None else list(ids),
+                include=["distances"],
             )
         return Found(list(found["ids"][0]), [1.0 - float(distance) for distance in found["distances"][0]])
 

@@ -3,7 +3,7 @@
 import re
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,25 @@ class Words:
         return cls(ids, matrix)
 
     def best(
-        self, query: str, most: int, parts: Sequence[Part] = PARTS, allowed: Sequence[str] | None = None
+        self,
+        query: str,
+        most: int,
+        parts: Sequence[Part] = PARTS,
+        allowed: Sequence[str] | None = None,
+        gone: Collection[str] = (),
     ) -> list[str]:
-        """Ids of the entries that share words with the query, best first; None allows all of those parts."""
+        """Ids of the entries that share words with the query, best first.
+
+        Args:
+            allowed: those that may be among them; None allows all of those parts.
+            gone: those that may not.
+        """
         asked = [word for word in words(query) if self.ids and word in self._matrix.vocab_dict]
         if not asked:
             return []
         scores = self._matrix.get_scores(asked)
-        scores = np.where(self._of(parts) if allowed is None else self._mask(allowed), scores, 0.0)
+        seen = self._of(parts) if allowed is None else self._mask(allowed)
+        scores = np.where(seen & ~self._mask(gone) if gone else seen, scores, 0.0)
         count = min(most, int((scores > 0).sum()))
         if not count:
             return []
@@ -63,7 +74,7 @@ class Words:
             self._parts = np.array([PARTS.index(part_of(name)) for name in self.ids], np.int8)  # type: ignore[arg-type]
         return np.isin(self._parts, [PARTS.index(part) for part in parts])
 
-    def _mask(self, allowed: Sequence[str]) -> np.ndarray:
+    def _mask(self, allowed: Collection[str]) -> np.ndarray:
         if self._rows is None:
             self._rows = {name: row for row, name in enumerate(self.ids)}
         mask = np.zeros(len(self.ids), dtype=bool)
