@@ -112,7 +112,7 @@ class Finder:
         return [case(name, score, cosine, rows) for name, score, cosine in found]
 
     def _allowed(self, where: Where, parts: Sequence[Part]) -> list[str]:
-        """Entries of some parts that a filter allows; kept for the next query where nobody else can change the index."""
+        """Entries of some parts that a filter allows; remembered where nobody else can change the index."""
         key = f"{self.index.state} {sorted(parts)} {where}"
         if key not in self._asked:
             found = self.index.ids(_of(parts, where))
