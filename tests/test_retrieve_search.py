@@ -327,3 +327,29 @@ def _sample():
     from mlx_cc.simulate import Parameters, World, simulate
 
     return simulate(World(Parameters(conversations=100, agents=4, seed=7)))
+
+
+def test_a_filter_is_evaluated_once_and_again_when_the_index_has_changed(tmp_path, tiny, monkeypatch):
+    with ContactCenterRAG(tmp_path / "chroma", embedder=tiny) as rag:
+        rag.index(CALLS)
+        asked = []
+        real = type(rag.finder.index).ids
+        monkeypatch.setattr(
+            type(rag.finder.index), "ids", lambda self, where=None: asked.append((where,)) or real(self, where)
+        )
+        for _ in range(3):
+            assert set(ids(rag.retrieve_similar("charged", 9, {"queue": "billing"}))) == {"call-1", "call-2"}
+        assert sum(where is not None for (where, *_) in asked) == 1
+        rag.index([*CALLS, call(7, "billing_error", "Charged once more.", "resolved", 3, queue="billing")])
+        found = ids(rag.retrieve_similar("charged", 9, {"queue": "billing"}))
+        assert set(found) == {"call-1", "call-2", "call-7"}
+        assert rag.retrieve_similar("charged", 9, {"queue": "nowhere"}) == []
+
+
+def test_what_is_left_out_takes_no_place_of_what_is_found(rag):
+    asked = CALLS[0]
+    for mode in ("hybrid", "dense", "words"):
+        found = ids(rag.retrieve_similar(asked, 5, mode=mode))
+        assert "call-1" not in found
+        if mode != "words":
+            assert len(found) == 5
