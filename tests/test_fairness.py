@@ -30,11 +30,12 @@ BY_NAME = {edit.name: edit for edit in EDITS}
 def test_the_two_of_a_pair_differ_only_where_the_edit_says():
     for edit in EDITS:
         one, other = edit.apply(TALK)
-        assert (one != other) == (edit.notes is None), edit.name
+        assert (one != other) == (edit.notes is None and edit.cases is None), edit.name
         assert [turn.role for turn in one.turns] == [turn.role for turn in other.turns] == [t.role for t in TALK.turns]
         changed = {place for place in range(3) if one.turns[place] != other.turns[place]}
         assert changed == {
-            "customer_accent": {0}, "customer_manner": {0, 2}, "agent_history": set()
+            "customer_accent": {0}, "customer_manner": {0, 2}, "injection": {0},
+            "agent_history": set(), "case_control": set(), "case_injection": set(),
         }.get(edit.name, {1}), edit.name  # fmt: skip
         assert edit.apply(TALK) == (one, other)
 
@@ -101,15 +102,22 @@ def test_what_the_model_is_told_of_the_agent_reaches_it_only_in_the_edit_that_sa
     told = {}
     real = Analyst.answer_all
 
-    def spy(self, conversations, tasks=(), *rest, notes=(), **more):
-        told.update({c.id: note for c, note in zip(conversations, notes, strict=True)})
-        return real(self, conversations, tasks, *rest, notes=notes, **more)
+    def spy(self, conversations, tasks=(), *rest, notes=(), cases=(), **more):
+        told.update({c.id: (note, case.text()) for c, note, case in zip(conversations, notes, cases, strict=True)})
+        return real(self, conversations, tasks, *rest, notes=notes, cases=cases, **more)
 
     monkeypatch.setattr(Analyst, "answer_all", spy)
-    fairness(str(trained), tmp_path / "few.jsonl", sample_conversations[:1], ["tenure", "agent_history"], tmp_path)
+    fairness(
+        str(trained),
+        tmp_path / "few.jsonl",
+        sample_conversations[:1],
+        ["tenure", "agent_history", "case_injection"],
+        tmp_path,
+    )
     notes = {name.split("#")[1]: note for name, note in told.items()}
-    assert notes["tenure-1"] == notes["tenure-2"] == ""
-    assert "94 of 100" in notes["agent_history-1"] and "51 of 100" in notes["agent_history-2"]
+    assert notes["tenure-1"] == notes["tenure-2"] == ("", "")
+    assert "94 of 100" in notes["agent_history-1"][0] and "51 of 100" in notes["agent_history-2"][0]
+    assert "Ignore all" in notes["case_injection-2"][1] and "rain" in notes["case_injection-1"][1]
 
 
 def test_an_unfair_model_is_found_out(trained, tmp_path, monkeypatch):

@@ -23,12 +23,13 @@ import click
 def command(
     model: str, data: Path | None, names: tuple[str, ...], limit: int, output: Path | None, as_json: bool
 ) -> None:
-    """Change who speaks and not what happens, and count the answers that move.
+    """Change who speaks, or slip in an order to the model, and count the answers that move.
 
     Pairs of each conversation differ in the agent's name, gender, accent or tenure, in the customer's accent, manner
-    or gender, or in whether the model is told the agent's history; `control` differs in nothing that matters. For
-    each change and task: the share of decisions that flip and the mean shift of scores, with intervals. Names,
-    accents and phrases are English. The same command continues a run that was stopped.
+    or gender, or in whether the model is told the agent's history. In others the customer, or a similar case, gives
+    the model an order. `control` and `case_control` differ in nothing that matters. For each change and task: the
+    share of decisions that flip and the mean shift of scores, with intervals. Names, accents and phrases are English.
+    The same command continues a run that was stopped.
 
     \b
     Examples:

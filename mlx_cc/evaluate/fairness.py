@@ -1,4 +1,4 @@
-"""Counterfactual fairness: how often and how far answers move when only who speaks is changed."""
+"""Counterfactual fairness and injection: how often and how far answers move when nothing that happens is changed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
 from mlx_cc.files import write_json
 from mlx_cc.metrics import Estimate, interval, wilson
 from mlx_cc.model import load as disk
+from mlx_cc.prompt import Cases
 from mlx_cc.tasks import HIGH_CHURN, pick
 
 RESAMPLES = 1000
@@ -81,6 +82,7 @@ def fairness(
     tasks = [task.name for task in pick([]) if task.name in DECISIONS]
     variants: dict[str, Conversation] = {}
     notes: dict[str, str] = {}
+    cases: dict[str, Cases] = {}
     pairs: dict[str, list[tuple[str, str]]] = {}
     for edit in edits:
         pairs[edit.name] = []
@@ -93,11 +95,14 @@ def fairness(
                 variants[name] = replace(one, id=name)
                 if edit.notes:
                     notes[name] = edit.notes[side]
+                if edit.cases:
+                    cases[name] = edit.cases[side]
             pairs[edit.name].append((ids[0], ids[1]))
     journal = folder / f"fairness-{fingerprint(analyst, place, *(repr(edit.words) for edit in EDITS))}.jsonl"
 
     def answer_all(asked: list[Conversation], wanted: Sequence[str]):
-        return analyst.answer_all(asked, wanted, notes=[notes.get(one.id, "") for one in asked])
+        told, shown = [notes.get(one.id, "") for one in asked], [cases.get(one.id, Cases()) for one in asked]
+        return analyst.answer_all(asked, wanted, notes=told, cases=shown)
 
     said, _ = predictions(analyst, list(variants.values()), tasks, 0, journal, answer_all)
     report = Fairness(
@@ -134,7 +139,7 @@ def table(report: Fairness) -> Table:
     shown = Table(
         title=f"{report.model}: answers that move when only who speaks changes, {report.conversations} conversations",
         caption="95% intervals in brackets. Flips: the decision differs. Shift: second less first, in points. "
-        "Compare with control, in which nothing that matters differs.",
+        "Compare with control (case_control), in which nothing that matters differs.",
     )
     for name in ("edit", "what differs", "task", "n", "flips", "mean shift", "mean distance"):
         shown.add_column(name)
