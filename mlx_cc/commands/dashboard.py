@@ -6,9 +6,9 @@ import click
 
 from mlx_cc.report.answers import FORMAT
 
+# Options that `table` has too
 
-@click.command(epilog=f"The format of --answers: {FORMAT}.")
-@click.option(
+INPUT = click.option(
     "--input",
     "source",
     type=click.Path(path_type=Path),
@@ -16,6 +16,28 @@ from mlx_cc.report.answers import FORMAT
     metavar="FILE",
     help="Conversations (or ChatML rows), with labels where there are any.",
 )
+PROFILES = click.option(
+    "--profiles",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder that `mlx_cc fingerprint` wrote; without it the agents of FILE are profiled here.",
+)
+ANSWERS = click.option(
+    "--answers",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A model's answers, as `mlx_cc analyze --json` prints them.",
+)
+TIMEZONE = click.option("--timezone", help="IANA zone of conversations that name none, for example America/Chicago.")
+CENTRE = click.option(
+    "--centre", type=click.Path(path_type=Path, dir_okay=False), help="Settings of the centre (YAML)."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+EPILOG = f"The format of --answers: {FORMAT}."
+
+
+@click.command(epilog=EPILOG)
+@INPUT
 @click.option(
     "--output",
     "page",
@@ -24,28 +46,18 @@ from mlx_cc.report.answers import FORMAT
     show_default=True,
     help="The page to write.",
 )
-@click.option(
-    "--profiles",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Folder that `mlx_cc fingerprint` wrote; without it the agents of FILE are profiled here.",
-)
-@click.option(
-    "--answers",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="A model's answers, as `mlx_cc analyze --json` prints them.",
-)
+@PROFILES
+@ANSWERS
 @click.option("--title", default="Contact centre quality", show_default=True, help="Heading of the page.")
-@click.option("--timezone", help="IANA zone of conversations that name none, for example America/Chicago.")
-@click.option("--centre", type=click.Path(path_type=Path, dir_okay=False), help="Settings of the centre (YAML).")
+@TIMEZONE
+@CENTRE
 @click.option(
     "--texts",
     type=click.IntRange(min=0),
     metavar="N",
     help="Keep the transcripts of the latest N conversations only; 0 keeps none. All by default.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@JSON
 def command(
     source: Path,
     page: Path,

@@ -4,18 +4,11 @@ from pathlib import Path
 
 import click
 
-from mlx_cc.report.answers import FORMAT
+from mlx_cc.commands.dashboard import ANSWERS, CENTRE, EPILOG, INPUT, JSON, PROFILES, TIMEZONE
 
 
-@click.command(epilog=f"The format of --answers: {FORMAT}.")
-@click.option(
-    "--input",
-    "source",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="Conversations (or ChatML rows), with labels where there are any.",
-)
+@click.command(epilog=EPILOG)
+@INPUT
 @click.option(
     "--output-dir",
     "folder",
@@ -25,18 +18,8 @@ from mlx_cc.report.answers import FORMAT
     metavar="DIR",
     help="Where conversations.* and agents.* go.",
 )
-@click.option(
-    "--profiles",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Folder that `mlx_cc fingerprint` wrote; without it the agents of FILE are profiled here.",
-)
-@click.option(
-    "--answers",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="A model's answers, as `mlx_cc analyze --json` prints them.",
-)
+@PROFILES
+@ANSWERS
 @click.option(
     "--format",
     "formats",
@@ -46,9 +29,9 @@ from mlx_cc.report.answers import FORMAT
     show_default=True,
     help="Repeat it for both. Parquet needs `pip install 'mlx_cc[parquet]'`.",
 )
-@click.option("--timezone", help="IANA zone of conversations that name none, for example America/Chicago.")
-@click.option("--centre", type=click.Path(path_type=Path, dir_okay=False), help="Settings of the centre (YAML).")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@TIMEZONE
+@CENTRE
+@JSON
 def command(
     source: Path,
     folder: Path,
