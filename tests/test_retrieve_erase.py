@@ -79,8 +79,9 @@ def test_a_customer_is_found_in_an_index_alone(folder, conversations):
 def test_what_followed_an_erased_contact_stays_one_chain_under_another_name(folder, conversations):
     gone = conversations[3].id
     erase("--conversation", gone, folder)
+    assert naming(folder, gone) == []  # before this process, which had the words in memory, opens it again
     threads = {row["thread"] for name, (_, _, row) in rows(folder).items() if name.startswith("chain-")}
-    assert len(threads) == 1 and gone not in threads and naming(folder, gone) == []
+    assert len(threads) == 1 and gone not in threads
 
 
 def test_what_else_lies_in_an_index_s_folder_is_erased_like_any_file(folder, conversations):

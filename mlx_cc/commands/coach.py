@@ -85,7 +85,11 @@ def command(
     stderr = Console(stderr=True, highlight=False)
     conversations = _conversations(source, needed, stderr)
     if missing := len(needed) - len(conversations):
-        stderr.print(f"{source}: {missing} of {len(needed)} contacts the profiles name are not there", markup=False)
+        stderr.print(
+            f"{source}: {missing} of {len(needed)} contacts the profiles name are not there",
+            markup=False,
+            soft_wrap=True,
+        )
     skills = read_centre(centre_file).skills
     write = _writer(model, stderr) if model else None
     plans = (plan(agent, known, conversations, skills, write) for agent in chosen)
