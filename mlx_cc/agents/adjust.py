@@ -57,6 +57,9 @@ def learn(table: Table) -> Adjustment:
         for name, column in table.columns.items()
         if name != "quality_deviation" and not np.isnan(column).all()
     }
+    for found in effects.values():
+        for columns in map(list, (places.values() for places in levels.values())):
+            found[columns] -= usual[columns] @ found[columns]  # so that a level not seen here is as the usual mix
     return Adjustment(levels, width, wait, usual, effects)
 
 
