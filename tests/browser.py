@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,15 @@ def drawn(driver: Any, after: int) -> Any:
         assert time.monotonic() < limit, driver.find_element("tag name", "main").text
         time.sleep(0.02)
     return driver
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What a condition gives once it holds; a browser answers keys when it comes to it."""
+    limit = time.monotonic() + 20
+    while not (found := condition()):
+        assert time.monotonic() < limit, "never came true"
+        time.sleep(0.02)
+    return found
 
 
 def complaints(driver: Any) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
-from browser import chromium, complaints, drawn, go, missing, opened, turn
+from browser import chromium, complaints, drawn, go, missing, opened, turn, until
 from click.testing import CliRunner
 
 from mlx_cc.cli import main_group
@@ -300,20 +300,25 @@ def test_the_keyboard_reaches_a_chart_s_marks_and_opens_one(browser, page):
     from selenium.webdriver.common.keys import Keys
 
     opened(browser, page)
+
+    def focused(name: str) -> str:
+        return browser.execute_script("return document.activeElement.getAttribute(arguments[0]) || ''", name)
+
     browser.find_element("tag name", "body").send_keys(Keys.TAB)
-    assert browser.switch_to.active_element.text == "Skip to content"
+    until(lambda: browser.switch_to.active_element.text == "Skip to content")
     browser.switch_to.active_element.send_keys(Keys.ENTER)
-    assert browser.switch_to.active_element.get_attribute("id") == "main"
+    until(lambda: focused("id") == "main")
     for _ in range(60):
         browser.switch_to.active_element.send_keys(Keys.TAB)
-        if browser.switch_to.active_element.get_attribute("class") == "mark":
+        if focused("class") == "mark":
             break
-    first = browser.switch_to.active_element.get_attribute("aria-label")
+    first = focused("aria-label")
     browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    until(lambda: focused("aria-label") != first)
     second = browser.switch_to.active_element
-    assert first.startswith("Week of") and second.get_attribute("aria-label") != first
+    assert first.startswith("Week of")
     tip = browser.find_element("id", "tip")
-    assert tip.is_displayed() and tip.text.splitlines()[0] in second.get_attribute("aria-label")
+    assert until(lambda: tip.is_displayed() and tip.text).splitlines()[0] in second.get_attribute("aria-label")
     before = turn(browser)
     second.send_keys(Keys.ENTER)
     drawn(browser, before)
@@ -321,8 +326,10 @@ def test_the_keyboard_reaches_a_chart_s_marks_and_opens_one(browser, page):
     opened(browser, page)
     cells = browser.find_elements("css selector", "td.heat a")
     browser.execute_script("arguments[0].focus()", cells[0])
+    at = focused("aria-label")
     cells[0].send_keys(Keys.ARROW_DOWN)
-    day, hour = browser.switch_to.active_element.get_attribute("aria-label").split(",")[0].split()
+    until(lambda: focused("aria-label") != at)
+    day, hour = focused("aria-label").split(",")[0].split()
     assert (day, hour) != ("Monday", hour) and hour == cells[0].get_attribute("aria-label").split(",")[0].split()[1]
 
 
