@@ -362,7 +362,7 @@ def test_a_screen_reader_finds_names_landmarks_and_tables(browser, page, address
     for card in browser.find_elements("css selector", ".card:has(.plot)"):
         card.find_element("css selector", ".as-table summary").click()
         marks = card.find_elements("css selector", ".plot a.mark")
-        lines = card.find_elements("css selector", ".as-table tbody tr")
+        lines = until(lambda card=card: card.find_elements("css selector", ".as-table tbody tr"))  # made when it opens
         assert len(lines) >= (0 if address.startswith("#/agent/") else len(marks)), (
             card.text
         )  # there a dot is a conversation
