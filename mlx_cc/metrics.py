@@ -47,6 +47,15 @@ def interval(
     return Estimate(value, float(low), float(high), n)
 
 
+def difference(metric: Metric, gold: Sequence[Any], ours: Sequence[Any], theirs: Sequence[Any]) -> Estimate:
+    """metric(ours) - metric(theirs), paired: with the interval of `interval` over rows."""
+
+    def gain(gold: Sequence[Any], pairs: Sequence[Any]) -> float:
+        return metric(gold, [our for our, _ in pairs]) - metric(gold, [their for _, their in pairs])
+
+    return interval(gain, gold, list(zip(ours, theirs, strict=True)))
+
+
 def mean_absolute_error(gold: Sequence[float], predicted: Sequence[float]) -> float:
     """Mean of |predicted - gold|, in the unit of the score."""
     return float(np.mean(np.abs(np.asarray(predicted, float) - np.asarray(gold, float)))) if len(gold) else float("nan")

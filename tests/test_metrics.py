@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlx_cc import metrics
-from mlx_cc.evaluate.compare import difference, log_loss
+from mlx_cc.evaluate.compare import log_loss
 
 RNG = np.random.default_rng(7)
 
@@ -48,7 +48,7 @@ def test_a_paired_difference_sees_what_two_intervals_do_not():
     gold = RNG.normal(0, 10, 50)
     theirs = gold + RNG.normal(0, 5, 50)
     ours = gold + (theirs - gold) * 0.8
-    found = difference(metrics.mean_absolute_error, list(gold), list(ours), list(theirs))
+    found = metrics.difference(metrics.mean_absolute_error, list(gold), list(ours), list(theirs))
     assert found.high < 0
     assert found.n == 50
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlx_cc.agents.table import Table
+from mlx_cc.agents.table import Table, deviation
 
 RIDGE = 1.0
 """Contacts' worth of doubt added to each effect, so that a queue seen twice moves nobody."""
@@ -31,12 +31,14 @@ class Adjustment(NamedTuple):
     effects: dict[str, np.ndarray]
     """Measure -> float64 (width,)."""
 
-    def expected(self, table: Table, name: str) -> np.ndarray:
-        """float64 (rows,): by how much each contact's circumstances move the measure from the centre's mix."""
-        effects = self.effects.get(name)
-        if effects is None:
-            return np.zeros(len(table.agent))
-        return _circumstances(table, self.levels, self.width, self.wait) @ effects - float(self.usual @ effects)
+    def apply(self, table: Table) -> dict[str, np.ndarray]:
+        """Measure -> float64 (rows,): each value less what the contact's circumstances did to it, at the usual mix."""
+        circumstances = _circumstances(table, self.levels, self.width, self.wait)
+        found = dict(table.columns)
+        for name, effects in self.effects.items():
+            found[name] = found[name] - (circumstances @ effects - float(self.usual @ effects))
+        found["quality_deviation"] = deviation(table.agent, found["quality"], len(table.agents))
+        return found
 
 
 def learn(table: Table) -> Adjustment:

@@ -91,10 +91,7 @@ def generate_coaching(
             f"   Do: {priority['action']}{_listen(priority['evidence'])}",
         ]
         if effect := priority.get("expected_effect"):
-            lines.append(
-                f"   Worth: contacts as good as the centre's in this go with {effect['change']:+.2f} "
-                f"{OUTCOMES[effect['outcome']]} (95% {effect['low']:+.2f} to {effect['high']:+.2f})."
-            )
+            lines.append(f"   Worth: {worth(effect)}.")
     if later:
         lines.append(f"Later: {', '.join(words(skill).lower() for skill in later)}.")
     if not lines:
@@ -105,6 +102,14 @@ def generate_coaching(
         "actions": [{"rank": rank, **priority} for rank, priority in enumerate(coaching_priorities, 1)],
         "plan": "\n".join(lines),
     }
+
+
+def worth(effect: Effect) -> str:
+    """What a priority is worth, in words."""
+    return (
+        f"{effect['change']:+.2f} {OUTCOMES[effect['outcome']]} (95% {effect['low']:+.2f} to {effect['high']:+.2f}) in "
+        "contacts as good as the centre's in this; an association, no promise"
+    )
 
 
 def words(skill: str) -> str:

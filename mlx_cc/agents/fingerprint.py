@@ -13,7 +13,7 @@ from mlx_cc.agents.adjust import Adjustment
 from mlx_cc.agents.coaching import Effect, Finding, Priority, priorities
 from mlx_cc.agents.measures import MEASURES, Measure
 from mlx_cc.agents.spread import spread_of
-from mlx_cc.agents.table import Fcr, Table, deviation, moments, tabulate
+from mlx_cc.agents.table import Fcr, Table, moments, tabulate
 from mlx_cc.centre import SKILLS, Skill
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
@@ -131,12 +131,15 @@ class AgentFingerprinter:
 
     def fit(self, conversations: Iterable[Conversation]) -> Self:
         """Learn the centre's distribution of every measure from conversations, streamed once."""
-        self._learn(self._tabulate(conversations))
+        self._learn(tabulate(conversations, self.fcr, self.repeat_days))
         return self
 
     def transform(self, conversations: Iterable[Conversation]) -> dict[str, Profile]:
         """Agent id -> profile, in order of id, judged against the centre that was fitted."""
-        return self._profiles(self._tabulate(conversations))
+        if not hasattr(self, "centre_"):
+            raise RuntimeError("fit the fingerprinter before transform")
+        table = tabulate(conversations, self.fcr, self.repeat_days)
+        return self._profiles(table, self.adjustment_.apply(table))
 
     def compute_agent_profiles(
         self, conversations: Iterable[Conversation] | Path | str | None = None
@@ -156,9 +159,8 @@ class AgentFingerprinter:
             conversations = found
         if isinstance(conversations, str | Path):
             conversations = read_conversations(conversations)
-        table = self._tabulate(conversations)
-        self._learn(table)
-        return self._profiles(table)
+        table = tabulate(conversations, self.fcr, self.repeat_days)
+        return self._profiles(table, self._learn(table))
 
     def cluster_agents(self, profiles: dict[str, Profile], n_clusters: int = 5) -> dict[str, Any]:
         """Groups of agents with like profiles; see `mlx_cc.agents.clusters.cluster`."""
@@ -191,12 +193,10 @@ class AgentFingerprinter:
             "methods": {**METHODS, "fcr": self.fcr_method_},
         }
 
-    def _tabulate(self, conversations: Iterable[Conversation]) -> Table:
-        return tabulate(conversations, self.fcr, self.repeat_days)
-
-    def _learn(self, table: Table) -> None:
+    def _learn(self, table: Table) -> dict[str, np.ndarray]:
+        """Learn the centre; returns the adjusted columns it was learned from."""
         self.adjustment_: Adjustment = adjust.learn(table)
-        adjusted = self._adjusted(table)
+        adjusted = self.adjustment_.apply(table)
         teams = [_most(counts) for counts in table.teams]
         self.centre_ = {
             name: spread
@@ -210,12 +210,7 @@ class AgentFingerprinter:
         }
         self.slopes_ = self._slopes(table, adjusted)
         self.left_out_, self.sources_, self.fcr_method_ = table.left_out, table.sources, table.fcr_method
-
-    def _adjusted(self, table: Table) -> dict[str, np.ndarray]:
-        """Measure -> float64 (rows,): each contact's value less what its circumstances did to it."""
-        found = {name: column - self.adjustment_.expected(table, name) for name, column in table.columns.items()}
-        found["quality_deviation"] = deviation(table.agent, found["quality"], len(table.agents))
-        return found
+        return adjusted
 
     def _slopes(self, table: Table, adjusted: dict[str, np.ndarray]) -> dict[str, Slope]:
         """Skill -> what the outcome does with its measure, by least squares on deviations from each agent's means."""
@@ -229,22 +224,19 @@ class AgentFingerprinter:
         for name, skill in self.skills.items():
             known = ~np.isnan(adjusted[skill.measure]) & ~np.isnan(adjusted[outcome])
             agent, agents = table.agent[known], len(table.agents)
-            if known.sum() - len(np.unique(agent)) < FEWEST_OUTCOMES or skill.measure == outcome:
+            freedom = len(agent) - len(np.unique(agent)) - 1
+            if freedom + 1 < FEWEST_OUTCOMES or skill.measure == outcome:
                 continue
             x, y = (_centred(agent, adjusted[measure][known], agents) for measure in (skill.measure, outcome))
             squares = float(x @ x)
             if squares:
                 slope = float(x @ y) / squares
                 rest = y - slope * x
-                freedom = len(x) - len(np.unique(agent)) - 1
                 found[name] = Slope(outcome, slope, (float(rest @ rest) / freedom / squares) ** 0.5)
         return found
 
-    def _profiles(self, table: Table) -> dict[str, Profile]:
-        if not hasattr(self, "centre_"):
-            raise RuntimeError("fit the fingerprinter before transform")
+    def _profiles(self, table: Table, adjusted: dict[str, np.ndarray]) -> dict[str, Profile]:
         rows_of = table.rows_of()
-        adjusted = self._adjusted(table)
         enough = [index for index, rows in enumerate(rows_of) if len(rows) >= self.min_conversations]
         trends = trend.trends(table, adjusted, enough)
         return {
@@ -308,22 +300,17 @@ class AgentFingerprinter:
         if n >= self.min_conversations:
             low, high = wilson(int(values.sum()), n) if measure.is_share else _t_interval(values)
             adjusted = float(fair.mean())
-            estimate |= Estimate(
-                value=_rounded(float(values.mean())),
-                n=n,
-                low=_rounded(max(low, measure.low)),
-                high=_rounded(min(high, measure.high)),
-                adjusted=_rounded(min(max(adjusted, measure.low), measure.high)),
-                shrunk=None,
-                shrunk_low=None,
-                shrunk_high=None,
-            )
+            found = {"low": low, "high": high, "adjusted": adjusted}
             if name in self.centre_:
                 shrunk, deviation = self.centre_[name].shrink(adjusted, n, team)
-                ends = (shrunk, shrunk - Z95 * deviation, shrunk + Z95 * deviation)
-                estimate["shrunk"], estimate["shrunk_low"], estimate["shrunk_high"] = (
-                    _rounded(min(max(end, measure.low), measure.high)) for end in ends
-                )
+                found |= {
+                    "shrunk": shrunk,
+                    "shrunk_low": shrunk - Z95 * deviation,
+                    "shrunk_high": shrunk + Z95 * deviation,
+                }
+            estimate["value"] = _rounded(float(values.mean()))
+            for key, number in found.items():
+                estimate[key] = _rounded(min(max(number, measure.low), measure.high))
         if name == "fcr":
             estimate["method"] = fcr_method
         return estimate

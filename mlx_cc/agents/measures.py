@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from mlx_cc.conversation import Conversation
@@ -25,18 +26,22 @@ class Measure:
     method: str = "mean of the label over the agent's contacts that carry it"
 
 
-def _label(name: str) -> Callable[[Conversation], float | None]:
-    def read(conversation: Conversation) -> float | None:
-        value = conversation.label(name)
-        if isinstance(value, dict):
-            value = value.get("score")
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UserError(f"conversation {conversation.id}: label {name} is {value!r}. Give a number.")
-        return float(value)
+def number_of(conversation: Conversation, name: str) -> float | None:
+    """A label's number, or its score; None when there is no such label.
 
-    return read
+    Raises:
+        UserError: the label is something else.
+    """
+    value = conversation.label(name)
+    if isinstance(value, dict):
+        value = value.get("score")
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    raise UserError(f"conversation {conversation.id}: label {name} is {value!r}. Give a number.")
+
+
+def _label(name: str) -> Callable[[Conversation], float | None]:
+    return partial(number_of, name=name)
 
 
 def _resolved(conversation: Conversation) -> float | None:
@@ -51,7 +56,7 @@ def _resolved(conversation: Conversation) -> float | None:
 
 
 def _satisfied(conversation: Conversation) -> float | None:
-    value = _label("csat")(conversation)
+    value = number_of(conversation, "csat")
     return None if value is None else float(value >= 4)
 
 

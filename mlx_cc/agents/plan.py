@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
-from mlx_cc.agents.coaching import Priority, generate_coaching, words
+from mlx_cc.agents.coaching import Priority, words, worth
 from mlx_cc.agents.moments import agent_turns, customer_words, moment
 from mlx_cc.centre import Centre, Skill
 from mlx_cc.conversation import Conversation
@@ -106,7 +106,6 @@ def plan(
         write: has a model write about one contact of each step; without it the plan is rules and numbers alone.
     """
     profile = profiles[agent]
-    coaching = generate_coaching(profile["strengths"], profile["weaknesses"], profile["coaching_priorities"])
     steps: list[Step] = []
     rejected: dict[str, int] = {}
     for rank, priority in enumerate(profile["coaching_priorities"], 1):
@@ -136,7 +135,7 @@ def plan(
         agent_id=agent,
         team=profile.get("team"),
         conversations=profile["conversations"],
-        build_on=coaching["build_on"],
+        build_on=[strength["skill"] for strength in profile["strengths"]],
         work_on=steps,
         checks=checks(steps, conversations, skills),
         rejected=rejected,
@@ -207,11 +206,7 @@ def text(found: Plan, profile: Mapping[str, Any]) -> str:
         lines += ["", f"{step['rank']}. {words(step['skill'])}: {step['reason']}", f"   Do: {step['action']}"]
         effect = step["expected_effect"]
         if effect:
-            outcome = "CSAT" if effect["outcome"] == "csat" else "quality"
-            lines.append(
-                f"   Worth: {effect['change']:+.2f} {outcome} (95% {effect['low']:+.2f} to {effect['high']:+.2f}) in "
-                "contacts as good as the centre's in this; an association, no promise"
-            )
+            lines.append(f"   Worth: {worth(effect)}")
         lines += [f"   Yours, {_cite(one)}" for one in step["own"]]
         if "advice" in step:
             advice = step["advice"]

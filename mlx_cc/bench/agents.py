@@ -1,11 +1,6 @@
 """What fingerprints find of what was planted in simulated agents, and what they take, by the command itself."""
 
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +8,11 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from mlx_cc.bench.command import run
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
-from mlx_cc.metrics import Estimate, interval, spearman
+from mlx_cc.metrics import Estimate, difference, interval, spearman
 from mlx_cc.simulate import Parameters, World, simulate
-
-RESAMPLES = 1000
 
 
 class Recovery(Struct):
@@ -43,7 +37,7 @@ class Recovery(Struct):
     seconds: float
     """Of `mlx_cc fingerprint`, its start included."""
     memory_mb: float
-    """Its peak resident memory; the largest of the runs so far."""
+    """Its peak resident memory."""
 
 
 def recovery(agents: int, per_agent: float, seed: int) -> Recovery:
@@ -59,12 +53,7 @@ def recovery(agents: int, per_agent: float, seed: int) -> Recovery:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "conversations.jsonl"
         count = write_conversations(source, simulate(world))
-        command = [sys.executable, "-m", "mlx_cc", "fingerprint", "--input", str(source), "--output-dir", folder]
-        started = time.perf_counter()
-        run = subprocess.run([*command, "--json"], capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
-        seconds = time.perf_counter() - started
-        if run.returncode:
-            raise UserError(f"mlx_cc fingerprint ended with status {run.returncode}: {run.stderr.strip()[-300:]}")
+        seconds, peak = run(["fingerprint", "--input", str(source), "--output-dir", folder])
         profiles: dict[str, Any] = msgspec.json.decode((Path(folder) / "agent_profiles.json").read_bytes())
         clusters: dict[str, Any] = msgspec.json.decode((Path(folder) / "agent_clusters.json").read_bytes())
     seen = [agent for agent, profile in profiles.items() if profile["metrics"]["quality"]["value"] is not None]
@@ -74,17 +63,16 @@ def recovery(agents: int, per_agent: float, seed: int) -> Recovery:
     found = {
         key: [profiles[agent]["metrics"]["quality"][key] for agent in seen] for key in ("value", "adjusted", "shrunk")
     }
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     groups = [(planted[agent]["group"], clusters["assignments"][agent]) for agent in seen]
     stability = clusters["stability"]
     return Recovery(
         agents=len(seen),
         conversations=count,
         seed=seed,
-        raw=interval(spearman, skill, found["value"], resamples=RESAMPLES),
-        adjusted=interval(spearman, skill, found["adjusted"], resamples=RESAMPLES),
-        shrunk=interval(spearman, skill, found["shrunk"], resamples=RESAMPLES),
-        better=_difference(skill, found["adjusted"], found["value"]),
+        raw=interval(spearman, skill, found["value"]),
+        adjusted=interval(spearman, skill, found["adjusted"]),
+        shrunk=interval(spearman, skill, found["shrunk"]),
+        better=difference(spearman, skill, found["adjusted"], found["value"]),
         rand_index=round(float(adjusted_rand_score(*zip(*groups, strict=True))), 3),
         named=round(float(np.mean([one == other for one, other in groups])), 3),
         stability=None if stability is None else stability["mean"],
@@ -92,13 +80,3 @@ def recovery(agents: int, per_agent: float, seed: int) -> Recovery:
         seconds=seconds,
         memory_mb=peak,
     )
-
-
-def _difference(skill: list[float], one: list[float], other: list[float]) -> Estimate:
-    """By how much `one` ranks agents better than `other`, with a bootstrap over agents."""
-    pairs = list(zip(one, other, strict=True))
-
-    def gain(truth, said) -> float:
-        return spearman(truth, [a for a, _ in said]) - spearman(truth, [b for _, b in said])
-
-    return interval(gain, skill, pairs, resamples=RESAMPLES)

@@ -1,18 +1,14 @@
 """How fast the data layer is: the commands themselves on simulated exports, each in processes of its own."""
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
 from msgspec import Struct
 
+from mlx_cc.bench.command import run
 from mlx_cc.conversation import Conversation, Turn, replace
-from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
 from mlx_cc.simulate import Parameters, World, simulate
 
@@ -82,7 +78,7 @@ def ingest_speed(count: int, turns: int, workers: int, redact: bool) -> IngestSp
         command = ["ingest", str(source), "--out", str(out), "--workers", str(workers)]
         if not redact:
             command += ["--no-redact", "--keep-personal-data"]
-        seconds, peak = _run(command)
+        seconds, peak = run(command)
         size = source.stat().st_size / count
     return IngestSpeed(count, said / count, size, workers, redact, seconds, count / seconds, peak)
 
@@ -103,31 +99,7 @@ def stage_speed(count: int, turns: int) -> list[StageSpeed]:
             ["temporal", "--input", str(data), "--output", str(data)],
             ["fingerprint", "--input", str(train), "--output-dir", str(data / "agent_profiles")],
         ):
-            seconds, peak = _run(command)
+            seconds, peak = run(command)
             found.append(StageSpeed(command[0], count, seconds, count / seconds, peak))
             source.unlink(missing_ok=True)
     return found
-
-
-def _run(arguments: list[str]) -> tuple[float, float]:
-    """Seconds that a command of mlx_cc takes, and peak memory (MB) of the largest of its processes.
-
-    Raises:
-        UserError: it failed.
-    """
-    with tempfile.TemporaryFile() as said:
-        started = time.perf_counter()
-        run = subprocess.Popen(
-            [sys.executable, "-m", "mlx_cc", *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            env={**os.environ, "NO_COLOR": "1"},
-        )
-        _, status, usage = os.wait4(run.pid, 0)
-        seconds = time.perf_counter() - started
-        run.returncode = os.waitstatus_to_exitcode(status)
-        if run.returncode:
-            said.seek(0)
-            fault = said.read().decode(errors="replace").strip()[-300:]
-            raise UserError(f"mlx_cc {arguments[0]} ended with status {run.returncode}: {fault}")
-    return seconds, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.evaluate.predict import Predictions, Said
-from mlx_cc.metrics import Estimate, Metric, interval
+from mlx_cc.metrics import Estimate, difference, interval
 from mlx_cc.tasks import Task
 
 RESAMPLES = 1000
@@ -101,20 +101,6 @@ def overall(conversations: Sequence[Conversation], models: Mapping[str, Predicti
         "log loss": {m: interval(log_loss, gold, p, resamples=RESAMPLES) for m, p in per_model.items()},
         "difference": {m: difference(log_loss, gold, gold, p) for m, p in per_model.items() if m != last},
     }
-
-
-def difference(metric: Metric, gold: Sequence[Any], ours: Sequence[Any], theirs: Sequence[Any]) -> Estimate:
-    """metric(ours) - metric(theirs) with a paired percentile-bootstrap 95% interval over rows."""
-    n = len(gold)
-    rng = np.random.default_rng(0)
-    drawn = []
-    for _ in range(RESAMPLES if n > 1 else 0):
-        rows = rng.integers(0, n, n)
-        g = [gold[i] for i in rows]
-        drawn.append(metric(g, [ours[i] for i in rows]) - metric(g, [theirs[i] for i in rows]))
-    kept = [d for d in drawn if not math.isnan(d)]
-    low, high = np.quantile(kept, [0.025, 0.975]) if kept else (math.nan, math.nan)
-    return Estimate(metric(gold, ours) - metric(gold, theirs), float(low), float(high), n)
 
 
 def in_words(estimate: Estimate) -> str:

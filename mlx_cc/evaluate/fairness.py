@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from msgspec import Struct
 from rich.table import Table
 
@@ -15,12 +14,10 @@ from mlx_cc.evaluate.compare import in_words
 from mlx_cc.evaluate.edits import EDITS, Edit
 from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
 from mlx_cc.files import write_json
-from mlx_cc.metrics import Estimate, interval, wilson
+from mlx_cc.metrics import Estimate, bias, interval, mean_absolute_error, wilson
 from mlx_cc.model import load as disk
 from mlx_cc.prompt import Cases
 from mlx_cc.tasks import HIGH_CHURN, pick
-
-RESAMPLES = 1000
 
 NUMBERS: Mapping[str, Callable[[Any], float]] = {
     "quality": lambda value: float(value["score"]),
@@ -129,8 +126,8 @@ def moved(said: Predictions, pairs: Sequence[tuple[str, str]], task: str) -> Mov
     shift = distance = None
     if task in NUMBERS:
         first, second = ([NUMBERS[task](pair[side]) for pair in answers] for side in (0, 1))
-        shift = interval(lambda a, b: float(np.mean(np.subtract(b, a))), first, second, resamples=RESAMPLES)
-        distance = interval(lambda a, b: float(np.mean(np.abs(np.subtract(b, a)))), first, second, resamples=RESAMPLES)
+        shift = interval(bias, first, second)
+        distance = interval(mean_absolute_error, first, second)
     return Moved(Estimate(flips / len(answers), low, high, len(answers)), shift, distance)
 
 

@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime
 from math import isinf
 from typing import Any, NamedTuple
 
-from mlx_cc.agents.measures import MEASURES
+from mlx_cc.agents.measures import MEASURES, number_of
 from mlx_cc.centre import Skill
 from mlx_cc.conversation import Conversation, Reasoning
 from mlx_cc.report.answers import Analysis
-from mlx_cc.report.facts import NUMBERS, Agents, Facts, number_of
+from mlx_cc.report.facts import NUMBERS, Agents, Facts
 from mlx_cc.tasks import HIGH_CHURN, LOW_CSAT, LOW_QUALITY
 
 PART = 64

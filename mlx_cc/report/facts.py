@@ -56,20 +56,6 @@ def facts_of(
         )
 
 
-def number_of(conversation: Conversation, name: str) -> float | None:
-    """A label's number; None when there is no such label.
-
-    Raises:
-        UserError: the label is something else.
-    """
-    value = conversation.label(name)
-    if isinstance(value, dict):
-        value = value.get("score")
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
-    raise UserError(f"conversation {conversation.id}: label {name} is {value!r}. Give a number.")
-
-
 class Agents(NamedTuple):
     """What `mlx_cc fingerprint` found out about the agents."""
 
