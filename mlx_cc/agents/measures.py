@@ -7,6 +7,7 @@ from math import inf
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
+from mlx_cc.tasks import GOOD_CSAT
 
 DEAD_AIR_S = 5.0
 """Silence from which on it is dead air."""
@@ -57,7 +58,7 @@ def _resolved(conversation: Conversation) -> float | None:
 
 def _satisfied(conversation: Conversation) -> float | None:
     value = number_of(conversation, "csat")
-    return None if value is None else float(value >= 4)
+    return None if value is None else float(value >= GOOD_CSAT)
 
 
 def _talk_ratio(conversation: Conversation) -> float | None:

@@ -12,7 +12,7 @@ from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.compare import in_words
 from mlx_cc.evaluate.edits import EDITS, Edit
-from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
+from mlx_cc.evaluate.predict import Predictions, fingerprint, folder_beside, predictions
 from mlx_cc.files import write_json
 from mlx_cc.metrics import Estimate, bias, interval, mean_absolute_error, wilson
 from mlx_cc.model import load as disk
@@ -74,7 +74,7 @@ def fairness(
     """
     edits = _edits(names)
     place = disk.find(model)
-    folder = folder or (place / "evaluation" if place.is_dir() else Path("evaluation"))
+    folder = folder or folder_beside(place)
     analyst = Analyst(disk.load(model))
     tasks = [task.name for task in pick([]) if task.name in DECISIONS]
     variants: dict[str, Conversation] = {}

@@ -41,6 +41,11 @@ def fingerprint(analyst: Analyst, weights: Path, *more: str) -> str:
     return blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
 
 
+def folder_beside(place: Path) -> Path:
+    """Where what is measured of a model is kept: in its folder, or here for one that has none."""
+    return place / "evaluation" if place.is_dir() else Path("evaluation")
+
+
 def noted(journal: Path) -> list[dict[str, Any]]:
     """The rows of an append-only file; a line that a crash cut off is dropped from it."""
     if not journal.exists():

@@ -13,7 +13,7 @@ from mlx_cc.evaluate import cases
 from mlx_cc.evaluate.baselines import NAMES, constants, frozen, tfidf
 from mlx_cc.evaluate.chains import MODES, measure
 from mlx_cc.evaluate.compare import compare, in_words, overall
-from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
+from mlx_cc.evaluate.predict import Predictions, fingerprint, folder_beside, predictions
 from mlx_cc.files import read_json, write_json
 from mlx_cc.model import load as disk
 from mlx_cc.model import pull
@@ -73,7 +73,7 @@ def evaluate(
     conversations = conversations[:limit]
     models: dict[str, Predictions] = {}
     seconds: dict[str, float] = {}
-    folder = output or (place / "evaluation" if place.is_dir() else Path("evaluation"))
+    folder = output or folder_beside(place)
     tuned = Analyst(disk.load(model, calibrated))
     held = {c.id for c in conversations}
     seen = [c for c in labelled(train, asked) if c.id not in held] if train is not None else []

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 from mlx_cc.metrics import wilson
 from mlx_cc.retrieve.search import Case
+from mlx_cc.tasks import GOOD_CSAT
 from mlx_cc.tasks.resolution import RESOLVED
-
-GOOD_CSAT = 4.0
-"""The lowest satisfied answer of five."""
 
 
 class Share(NamedTuple):

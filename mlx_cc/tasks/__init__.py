@@ -18,6 +18,9 @@ from mlx_cc.metrics import Metric
 LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
 """Quality below the first, CSAT at most the second or a churn signal above the third: somebody should look."""
 
+GOOD_CSAT = 4
+"""The lowest answer of a satisfied customer, of five."""
+
 
 class Answer(NamedTuple):
     """What the model says to one task about one conversation."""
