@@ -14,6 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlx_cc import reasoning
 from mlx_cc.calibration import calibrated
 from mlx_cc.conversation import Conversation
@@ -106,7 +108,7 @@ class Analyst:
             found = self._read(trunks, asked, group)
             for number, task in enumerate(asked):
                 if not task.answers:
-                    said = self._decode(trunks, task, [(tree.trunk, tree.branches[number]) for tree in group], turns)
+                    said = self._decode(trunks, task, number, group, turns)
                     for answered, answer in zip(found, said, strict=True):
                         answered[task.name] = answer
             for place, answered in zip(places, found, strict=True):
@@ -147,15 +149,7 @@ class Analyst:
         if not read:
             return [{} for _ in trees]
         allowed = [task.answers(self.centre) for _, task in read if task.answers]
-        tokens = [[self.encoder.answer(text) for text in texts] for texts in allowed]
-        prompts = [[tree.branches[place].prompt for place, _ in read] for tree in trees]
-        if trunks:
-            by_tree = read_answers(self.model, trunks, prompts, tokens)
-        else:
-            by_tree = [
-                read_answers_by_rows(self.model, tree.trunk, questions, tokens)
-                for tree, questions in zip(trees, prompts, strict=True)
-            ]
+        by_tree = self._probabilities(trunks, trees, [place for place, _ in read], allowed)
         return [
             {
                 task.name: calibrated(
@@ -166,16 +160,37 @@ class Analyst:
             for found in by_tree
         ]
 
+    def _probabilities(
+        self, trunks: Prefix | None, trees: Sequence[Tree], places: Sequence[int], answers: Sequence[Sequence[str]]
+    ) -> list[list[np.ndarray]]:
+        """Of each tree, the probabilities of the answers to the questions at some places of its branches."""
+        tokens = [[self.encoder.answer(text) for text in texts] for texts in answers]
+        prompts = [[tree.branches[place].prompt for place in places] for tree in trees]
+        if trunks:
+            return read_answers(self.model, trunks, prompts, tokens)
+        return [
+            read_answers_by_rows(self.model, tree.trunk, questions, tokens)
+            for tree, questions in zip(trees, prompts, strict=True)
+        ]
+
+    def choose(self, conversation: Conversation, questions: Sequence[str], answers: Sequence[str]) -> list[np.ndarray]:
+        """The probabilities of some answers to questions of one's own about a conversation; for each question float64
+        (len(answers),), summing to 1.
+        """
+        asked = [("question", question, None) for question in questions]
+        tree = plant(conversation, asked, self.encoder, self.prompt, self.max_tokens)
+        ((_, group, trunks),) = self._computed([tree], 1)
+        (found,) = self._probabilities(trunks, group, range(len(questions)), [answers] * len(questions))
+        return found
+
     def _decode(
-        self,
-        trunks: Prefix | None,
-        task: Task,
-        asked: Sequence[tuple[Sequence[int], Branch]],
-        turns: Sequence[int],
+        self, trunks: Prefix | None, task: Task, place: int, trees: Sequence[Tree], turns: Sequence[int]
     ) -> list[Answer]:
-        """The answers to a task that is decoded, of conversations with so many turns each."""
+        """The answers to the task at a place of the branches, which is decoded, of conversations with so many turns."""
         assert task.schema is not None
-        texts = self._write(trunks, asked, [schema_grammar(task.schema(count)) for count in turns], COACHING_TOKENS)
+        asked = [(tree.trunk, tree.branches[place]) for tree in trees]
+        grammars = [schema_grammar(task.schema(n, tree.cases)) for n, tree in zip(turns, trees, strict=True)]
+        texts = self._write(trunks, asked, grammars, COACHING_TOKENS)
         return [Answer(task.parse(_closed(text), self.centre)) for text in texts]
 
     def _write(
@@ -274,10 +289,11 @@ class Analyst:
         Returns:
             quality_score, effectiveness, csat_score, issue, root_cause (most probable issue classes,
             the first is `issue`), churn_risk, journey_type, contact_role, coaching (with the quote of
-            the turn cited), critical_issues, confidence (by task), interval (of scores: lowest and highest of
-            the shortest run of answers that holds 80% of the probability), likely (of classes: the fewest
-            that hold 80%), needs_review (whether a calibrated task is less confident than its threshold),
-            review (which tasks are), and reasoning ({thinking, analysis, insights, citations}, or None).
+            the turn cited and, where cases are shown, the number of the one it follows), critical_issues,
+            confidence (by task), interval (of scores: lowest and highest of the shortest run of answers
+            that holds 80% of the probability), likely (of classes: the fewest that hold 80%), needs_review
+            (whether a calibrated task is less confident than its threshold), review (which tasks are),
+            and reasoning ({thinking, analysis, insights, citations}, or None).
 
         Raises:
             UserError: the text has no turns.

@@ -99,6 +99,8 @@ class Tree:
     branches: tuple[Branch, ...]
     omitted_turns: int = 0
     """Turns left out of the middle because the conversation was over-long."""
+    cases: int = 0
+    """Similar earlier conversations that are shown."""
 
     @property
     def rows(self) -> list[list[int]]:
@@ -328,7 +330,7 @@ def plant(
     earlier = _fitting(cases, encoder.tokenizer, max_tokens // CASES_SHARE)
 
     def render(kept: Sequence[str], asked: Iterable[str], notes: str = "") -> list[list[int]]:
-        start = body(kept, facts, notes, earlier)
+        start = body(kept, facts, notes, earlier.text())
         told = {"role": "system", "content": system}
         return [encoder.prompt([told, {"role": "user", "content": start + question}]) for question in asked]
 
@@ -361,7 +363,7 @@ def plant(
         Branch(name, tuple(prompt[shared:]), answer)
         for name, prompt, answer in zip(names, prompts, answers, strict=True)
     )
-    return Tree(conversation.id, tuple(prompts[0][:shared]), branches, omitted)
+    return Tree(conversation.id, tuple(prompts[0][:shared]), branches, omitted, len(earlier.cases))
 
 
 def plant_tasks(
@@ -402,14 +404,14 @@ def plant_tasks(
     return replace(tree, branches=(*branches, *tree.branches[count:]))
 
 
-def _fitting(cases: Cases, tokenizer: Tokenizer, most: int) -> str:
-    """The block of as many cases as fit into `most` tokens; of the only one left, as much of it as does."""
+def _fitting(cases: Cases, tokenizer: Tokenizer, most: int) -> Cases:
+    """As many cases as fit into `most` tokens; of the only one left, as much of it as does."""
     while (text := cases.text()) and len(tokenizer.encode(text, add_special_tokens=False)) > most:
         first, *rest = cases.cases
         if not rest and len(first) < SHORTEST_CASE:
-            return ""
+            return Cases()
         cases = replace(cases, cases=cases.cases[:-1] if rest else (f"{first[: len(first) * 3 // 4]} [...]",))
-    return text
+    return cases
 
 
 def _scale(task: Task, label: Any, centre: Centre, encoder: Encoder) -> Scale | None:

@@ -1,7 +1,8 @@
 """Simulated chains for a prepared train split, to measure what a chain is worth as training signal without a teacher.
 
-Each point is a sentence by rule from the labels of a simulated conversation, citing a turn and a word of it. The
-chains pass the checks of `mlx_cc generate` and say nothing that a model could learn of real conversations.
+Each point is a sentence by rule from a conversation's labels, citing a turn and a word of it; what has no label is
+called unrated, and its score in the chain is the middle one. The chains pass the checks of `mlx_cc generate`. They name
+words of real conversations, but nobody has thought about these.
 
 mlx_cc simulate --conversations 800 --agents 40 --turns 10 --out data/chains.jsonl
 mlx_cc prepare data/chains.jsonl --output-dir data/chains
@@ -25,6 +26,9 @@ from mlx_cc.generate.checks import code, faults  # noqa: E402
 
 MODEL = "simulated"
 LEVELS = ("low", "middling", "high")
+UNRATED = "unrated"
+MIDDLE = {"quality": 50, "csat": 3}
+"""The score in the chain of a conversation without that label."""
 
 OPENING = ("It shows that", "One sees that", "Here", "In this contact", "From the words", "On the whole", "Plainly")
 
@@ -78,8 +82,8 @@ def chain(conversation: Conversation) -> str:
         if line.slot == "text":
             text = f"{OPENING[_choice(conversation.id, number, len(OPENING))]} {text}"
         before = {
-            "quality": f"{conversation.label('quality')['score']:.0f}/100 because ",
-            "csat": f"{conversation.label('csat')}/5 due to ",
+            "quality": f"{_scores(conversation)['quality']:.0f}/100 because ",
+            "csat": f"{_scores(conversation)['csat']:.0f}/5 due to ",
             "resolved": f"{'Achieved' if conversation.label('resolution') == 'resolved' else 'Not Achieved'} - ",
             "effort": f"{('Low', 'Medium', 'High')[_level(float(words['wait']), 3, 8)]} - ",
         }
@@ -90,38 +94,45 @@ def chain(conversation: Conversation) -> str:
 def _words(conversation: Conversation) -> dict[str, str]:
     label = conversation.label
     spoken = {name: moment(conversation, measure) for name, measure in MOMENTS.items()}
-    customer = [n for n, turn in enumerate(conversation.turns, 1) if turn.role == "customer" and turn.text]
-    places = {name: found.turn if found else 1 for name, found in spoken.items()}
-    places |= {"concern": customer[0] if customer else 1, "farewell": customer[-1] if customer else 1}
-    skills = {name: float(label(name)) for name in ("empathy", "technical_skill", "communication")}
-    levels = {name: LEVELS[_level(value, 60, 78)] for name, value in skills.items()}
+    said = [n for n, turn in enumerate(conversation.turns, 1) if turn.role == "customer" and turn.text]
+    if None in spoken.values():  # the customer's turns alone are there, and many of those are a number or "ok"
+        said = [n for n in said if _word(conversation.turns[n - 1].text)]
+    said = said or [1]
+    longest = max(said, key=lambda n: len(_word(conversation.turns[n - 1].text)))
+    places = {name: found.turn if found else longest for name, found in spoken.items()}
+    places |= {"concern": said[0], "farewell": said[-1]}
+    skills = {name: _number(label(name)) for name in ("empathy", "technical_skill", "communication")}
+    levels = {name: _named(value, 60, 78) for name, value in skills.items()}
     named = {"empathy": "empathy", "technical_skill": "knowledge", "communication": "explaining"}
-    worst, best = min(skills, key=skills.__getitem__), max(skills, key=skills.__getitem__)
-    csat, churn, solved = float(label("csat")), float(label("churn")), label("resolution") == "resolved"
-    words = {name: _word(conversation.turns[place - 1].text) for name, place in places.items()}
+    rated = {name: value for name, value in skills.items() if value is not None} or dict.fromkeys(skills, 0.0)
+    worst, best = min(rated, key=rated.__getitem__), max(rated, key=rated.__getitem__)
+    csat, churn = _number(label("csat")), _number(label("churn"))
+    known, solved = "resolution" in conversation.labels, label("resolution") == "resolved"
+    weak = (skills["technical_skill"] or 60) < 60
+    words = {name: _word(conversation.turns[place - 1].text) or "little" for name, place in places.items()}
     return {
         **words,
         **{f"at_{name}": f"[T{place}]" for name, place in places.items()},
         "empathy": levels["empathy"],
         "technical": levels["technical_skill"],
         "communication": levels["communication"],
-        "mood": "upset" if csat <= 2 else "tense" if csat == 3 else "calm",
-        "end": "displeased" if csat <= 2 else "unmoved" if csat == 3 else "pleased",
-        "csat_level": LEVELS[_level(csat, 3, 4)],
-        "churn_level": LEVELS[_level(churn, 30, 60)],
+        "mood": UNRATED if csat is None else ("upset", "tense", "calm")[_level(csat, 3, 4)],
+        "end": UNRATED if csat is None else ("displeased", "unmoved", "pleased")[_level(csat, 3, 4)],
+        "csat_level": _named(csat, 3, 4),
+        "churn_level": _named(churn, 30, 60),
         "issue": str(label("issue")).replace("_", " "),
         "queue": str(conversation.queue or "general").replace("_", " "),
         "wait": f"{(conversation.queue_wait_s or 0) / 60:.0f}",
         "turns": str(len(conversation.turns)),
-        "resolution": str(label("resolution")),
-        "resolution_why": "it worked" if solved else "it did not work this time",
-        "cause": "the agent's knowledge" if skills["technical_skill"] < 60 or solved else "the system behind the agent",
-        "repeat": "no" if solved else "one",
-        "safe": "safe" if churn < 60 else "not safe",
+        "resolution": str(label("resolution")) if known else UNRATED,
+        "resolution_why": "it worked" if solved else "it did not work this time" if known else "how it went is unrated",
+        "cause": "the agent's knowledge" if weak or solved else "the system behind the agent",
+        "repeat": "no" if solved else "one" if known else "perhaps one",
+        "safe": UNRATED if churn is None else "safe" if churn < 60 else "not safe",
         "best": named[best],
         "worst": named[worst],
         "advice": {"empathy": "naming the concern", "technical_skill": "checking the history"}.get(worst, "a summary"),
-        "priority": LEVELS[_level(churn, 30, 60)],
+        "priority": LEVELS[_level(churn or 0, 30, 60)],
     }
 
 
@@ -129,9 +140,23 @@ MOMENTS = {"reply": "empathy", "longest": "communication", "fix": "technical_ski
 
 
 def _word(text: str) -> str:
-    """A long word of a turn, which ties a point to it."""
-    found = [word for word in re.findall(r"[A-Za-z]{4,}", text)]
-    return max(found, key=lambda word: (len(word), word), default="little").lower()
+    """A long word of a turn, which ties a point to it; nothing where it has none."""
+    found = re.findall(r"[A-Za-z]{4,}", text)
+    return max(found, key=lambda word: (len(word), word), default="").lower()
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(str(value))
+
+
+def _named(value: float | None, middle: float, high: float) -> str:
+    return UNRATED if value is None else LEVELS[_level(value, middle, high)]
+
+
+def _scores(conversation: Conversation) -> dict[str, float]:
+    """Of quality and CSAT, as the chain says them."""
+    quality, csat = conversation.label("quality"), conversation.label("csat")
+    return MIDDLE | ({"quality": quality["score"]} if quality else {}) | ({"csat": csat} if csat else {})
 
 
 def _level(value: float, middle: float, high: float) -> int:
@@ -148,8 +173,7 @@ def main(folder: Path) -> None:
     def with_chains() -> Iterator[Conversation]:
         for conversation in read_conversations(folder / "train_chatml.jsonl"):
             text = chain(conversation)
-            values = {name: conversation.label(name) for name in ("quality", "csat")}
-            wrong = faults(text, True, conversation, values, "", "en")
+            wrong = faults(text, True, conversation, _scores(conversation), "", "en")
             found.update({code(fault) for fault in wrong} or {"kept"})
             yield conversation if wrong else replace(conversation, reasoning=reasoning.parse(text, MODEL))
 

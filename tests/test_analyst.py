@@ -90,7 +90,7 @@ def test_several_texts_are_decoded_at_once_as_each_is_alone(
     def both(model: Any, tokenizer: Any, prompts: Any, trunks: Any, constraints: Any, most: int) -> list[str]:
         texts = decode_all(model, tokenizer, prompts, trunks, constraints, most)
         for place, text in enumerate(texts):
-            fresh = analyst.grammars.constraint(schema_grammar(schema(len(several[place].turns))))
+            fresh = analyst.grammars.constraint(schema_grammar(schema(len(several[place].turns), 0)))
             compared.append((text, "".join(decode(model, tokenizer, prompts[place], trunks.one(place), fresh, most))))
         return texts
 

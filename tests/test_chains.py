@@ -70,7 +70,7 @@ def trainer_of(settings: TrainSettings, folder: Path, **training: Any) -> Traine
 def gradients_of(trainer: Trainer, trees: list[Tree]) -> tuple[float, dict[str, np.ndarray]]:
     from mlx.utils import tree_flatten
 
-    loss, gradients, _ = trainer.gradients([trees])
+    loss, gradients, *_ = trainer.gradients([trees])
     return loss, {name: np.array(value) for name, value in tree_flatten(gradients)}
 
 
@@ -171,6 +171,8 @@ def test_the_branch_learns_as_a_row_of_its_own_with_its_weight(
     chains = [Tree(t.conversation_id, t.trunk, t.branches[-1:]) for t in trees]
     parts = [(gradients_of(trainer, labels), 2.0), (gradients_of(trainer, chains), 0.25)]
     assert loss == pytest.approx(sum(part[0] * weight for part, weight in parts) / 2.25, rel=1e-4)
+    by_task = trainer.gradients([trees])[3]
+    assert by_task.keys() == {*few, "reasoning"} and by_task["reasoning"] == pytest.approx(parts[1][0][0], rel=1e-4)
     for name, gradient in found.items():
         expected = sum(part[1][name] * weight for part, weight in parts) / 2.25
         assert np.abs(gradient - expected).max() <= 1e-4 * np.abs(expected).max() + 1e-8, name

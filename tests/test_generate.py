@@ -239,6 +239,18 @@ def test_a_rejected_chain_is_asked_for_again_with_the_reason(work: Work, scripte
     assert "turned down (structure: line 1" in told
 
 
+def test_more_retries_ask_again_for_what_was_rejected_alone(work: Work, scripted: Any):
+    from msgspec.structs import replace
+
+    def answer(asked: Any) -> str:
+        return own_chain(asked) if asked.attempt or asked.conversation.id != "dora" else "No."
+
+    jobs = scripted(answer)
+    assert generate(work._replace(settings=replace(work.settings, retries=0)))["rejected"] == 1
+    assert generate(work)["kept"] == 4
+    assert [job.key.conversation.id for job in jobs[4:]] == ["dora"]
+
+
 def test_a_blind_teacher_that_disagrees_is_told_the_labels_and_the_chain_is_marked(work: Work, scripted: Any):
     work = work._replace(settings=GenerateSettings(model=work.settings.model, blind=True, max_seq_length=4000))
     scripted(own_chain)

@@ -17,12 +17,14 @@ from mlx_cc.conversation import Conversation, Label, Turn, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
 from mlx_cc.retrieve import ContactCenterRAG
-from mlx_cc.retrieve.build import Indexed, sources
+from mlx_cc.retrieve import check as look
+from mlx_cc.retrieve.build import Indexed, index_conversations, sources
 from mlx_cc.retrieve.check import check
 from mlx_cc.retrieve.check import stats as held
 from mlx_cc.retrieve.embed import Embedder, embedder
 from mlx_cc.retrieve.entries import entries, thread_of
-from mlx_cc.retrieve.store import open_index
+from mlx_cc.retrieve.rag import COLLECTION
+from mlx_cc.retrieve.store import COMPLETE, WRITTEN, open_index
 from mlx_cc.simulate import Parameters, World, simulate
 from tests.conftest import save_bert
 
@@ -258,7 +260,7 @@ def test_a_damaged_database_is_told_in_one_line(index, damage):
     assert told.stderr.count("\n") == 1 or "panicked" in told.stderr
 
 
-def test_a_graph_that_chroma_crashes_on_is_told_by_the_check(tmp_path, tiny, conversations):
+def test_a_graph_that_chroma_crashes_on_is_told_in_one_line(tmp_path, tiny, conversations):
     folder = tmp_path / "index"
     many = [
         replace(c, id=f"{c.id}-{n}", turns=(*c.turns, Turn(role="agent", text=f"{n}")))
@@ -273,6 +275,68 @@ def test_a_graph_that_chroma_crashes_on_is_told_by_the_check(tmp_path, tiny, con
     checked = mlx_cc("rag", "check", "--index", str(folder))
     assert checked.returncode == 3 and "Traceback" not in checked.stderr, checked.stderr
     assert "mlx_cc rag index" in checked.stdout or "don't find themselves" in checked.stdout
+    for arguments in (["query", "a bill"], ["index", str(_written(tmp_path, many))]):
+        refused = mlx_cc("rag", *arguments, "--index", str(folder))
+        assert refused.returncode == 2 and refused.stderr.count("\n") == 1, refused.stderr
+        assert "mlx_cc rag index" in refused.stderr or "--rebuild" in refused.stderr
+    with ContactCenterRAG(folder, embedder=tiny) as rag:
+        rag.index(many, rebuild=True)
+        assert rag.retrieve_similar(many[0]) and check(rag.finder.index) == []
+
+
+def _written(folder: Path, some: list[Conversation]) -> Path:
+    write_conversations(folder / "conversations.jsonl", some)
+    return folder / "conversations.jsonl"
+
+
+def test_an_index_is_looked_at_before_use_only_where_somebody_was_killed(index, tiny, monkeypatch):
+    looks = []
+    real = look.check_apart
+    monkeypatch.setattr(look, "check_apart", lambda *a, **k: looks.append(1) or real(*a, **k))
+    with ContactCenterRAG(index, embedder=tiny) as rag:
+        rag.retrieve_similar("a bill")
+    assert not looks
+    (index / WRITTEN).unlink()  # as of a process that never closed it
+    for _ in range(2):
+        with ContactCenterRAG(index, embedder=tiny) as rag:
+            rag.retrieve_similar("a bill")
+    assert looks == [1]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_rebuild_leaves_the_old_index_and_is_gone_on_with(index, conversations, tiny):
+    many = [replace(c, id=f"{c.id}-{n}") for n in range(5) for c in conversations]
+    asked: list[int] = []
+
+    def encode(texts):
+        if len(asked) == 2:
+            raise Interrupted
+        asked.append(len(texts))
+        return tiny.encode(texts)
+
+    with ContactCenterRAG(index, embedder=changed(tiny, encode=encode)) as rag, pytest.raises(Interrupted):
+        rag.index(many, rebuild=True)
+    with ContactCenterRAG(index, embedder=tiny) as rag:
+        assert held(rag.finder.index)["conversations"] == 60
+        report = rag.index(many[1:], rebuild=True)
+        assert (report.embedded, report.removed) == (3 * len(many) - sum(asked), 1)
+        assert held(rag.finder.index)["conversations"] == len(many) - 1
+        assert rag.retrieve_similar(many[7])
+    with ContactCenterRAG(index, embedder=tiny) as rag:
+        assert held(rag.finder.index)["conversations"] == len(many) - 1
+
+
+def test_a_rebuilt_index_that_was_killed_while_it_took_its_place_is_found_whole(index, conversations, tiny):
+    with open_index(index, COLLECTION, tiny, rebuild=True) as new:
+        index_conversations(new, tiny, [(c, None) for c in conversations[:40]])
+        new._collection.modify(metadata=new.about | {COMPLETE: True})
+        new._client.delete_collection(COLLECTION)
+    with ContactCenterRAG(index, embedder=tiny) as rag:
+        assert held(rag.finder.index)["conversations"] == 40
+        assert COMPLETE not in rag.finder.index.about
 
 
 def test_an_empty_collection_says_so(tmp_path, tiny):

@@ -19,6 +19,7 @@ from mlx_cc.prompt import Cases, body
 from mlx_cc.retrieve import Case, ContactCenterRAG, extract_best_practices
 from mlx_cc.retrieve.embed import Embedder, embedder
 from mlx_cc.retrieve.filters import read, where
+from mlx_cc.retrieve.rerank import reranked
 from mlx_cc.retrieve.search import fused
 from mlx_cc.retrieve.words import Words
 
@@ -168,6 +169,19 @@ def test_a_transcript_is_looked_for_by_what_its_customer_said_first(rag):
     assert ids(rag.retrieve_similar(talk, 1, mode="words")) == ["call-1"]
 
 
+def test_a_model_ranks_again_by_its_probability_of_yes(rag, tiny_model, monkeypatch):
+    query = "I was charged twice"
+    with pytest.raises(UserError, match="Name a model"):
+        rag.retrieve_similar(query, 3, rerank=True)
+    monkeypatch.setattr(rag, "analyst", Analyst(load(tiny_model)))
+    found = rag.retrieve_similar(query, 3, rerank=True)
+    one_by_one = [reranked(rag.analyst, query, [case])[0] for case in rag.retrieve_similar(query, len(CALLS))]
+    best = sorted(one_by_one, key=lambda case: -case.score)[:3]
+    assert ids(found) == ids(best) and len({case.score for case in best}) == 3
+    assert [case.score for case in found] == pytest.approx([case.score for case in best], rel=1e-4)
+    assert reranked(rag.analyst, query, []) == []
+
+
 def test_word_search_sees_what_was_added_since(tmp_path, tiny):
     with ContactCenterRAG(tmp_path / "index", embedder=tiny) as rag:
         rag.index(CALLS[:3])
@@ -177,7 +191,7 @@ def test_word_search_sees_what_was_added_since(tmp_path, tiny):
 
 
 def test_a_kept_word_index_is_used_and_a_damaged_one_counted_again(tmp_path):
-    words = Words.of(["a#problem", "b#problem"], ["the red door", "一个包裹"])
+    words = Words.of([("a#problem", "the red door"), ("b#problem", "一个包裹")])
     words.save(tmp_path / "words", "state")
     again = Words.load(tmp_path / "words", "state")
     assert again and again.best("red", 5) == ["a#problem"] and again.best("包裹在哪里", 5) == ["b#problem"]
@@ -228,7 +242,9 @@ def test_a_model_is_shown_the_cases_and_long_ones_leave_room_for_the_transcript(
     analyst = Analyst(load(tiny_model))
     with_model = ContactCenterRAG(rag._place, embedder=rag.finder.embedder, analyst=analyst)
     with with_model:
-        said = with_model.analyze_with_rag(CALLS[0], 2)["analysis"]
+        answered = with_model.analyze_with_rag(CALLS[0], 2)
+    said, shown = answered["analysis"], {*ids(answered["similar_cases"]), None}
+    assert said["coaching"] and all(advice["case"] in shown for advice in said["coaching"])
     plain = analyst.analyze(CALLS[0])
     assert said.keys() == plain.keys() and said["confidence"] != plain["confidence"]
     many = Cases(tuple("Customer: word " * 5 for _ in range(50)))
@@ -239,7 +255,8 @@ def test_a_model_is_shown_the_cases_and_long_ones_leave_room_for_the_transcript(
 
     tree = plant_tasks(conversation, pick(["csat"]), analyst.centre, analyst.encoder, max_tokens=1200, cases=many)
     text = analyst.tokenizer.decode(list(tree.trunk))
-    assert 0 < text.count("\nCase ") < 50 and conversation.turns[1].text in text and tree.omitted_turns == 0
+    assert 0 < text.count("\nCase ") == tree.cases < 50
+    assert conversation.turns[1].text in text and tree.omitted_turns == 0
 
 
 def test_a_conversation_is_never_shown_its_own_customer_or_chain(rag):

@@ -119,4 +119,4 @@ def test_the_reasoning_chain_has_its_structure_and_only_real_citations():
 def test_the_coaching_schema_is_json_and_bounds_the_turn():
     schema = all_tasks()["coaching"].schema
     assert schema is not None
-    assert json.loads(json.dumps(schema(7)))["items"]["properties"]["turn"]["maximum"] == 7
+    assert json.loads(json.dumps(schema(7, 0)))["items"]["properties"]["turn"]["maximum"] == 7

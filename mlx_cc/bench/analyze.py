@@ -111,7 +111,7 @@ def tree(job: Job) -> Callable[[], list[str]]:
         decoded = []
         for task, branch in branches:
             if task.schema:
-                constraint = grammars.constraint(schema_grammar(task.schema(turns)))
+                constraint = grammars.constraint(schema_grammar(task.schema(turns, 0)))
                 pieces = decode(model, tokenizer, branch.prompt, trunk, constraint, job.coaching_tokens)
                 decoded.append("".join(pieces))
         return decoded

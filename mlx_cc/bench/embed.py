@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -51,6 +52,9 @@ def texts_of(job: Job) -> list[str]:
     return [" ".join(islice(words, size)) for size in sizes]
 
 
+CHROMA_MODEL = Path.home() / ".cache/chroma/onnx_models/all-MiniLM-L6-v2/onnx/model.onnx"
+"""Where Chroma keeps the model of its default embedder. It would download it; here it has to be there."""
+
 # The contenders: each makes a function from texts to vectors
 
 
@@ -75,6 +79,13 @@ def sentence_transformers(job: Job) -> Callable[[list[str]], Any]:
     return partial(model.encode, normalize_embeddings=True, show_progress_bar=False)
 
 
+def chroma(job: Job) -> Callable[[list[str]], Any]:
+    """Chroma's default embedder: all-MiniLM-L6-v2, every text padded to 256 tokens, in ONNX Runtime's own threads."""
+    from chromadb.utils.embedding_functions.onnx_mini_lm_l6_v2 import ONNXMiniLM_L6_V2
+
+    return ONNXMiniLM_L6_V2(["CPUExecutionProvider"])
+
+
 def work(make: Callable[[Job], Callable[[list[str]], Any]], job: Job, done: Done) -> None:
     """Units of work, the model loaded before the first."""
     encode, texts = make(job), texts_of(job)
@@ -88,9 +99,20 @@ ALL = (
     Contender("mlx_cc", "MiniLM in MLX", "mlx_cc", partial(work, ours)),
     Contender("stock", "the same, MLX's kernels", "stock", partial(work, ours)),
     Contender("sentence-transformers", "torch", "stock", partial(work, sentence_transformers)),
+    Contender("chroma", "Chroma's default, ONNX Runtime", "stock", partial(work, chroma)),
 )
-NEEDS = {"sentence-transformers": "sentence_transformers"}
-CONTENDERS = tuple(c for c in ALL if c.name not in NEEDS or importlib.util.find_spec(NEEDS[c.name]) is not None)
+
+
+def _lacks(name: str) -> str:
+    """What has to be done before a contender can run here; nothing where it can."""
+    if name == "sentence-transformers" and importlib.util.find_spec("sentence_transformers") is None:
+        return "sentence_transformers is not installed here. `pip install 'mlx_cc[st]'`"
+    if name == "chroma" and not CHROMA_MODEL.exists():
+        return f"{CHROMA_MODEL} is not here. scripts/export_chroma_embedder.py makes it"
+    return ""
+
+
+CONTENDERS = tuple(contender for contender in ALL if not _lacks(contender.name))
 """Those that can run here."""
 
 
@@ -100,7 +122,6 @@ def refuse_absent(names: Sequence[str]) -> None:
     Raises:
         UserError: one of the named can't.
     """
-    here = {contender.name for contender in CONTENDERS}
     for name in names:
-        if name in NEEDS and name not in here:
-            raise UserError(f"--contender {name}: {NEEDS[name]} is not installed here. `pip install 'mlx_cc[st]'`.")
+        if lacks := _lacks(name):
+            raise UserError(f"--contender {name}: {lacks}.")

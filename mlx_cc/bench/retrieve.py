@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations
@@ -24,6 +25,7 @@ from mlx_cc.retrieve.build import index_conversations
 from mlx_cc.retrieve.embed import Embedder
 from mlx_cc.retrieve.entries import problem
 from mlx_cc.retrieve.filters import where
+from mlx_cc.retrieve.rerank import LOOKED_AT, reranked
 from mlx_cc.retrieve.search import MODES, Finder
 from mlx_cc.retrieve.store import Index, open_index
 from mlx_cc.simulate import Parameters, World, simulate
@@ -79,13 +81,20 @@ class Latency(Struct):
 
 
 def retrieval_quality(
-    folder: Path, label: str, embedder: Embedder, limit: int, queries: int, done: Callable[[int], Any] = lambda _: None
+    folder: Path,
+    label: str,
+    embedder: Embedder,
+    limit: int,
+    queries: int,
+    analyst: Analyst | None = None,
+    tell: Callable[[str], Any] = lambda _: None,
 ) -> RetrievalQuality:
     """Index a data folder's train split and look for its test split's conversations.
 
     Args:
         limit: at most this many conversations are indexed, the first by id.
         queries: at most this many are looked for, the first by id.
+        analyst: a model that ranks what the hybrid found again, as one more mode.
 
     Raises:
         UserError: a file is missing, or holds no such label.
@@ -95,12 +104,19 @@ def retrieval_quality(
     sizes = Counter(str(c.label(label)) for c in train)
     truth = {c.id: str(c.label(label)) for c in train}
     with tempfile.TemporaryDirectory() as scratch, open_index(Path(scratch) / "index", "bench", embedder) as index:
-        index_conversations(index, embedder, ((c, "train") for c in train), done=done)
+        index_conversations(
+            index, embedder, ((c, "train") for c in train), done=lambda n: tell(f"{n:,} conversations indexed")
+        )
         finder = Finder(index, embedder, Path(scratch) / "words")
         found = {
             mode: [[name for name, _, _ in finder.ranked(problem(c), DEPTH, None, mode)] for c in held_out]
             for mode in MODES
         }
+        if analyst:
+            found["reranked"] = []
+            for number, c in enumerate(held_out, 1):
+                found["reranked"].append(_again(finder, analyst, problem(c)))
+                tell(f"{number:,} of {len(held_out):,} reranked")
     gold = [str(c.label(label)) for c in held_out]
     hits = {
         mode: [[truth[name] == label for name in names] for names, label in zip(rows, gold, strict=True)]
@@ -118,10 +134,15 @@ def retrieval_quality(
     }
     difference = {
         mode: _mean([a - b for a, b in zip(ndcg["hybrid"], ndcg[mode], strict=True)])
-        for mode in MODES
+        for mode in found
         if mode != "hybrid"
     }
     return RetrievalQuality(str(folder), label, len(sizes), len(train), len(held_out), modes, difference)
+
+
+def _again(finder: Finder, analyst: Analyst, query: str) -> list[str]:
+    ranked = reranked(analyst, query, finder.similar(query, LOOKED_AT))
+    return [case.conversation_id for case in ranked[:DEPTH]]
 
 
 def _labelled(path: Path, label: str) -> list[Conversation]:

@@ -115,7 +115,7 @@ def tree(job: Job, done: Done) -> None:
     with machine.wired_limit():
         while True:
             started = time.perf_counter()
-            loss, gradients, _ = trainer.gradients(steps)
+            loss, gradients, *_ = trainer.gradients(steps)
             gradients, _ = optim.clip_grad_norm(gradients, SETTINGS.training.max_grad_norm)
             trainer.optimizer.update(model, gradients)
             mx.eval(model.trainable_parameters(), trainer.optimizer.state)

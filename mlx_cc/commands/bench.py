@@ -336,7 +336,8 @@ def embed(
     as_json: bool,
     output: Path | None,
 ) -> None:
-    """Texts to vectors: MiniLM in MLX beside itself on MLX's own kernels, and sentence-transformers where installed.
+    """Texts to vectors: MiniLM in MLX beside itself on MLX's own kernels, sentence-transformers where it is installed,
+    and Chroma's default embedder where its model is there.
 
     \b
     Examples:
@@ -363,8 +364,9 @@ def embed(
 @click.option("--embedder", "wanted", default="all-minilm-l6-v2", show_default=True, help="As `mlx_cc rag` takes it.")
 @click.option("--limit", type=click.IntRange(min=10), default=4000, show_default=True, help="Indexed, at most.")
 @click.option("--queries", type=click.IntRange(min=2), default=500, show_default=True, help="Looked for, at most.")
+@click.option("--rerank", "model", help="Measure this model's reranking too: slow.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def retrieve(data: Path, label: str, wanted: str, limit: int, queries: int, as_json: bool) -> None:
+def retrieve(data: Path, label: str, wanted: str, limit: int, queries: int, model: str | None, as_json: bool) -> None:
     """How well similar conversations are found: those of the test split among those of the train split.
 
     DATA is a folder that `prepare` wrote. A found conversation is relevant when it has the same label; the query is
@@ -374,11 +376,13 @@ def retrieve(data: Path, label: str, wanted: str, limit: int, queries: int, as_j
     Examples:
       mlx_cc bench retrieve data
       mlx_cc bench retrieve data/star --limit 3000 --queries 400 --json
+      mlx_cc bench retrieve data/star --queries 50 --rerank models/mistral-7b-contact-center
     """
     import msgspec
     from rich.console import Console
     from rich.table import Table
 
+    from mlx_cc.analyst import load
     from mlx_cc.bench.retrieve import retrieval_quality
     from mlx_cc.retrieve.embed import embedder
 
@@ -390,7 +394,8 @@ def retrieve(data: Path, label: str, wanted: str, limit: int, queries: int, as_j
             embedder(wanted),
             limit,
             queries,
-            lambda n: status.update(f"{n:,} conversations indexed") if console.is_terminal else None,
+            load(model) if model else None,
+            lambda now: status.update(now) if console.is_terminal else None,
         )
     if as_json:
         click.echo(msgspec.json.encode(found).decode())

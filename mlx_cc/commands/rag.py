@@ -61,7 +61,7 @@ def opened(folder: Path, collection: str, chroma_host: str | None, embedder: str
 @command.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @index_options
-@click.option("--rebuild", is_flag=True, help="Start empty, as for another embedder.")
+@click.option("--rebuild", is_flag=True, help="Make it anew, as for another embedder.")
 @click.option("--prune", is_flag=True, help="Take out conversations that are not in PATH.")
 @JSON
 def index(
@@ -131,6 +131,7 @@ def index(
     multiple=True,
     help="Look through these alone; repeatable.  [default: conversation and problem]",
 )
+@click.option("--rerank", "model", help="Let this model rank the best 20 again.")
 @JSON
 def query(
     text: str | None,
@@ -143,6 +144,7 @@ def query(
     filters: tuple[str, ...],
     mode: Any,
     parts: Any,
+    model: str | None,
     as_json: bool,
 ) -> None:
     """Find similar conversations, and count how they ended.
@@ -151,6 +153,7 @@ def query(
     Examples:
       mlx_cc rag query "customer frustrated about a billing error" --filter "quality_score>=80"
       mlx_cc rag query --file call.txt --filter resolution_status=resolved --filter "csat_score>=4.5" -n 10
+      mlx_cc rag query "charged twice" --rerank models/mistral-7b-contact-center
       mlx_cc rag query "refund" --filter '{"$or": [{"queue": "billing"}, {"issue": "refund_request"}]}' --json
     """
     import msgspec
@@ -162,10 +165,13 @@ def query(
     if (text is None) == (file is None):
         raise UserError("what to look for? Give TEXT or --file, not both.")
     wanted = read(filters)
+    said = _read(file) if file else text or ""
     with opened(folder, collection, chroma_host, embedder) as rag:
-        found = rag.retrieve_similar(
-            _read(file) if file else text or "", results, wanted, mode=mode, parts=parts or SEARCHED
-        )
+        if model:
+            from mlx_cc.analyst import load
+
+            rag.analyst = load(model)
+        found = rag.retrieve_similar(said, results, wanted, mode=mode, parts=parts or SEARCHED, rerank=bool(model))
     practices = extract_best_practices(found)
     if as_json:
         click.echo(msgspec.json.encode({"cases": found, "best_practices": practices}).decode())

@@ -13,13 +13,17 @@ from typing import Any
 
 from rich.console import Console
 
+from mlx_cc import reasoning
 from mlx_cc.errors import UserError
-from mlx_cc.files import read_conversations, read_json, write_json
+from mlx_cc.files import lines, read_conversations, read_json, write_json
 
 SAMPLE = Path("data/sample")
 CONFIG = Path("configs/smollm2_135m_cpu.yaml")
 DASHBOARD = "dashboard.html"
 RUN, FUSED = Path("adapters/demo"), Path("models/demo")
+CHAINS = "train_reasoning"
+NONE_KEPT = 3
+"""How `generate` ends when no chain holds up, as those of so small a teacher seldom do."""
 
 
 def steps(folder: Path) -> list[tuple[str, list[str], Path]]:
@@ -31,6 +35,9 @@ def steps(folder: Path) -> list[tuple[str, list[str], Path]]:
         ("temporal", ["temporal", "--input", str(data), "--output", str(data)], data / "train_temporal.jsonl"),
         ("fingerprint", ["fingerprint", "--input", f"{data}/train_temporal.jsonl",
                          "--output-dir", f"{data}/agent_profiles"], data / "agent_profiles/agent_profiles.json"),
+        ("generate", ["generate", "--input", f"{data}/train_temporal.jsonl", "--output", f"{data}/{CHAINS}.jsonl",
+                      "--model", "smollm2-135m", "--limit", "4", "--batch-size", "4", "--retries", "0",
+                      "--point-characters", "40"], data / f"{CHAINS}_report.json"),
         ("train", ["train", "--config", str(CONFIG), "--dir", str(data), "--output-dir", str(FUSED)],
          RUN / "report.json"),
         ("evaluate", ["evaluate", "--model", str(RUN)], RUN / "evaluation/report.json"),
@@ -70,7 +77,7 @@ def run_demo(folder: Path, fresh: bool = False) -> Path:
         started = time.perf_counter()
         keep = subprocess.PIPE if name == "analyze" else None
         result = subprocess.run([sys.executable, "-m", "mlx_cc", *arguments], stdout=keep)
-        if result.returncode:
+        if result.returncode and (name, result.returncode) != ("generate", NONE_KEPT):
             raise UserError(f"the step `{command}` failed (exit {result.returncode}); its own message is above.")
         if name == "analyze":
             write_json(proof, json.loads(result.stdout))
@@ -94,6 +101,15 @@ def _pick(folder: Path) -> None:
     write_conversations(folder / "conversation.jsonl", [chosen])
 
 
+def _chain(data: Path) -> dict[str, Any]:
+    """A chain that was kept or, where none was, the first that was not, with the reasons."""
+    for conversation in read_conversations(data / f"{CHAINS}.jsonl"):
+        if conversation.reasoning:
+            text = reasoning.text_of(conversation.reasoning)
+            return {"conversation_id": conversation.id, "text": text, "reasons": []}
+    return next(json.loads(line) for _, line in lines(data / f"{CHAINS}_rejects.jsonl"))
+
+
 def _page(folder: Path, told: list[dict[str, Any]]) -> Path:
     from mlx_cc.report.demo_page import write_demo_page
 
@@ -108,6 +124,8 @@ def _page(folder: Path, told: list[dict[str, Any]]) -> Path:
         {
             "steps": told,
             "statistics": read_json(data / "statistics.json"),
+            "chains": read_json(data / f"{CHAINS}_report.json"),
+            "chain": _chain(data),
             "training": read_json(RUN / "report.json"),
             "loss_png": RUN / "loss.png",
             "evaluation": read_json(RUN / "evaluation/report.json"),

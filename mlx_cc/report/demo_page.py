@@ -29,9 +29,10 @@ def write_demo_page(path: Path, facts: dict[str, Any]) -> None:
     """Write the page.
 
     Args:
-        facts: `steps` (name, command, seconds, skipped), `statistics` (of prepare), `training` (the run's
-            report), `loss_png` (path), `evaluation` (report.json of evaluate), `agents` (summary rows),
-            `conversation` and its `analysis`, `machine` (one line), `dashboard` (its page beside this one).
+        facts: `steps` (name, command, seconds, skipped), `statistics` (of prepare), `chains` (report of generate) and one
+            `chain` (conversation_id, text, reasons against it), `training` (the run's report), `loss_png` (path),
+            `evaluation` (report.json of evaluate), `agents` (summary rows), `conversation` and its `analysis`,
+            `machine` (one line), `dashboard` (its page beside this one).
     """
     report, training = facts["evaluation"], facts["training"]
     overall = report["overall"]
@@ -55,6 +56,7 @@ def write_demo_page(path: Path, facts: dict[str, Any]) -> None:
         + "".join(f"<div class=tile><b>{_(b)}</b><span>{_(s)}</span></div>" for b, s in tiles)
         + "</div>",
         _section("What ran", _steps(facts["steps"])),
+        _section("Reasoning chains", _chains(facts["chains"], facts["chain"])),
         _section("What it learned", _learned(facts)),
         _section("Held-out answers: baselines, base, tuned", _evaluation(report)),
         _section("One held-out conversation, analysed", _analysis(facts["conversation"], facts["analysis"])),
@@ -81,6 +83,18 @@ def _steps(steps: list[dict[str, Any]]) -> str:
         for s in steps
     )
     return f"<div class=scroll><table><tr><th>step<th>command<th class=n>time<th></tr>{rows}</table></div>"
+
+
+def _chains(report: dict[str, Any], chain: dict[str, Any]) -> str:
+    done = report["kept"] + report["rejected"]
+    faults = "".join(f"<li>{_(reason)}</li>" for reason in chain["reasons"])
+    return (
+        f"<p>A local teacher wrote {done} chains under a grammar that fixes their form and scores; checks in code kept "
+        f"<b>{report['kept']}</b>. The teacher is the untuned 135M model: it shows how the step works. Chains to learn from "
+        "take a teacher of 7B or more.</p>"
+        f"<details><summary>The chain of {_(chain['conversation_id'])}, {'turned down' if faults else 'kept'}</summary>"
+        f"<ul>{faults}</ul><pre style='white-space:pre-wrap;font-size:.85rem'>{_(chain['text'])}</pre></details>"
+    )
 
 
 def _learned(facts: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlx_cc.errors import UserError
 from mlx_cc.retrieve.entries import FIELDS, PARTS, conversation_of, part_of
-from mlx_cc.retrieve.store import DIMENSION, Index, open_index
+from mlx_cc.retrieve.store import DATABASE, DIMENSION, Index, held, is_as_closed, is_held_here, note_closed, open_index
 from mlx_cc.splits import unit_interval
 
 PROBES = 50
@@ -28,14 +28,18 @@ class Checked(msgspec.Struct):
     faults: list[str]
 
 
-def check_apart(place: Path | str, collection: str) -> Checked:
+def check_apart(place: Path | str, collection: str, only_vectors: bool = False) -> Checked:
     """`check` in a process of its own: a damaged graph of vectors ends the process that reads it.
+
+    Args:
+        only_vectors: `lost` alone, which takes a moment.
 
     Raises:
         UserError: there is no such index, or another process holds it.
     """
     server = "server" if isinstance(place, str) else "folder"
-    command = [sys.executable, "-m", "mlx_cc.retrieve.check", server, str(place), collection]
+    what = "vectors" if only_vectors else "all"
+    command = [sys.executable, "-m", "mlx_cc.retrieve.check", what, server, str(place), collection]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode < 0:
         where = f"{place}, collection {collection}"
@@ -44,6 +48,21 @@ def check_apart(place: Path | str, collection: str) -> Checked:
     if run.returncode:
         raise UserError(run.stderr.strip().rpartition("\n")[2].removeprefix("Error: "))
     return msgspec.json.decode(run.stdout, type=Checked)
+
+
+def look_first(place: Path, collection: str) -> None:
+    """Of a folder that somebody was killed in, or wrote to, since it was last closed: see that its vectors can be read.
+
+    Raises:
+        UserError: they can't, and what to do.
+    """
+    if not (place / DATABASE).exists() or is_held_here(place) or is_as_closed(place):
+        return
+    found = check_apart(place, collection, only_vectors=True)
+    if found.faults:
+        raise UserError(f"{found.where}: {found.faults[0]}.")
+    with held(place):
+        note_closed(place)
 
 
 def stats(index: Index) -> dict[str, Any]:
@@ -89,8 +108,6 @@ def check(index: Index) -> list[str]:
     if not index.embedder:
         return ["not an index of mlx_cc: it names no embedder"]
     wrong = lengths = 0
-    vectors: dict[str, np.ndarray] = {}
-    drawn = PROBES / max(1, index.count())
     try:
         for rows in index.everything("embeddings", "documents", "metadatas"):
             for place, name in enumerate(rows["ids"]):
@@ -98,8 +115,6 @@ def check(index: Index) -> list[str]:
                 parts.setdefault(conversation_of(name), set()).add(part_of(name))
                 wrong += len(vector) != size
                 lengths += abs(float(np.linalg.norm(vector)) - 1) > 1e-3
-                if unit_interval(name) < drawn:
-                    vectors[name] = vector
     except UserError as fault:
         return [str(fault)]
     if wrong:
@@ -108,23 +123,26 @@ def check(index: Index) -> list[str]:
         faults.append(f"{lengths} vectors are not of unit length")
     if torn := [name for name, found in parts.items() if found != set(PARTS)]:
         faults.append(f"{len(torn)} conversations lack an entry, such as {torn[0]}: index them again")
-    lost = [name for name, vector in vectors.items() if _misses(index, vector)]
-    if lost:
-        faults.append(f"{len(lost)} of {len(vectors)} entries don't find themselves, such as {lost[0]}: --rebuild")
-    return faults
+    return faults + lost(index)
 
 
-def _misses(index: Index, vector: np.ndarray) -> bool:
-    """Whether an entry's own vector finds nothing as near as itself; texts that are alike have the same vector."""
-    return index.nearest(vector, 1).similarities[0] < 0.999
+def lost(index: Index) -> list[str]:
+    """Entries drawn from all over that don't find themselves by their own vector, as a fault; empty when all do."""
+    drawn = PROBES / max(1, index.count())
+    vectors = index.vectors([name for name in index.ids() if unit_interval(name) < drawn])
+    # texts that are alike have the same vector: what is found need not be the entry itself
+    gone = [name for name, vector in vectors.items() if index.nearest(vector, 1).similarities[0] < 0.999]
+    if not gone:
+        return []
+    return [f"{len(gone)} of {len(vectors)} entries don't find themselves, such as {gone[0]}: --rebuild"]
 
 
 def main() -> None:
     """Check the index that the arguments name, and print what was found as JSON."""
-    kind, place, collection = sys.argv[1:]
+    what, kind, place, collection = sys.argv[1:]
     try:
         with open_index(place if kind == "server" else Path(place), collection) as index:
-            found = Checked(index.where, index.count(), check(index))
+            found = Checked(index.where, index.count(), (lost if what == "vectors" else check)(index))
     except UserError as fault:
         print(f"Error: {fault}", file=sys.stderr)
         sys.exit(2)

@@ -15,12 +15,15 @@ from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.prompt import SYSTEM, Cases, PromptSettings, body, fact_line, turn_lines
 from mlx_cc.retrieve.build import Indexed, Source, forget_all_but, index_conversations, previous_in, read
+from mlx_cc.retrieve.check import look_first
 from mlx_cc.retrieve.embed import DEFAULT, Embedder, embedder
 from mlx_cc.retrieve.entries import Part, entry_id
 from mlx_cc.retrieve.filters import Where, every, where
 from mlx_cc.retrieve.practices import extract_best_practices, in_words, outcomes
+from mlx_cc.retrieve.rerank import LOOKED_AT, reranked
 from mlx_cc.retrieve.search import SEARCHED, Case, Finder, Mode, its_own, query_of
 from mlx_cc.retrieve.store import WORDS, Index, open_index
+from mlx_cc.tasks.coaching import CASE
 
 if TYPE_CHECKING:
     from mlx_cc.analyst import Analyst
@@ -91,6 +94,7 @@ class ContactCenterRAG:
             UserError: there is none, it is empty, it can't be read, or it was made with another embedder.
         """
         if self._finder is None:
+            self._look_first()
             index = open_index(self._place, self.collection_name)
             self._finder = self._found(index)
         if not self._finder.index.count():
@@ -110,7 +114,7 @@ class ContactCenterRAG:
 
         Args:
             source: conversations, or the files that `build.sources` found.
-            rebuild: start empty, as for another embedder.
+            rebuild: make it anew, as for another embedder; the old one stays in use until the new one is whole.
             prune: take out conversations that are not among these.
             done: told how many conversations are, after each batch.
 
@@ -118,6 +122,8 @@ class ContactCenterRAG:
             UserError: another process holds the index, it was made with another embedder, or a file can't be read.
         """
         self.close()
+        if not rebuild:
+            self._look_first()
         make = self._embedder(self._wanted or (None if rebuild else self._made_with()) or DEFAULT)
         index = open_index(self._place, self.collection_name, make, rebuild)
         try:
@@ -126,7 +132,10 @@ class ContactCenterRAG:
             pairs = read(files) if files else ((c, None) for c in source if isinstance(c, Conversation))
             ids: set[str] = set()
             report = index_conversations(index, make, _noted(pairs, ids), previous_in(files), done)
-            return report._replace(removed=forget_all_but(index, ids)) if prune else report
+            if prune or rebuild:
+                report = report._replace(removed=forget_all_but(index, ids))
+            index.take_place()
+            return report
         except BaseException:
             self.close()
             raise
@@ -139,6 +148,7 @@ class ContactCenterRAG:
         *,
         mode: Mode = "hybrid",
         parts: Sequence[Part] = SEARCHED,
+        rerank: bool = False,
     ) -> list[Case]:
         """The most similar conversations, best first; fewer where fewer are there or pass the filters.
 
@@ -148,14 +158,19 @@ class ContactCenterRAG:
                 keys must all hold; "$or" and "$and" take lists of filters. The fields are `entries.FIELDS`.
             mode: both rankings fused, or one: `dense` (vectors) or `words` (BM25).
             parts: which entries are looked through: conversation, problem, resolution.
+            rerank: let the model rank the best 20, or `n_results`, again: slow, and only as good as the model.
 
         Raises:
-            UserError: no query, no such field or operator, or an index that can't be used.
+            UserError: no query, no model to rerank with, no such field or operator, or an index that can't be used.
         """
         if n_results < 1:
             raise UserError(f"n_results {n_results}: ask for at least 1.")
+        if rerank and self.analyst is None:
+            raise UserError("who is to rerank? Name a model: ContactCenterRAG(..., analyst=mlx_cc.load(MODEL)).")
         itself = {"conversation_id": {"$eq": query.id}} if isinstance(query, Conversation) else None
-        return self.finder.similar(query_of(query), n_results, where(filters), mode, parts, itself)
+        said, most = query_of(query), max(n_results, LOOKED_AT) if rerank else n_results
+        found = self.finder.similar(said, most, where(filters), mode, parts, itself)
+        return reranked(self.analyst, said, found)[:n_results] if rerank and self.analyst else found
 
     def cases(
         self,
@@ -185,19 +200,24 @@ class ContactCenterRAG:
         Returns:
             enhanced_prompt (system line, cases, transcript), context (the cases alone), similar_cases (the
             `n_similar` best), outcomes (counted over the 20 best, as `extract_best_practices` gives them), and
-            analysis (`Analyst.analyze` with the cases in view; None without a model).
+            analysis (`Analyst.analyze` with the cases in view, a coaching recommendation's `case` being the id of the
+            conversation it follows, or None; None without a model).
         """
         conversation = self._conversation(transcript)
         found, cases = self.cases(conversation, n_similar, filters)
         settings = self.analyst.prompt if self.analyst else PromptSettings()
         lines = turn_lines(conversation, settings)
         facts = fact_line(conversation) if settings.facts else ""
+        analysis = self.analyst.analyze(conversation, cases=cases) if self.analyst else None
+        for advice in analysis["coaching"] if analysis else []:
+            followed = advice.get(CASE)
+            advice[CASE] = found[followed - 1].conversation_id if followed else None
         return {
             "enhanced_prompt": f"{SYSTEM}\n\n{body(lines, facts, cases=cases.text())}".rstrip(),
             "context": cases.text().strip(),
             "similar_cases": found[:n_similar],
             "outcomes": extract_best_practices(found)["outcomes"],
-            "analysis": self.analyst.analyze(conversation, cases=cases) if self.analyst else None,
+            "analysis": analysis,
         }
 
     def extract_best_practices(self, cases: Sequence[Case]) -> dict[str, Any]:
@@ -244,6 +264,10 @@ class ContactCenterRAG:
                 return index.embedder.rpartition("@")[0] or None
         except UserError:
             return None
+
+    def _look_first(self) -> None:
+        if isinstance(self._place, Path):
+            look_first(self._place, self.collection_name)
 
     def _cache(self) -> Path | None:
         """Where the word index is kept: beside Chroma's files; of a server, nowhere."""

@@ -37,7 +37,7 @@ class Case:
 
     conversation_id: str
     score: float
-    """Fused; only its order has a meaning."""
+    """Fused, of which only the order has a meaning; of a reranked one, the model's probability of yes."""
     similarity: float | None
     """Cosine of its nearest entry; None when only its words matched."""
     problem: str
@@ -140,11 +140,8 @@ class Finder:
         if self._words is None or self._words[0] != state:
             kept = Words.load(self._cache, state) if self._cache else None
             if kept is None:
-                ids, texts = [], []
-                for rows in self.index.everything("documents"):
-                    ids += rows["ids"]
-                    texts += rows["documents"]
-                kept = Words.of(ids, texts)
+                parts = self.index.everything("documents")
+                kept = Words.of(pair for rows in parts for pair in zip(rows["ids"], rows["documents"], strict=True))
                 if self._cache:
                     kept.save(self._cache, state)
             self._words = state, kept

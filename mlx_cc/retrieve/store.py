@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlx_cc.errors import UserError
-from mlx_cc.files import locked
+from mlx_cc.files import locked, read_json, write_json
 from mlx_cc.retrieve.embed import Embedder, same
 from mlx_cc.retrieve.entries import Entry, Metadata
 from mlx_cc.retrieve.filters import Where
@@ -27,13 +27,18 @@ from mlx_cc.retrieve.filters import Where
 FORMAT = 1
 EMBEDDER, DIMENSION, FORM, STATE = "mlx_cc_embedder", "mlx_cc_dimension", "mlx_cc_format", "mlx_cc_state"
 """Keys of a collection's own metadata."""
+NEXT, COMPLETE = ".next", "mlx_cc_complete"
+"""Behind a collection's name while it is made anew, and the key that says that it may take the place of the old one."""
 DATABASE = "chroma.sqlite3"
 """The file that makes a folder a Chroma folder."""
 REWRITTEN, MOVING = ".rewritten", ".moving"
 """Inside a folder: a whole copy that is to take its place, and one that is doing so."""
 WORDS = "words"
 """Inside a folder: what word indexes are kept in."""
-OWN = re.compile(rf"{re.escape(DATABASE)}.*|{WORDS}|[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}")
+WRITTEN = "written.json"
+"""Inside a folder: size and time of the files of vectors when it was last closed."""
+VECTORS = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+OWN = re.compile(rf"{re.escape(DATABASE)}.*|{WORDS}|{re.escape(WRITTEN)}|{VECTORS}")
 """How the files and folders are named that make up an index; a collection's vectors are in a folder named by a UUID."""
 PATIENCE_S = 3.0
 """How long a process waits for another that holds the folder."""
@@ -55,10 +60,19 @@ class Found(NamedTuple):
 class Index:
     """An open collection. Close it, or use it in a `with` block: until then no other process can open its folder."""
 
-    def __init__(self, client: Any, collection: Any, where: str, release: ExitStack):
+    def __init__(self, client: Any, collection: Any, where: str, release: ExitStack, replaces: str | None = None):
         self._client, self._collection, self._release = client, collection, release
         self.where = where
         """What to call it in a message."""
+        self.replaces = replaces
+        """The collection whose place it is to take."""
+
+    def take_place(self) -> None:
+        """Take the place of the collection it replaces. Killed on the way, the next to open that goes on."""
+        if self.replaces:
+            with told(self.where):
+                self._collection.modify(metadata=self.about | {COMPLETE: True})
+                self._collection, self.replaces = _moved(self._client, self.replaces), None
 
     def __enter__(self) -> "Index":
         return self
@@ -139,6 +153,15 @@ class Index:
             got = self._collection.get(ids=list(ids), include=["metadatas"])
         return dict(zip(got["ids"], got["metadatas"], strict=True))
 
+    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Vectors of rows, by id; those that are not there are left out."""
+        found: dict[str, np.ndarray] = {}
+        for some in _parts(ids):
+            with told(self.where):
+                got = self._collection.get(ids=some, include=["embeddings"])
+            found |= zip(got["ids"], (np.asarray(vector, np.float32) for vector in got["embeddings"]), strict=True)
+        return found
+
     def everything(self, *include: str) -> Iterator[dict[str, Any]]:
         """All rows, a batch at a time, with the columns asked for."""
         ids = self.ids()
@@ -180,7 +203,8 @@ def open_index(place: Path | str, name: str, make: Embedder | None = None, rebui
 
     Args:
         make: make it for this embedder where it is not there yet; None opens what is there.
-        rebuild: start it empty.
+        rebuild: make it anew beside the old one, which stays in use until `Index.take_place`; what an earlier rebuild
+            with the same embedder left half done is gone on with.
 
     Raises:
         UserError: there is no such index, another process holds it, it can't be read, or no server answers.
@@ -190,24 +214,40 @@ def open_index(place: Path | str, name: str, make: Embedder | None = None, rebui
     try:
         client = release.enter_context(_server(place) if isinstance(place, str) else _folder(place, bool(make)))
         with told(where):
-            there = {one if isinstance(one, str) else one.name for one in client.list_collections()}
-            if rebuild and name in there:
-                client.delete_collection(name)
-                there.remove(name)
+            there = {one.name: dict(one.metadata or {}) for one in client.list_collections()}
+            if there.get(name + NEXT, {}).get(COMPLETE):
+                _moved(client, name)
+                there[name] = there.pop(name + NEXT)
+            replaces = name if rebuild and make and name in there else None
+            if replaces and make:
+                name += NEXT
+                if name in there and there[name].get(EMBEDDER) != make.name:
+                    client.delete_collection(name)
+                    del there[name]
             if name in there:
                 collection = client.get_collection(name, embedding_function=None)
             elif make is None:
-                known = f"Here are: {', '.join(sorted(there))}." if there else "It holds none."
+                others = sorted(one for one in there if not one.endswith(NEXT))
+                known = f"Here are: {', '.join(others)}." if others else "It holds none."
                 raise UserError(f"{place}: no collection {name}. {known} `mlx_cc rag index` makes one.")
             else:
                 about = {EMBEDDER: make.name, DIMENSION: make.dimension, FORM: FORMAT, STATE: uuid.uuid4().hex}
                 collection = client.create_collection(
                     name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}, metadata=about
                 )
-        return Index(client, collection, where, release)
+        return Index(client, collection, where, release, replaces)
     except BaseException:
         release.close()
         raise
+
+
+def _moved(client: Any, name: str) -> Any:
+    """Let the collection that was made anew take the place of the old one."""
+    if any(one.name == name for one in client.list_collections()):
+        client.delete_collection(name)
+    collection = client.get_collection(name + NEXT, embedding_function=None)
+    collection.modify(name=name, metadata={key: value for key, value in collection.metadata.items() if key != COMPLETE})
+    return collection
 
 
 def _settings() -> Any:
@@ -230,11 +270,32 @@ def _folder(path: Path, make: bool) -> Iterator[Any]:
             raise UserError(f"{path}: {(fault.strerror or str(fault)).lower()}. Choose another place.") from fault
     with held(path):
         finish_move(path)
+        known = not (path / DATABASE).exists() or is_as_closed(path)
         client = client_of(path)
         try:
             yield client
         finally:
             client.close()
+            if known:
+                note_closed(path)
+
+
+def is_as_closed(path: Path) -> bool:
+    """Whether the vectors of a folder are as they were when it was last closed: nobody was killed or wrote since."""
+    try:
+        return read_json(path / WRITTEN, dict) == _written(path)
+    except UserError:
+        return False
+
+
+def note_closed(path: Path) -> None:
+    """Remember how the vectors of a folder are, which is held."""
+    write_json(path / WRITTEN, _written(path))
+
+
+def _written(path: Path) -> dict[str, list[int]]:
+    files = (file for folder in path.iterdir() if re.fullmatch(VECTORS, folder.name) for file in folder.iterdir())
+    return {f"{f.parent.name}/{f.name}": [f.stat().st_size, f.stat().st_mtime_ns] for f in sorted(files)}
 
 
 def client_of(path: Path) -> Any:
@@ -301,6 +362,11 @@ def held(path: Path) -> Iterator[None]:
                 _held[path] = stack, holders - 1
             else:
                 stack.close()
+
+
+def is_held_here(path: Path) -> bool:
+    """Whether this process holds a Chroma folder."""
+    return path.resolve() in _held
 
 
 class _Busy(Exception):

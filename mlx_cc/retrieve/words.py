@@ -3,7 +3,8 @@
 import re
 import shutil
 import uuid
-from collections.abc import Collection, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,19 @@ class Words:
         self._parts: np.ndarray | None = None
 
     @classmethod
-    def of(cls, ids: Sequence[str], texts: Sequence[str]) -> "Words":
-        """Count the words of texts."""
+    def of(cls, texts: Iterable[tuple[str, str]]) -> "Words":
+        """Count the words of texts, each with its id; of a text, what is kept in memory are its words' numbers."""
         import bm25s
 
+        ids: list[str] = []
+        counted: list[array[int]] = []
+        known: dict[str, int] = {}
+        for name, text in texts:
+            ids.append(name)
+            counted.append(array("i", [known.setdefault(word, len(known)) for word in words(text) or [EMPTY]]))
         matrix = bm25s.BM25()
         if ids:
-            matrix.index([words(text) or [EMPTY] for text in texts], show_progress=False)
+            matrix.index((counted, known), show_progress=False)
         return cls(ids, matrix)
 
     def best(

@@ -59,8 +59,8 @@ class Task:
     """A label's value on the scale of the answers, where these are evenly spaced numbers."""
     read: Callable[[Mapping[str, float], Centre], Answer] | None = None
     """Answer text -> probability (sums to 1) to an answer."""
-    schema: Callable[[int], dict[str, Any]] | None = None
-    """JSON schema that constrains a decoded answer, given the number of turns."""
+    schema: Callable[[int, int], dict[str, Any]] | None = None
+    """JSON schema that constrains a decoded answer, given the numbers of turns and of similar cases shown."""
     optional: bool = False
     """Asked only where it is named."""
     lower_is_better: bool = False

@@ -9,6 +9,8 @@ ORDER = 6
 KEYS = ("skill", "action", "expected_outcome", "turn")
 LONGEST = {"skill": 40, "action": 200, "expected_outcome": 120}
 """Characters allowed per text field in a decoded answer."""
+CASE = "case"
+"""Key of the similar case that a recommendation follows: its number, or None. Only where cases are shown."""
 
 
 def write(value, centre):
@@ -20,7 +22,7 @@ def parse(text, centre):
         items = json.loads(text)
     except json.JSONDecodeError as fault_:
         raise ValueError(f"not JSON: {fault_}") from fault_
-    if not isinstance(items, list) or any(not isinstance(i, dict) or set(i) != set(KEYS) for i in items):
+    if not isinstance(items, list) or any(not isinstance(i, dict) or set(i) - {CASE} != set(KEYS) for i in items):
         raise ValueError(f"not a list of objects with {', '.join(KEYS)}")
     return items
 
@@ -38,12 +40,13 @@ def fault(value, centre, turns):
     return None
 
 
-def schema(turns):
+def schema(turns, cases):
     text = {key: {"type": "string", "minLength": 3, "maxLength": longest} for key, longest in LONGEST.items()}
+    followed = {CASE: {"enum": [None, *range(1, cases + 1)]}} if cases else {}
     item = {
         "type": "object",
-        "properties": {**text, "turn": {"type": "integer", "minimum": 1, "maximum": turns}},
-        "required": list(KEYS),
+        "properties": {**text, "turn": {"type": "integer", "minimum": 1, "maximum": turns}, **followed},
+        "required": [*KEYS, *followed],
         "additionalProperties": False,
     }
     return {"type": "array", "items": item, "minItems": 1, "maxItems": 3}

@@ -60,8 +60,26 @@ class Step:
     tokens: int
     tokens_per_s: float
     peak_memory_mb: float
+    loss_by_task: dict[str, float]
+    """Unweighted, the chain's among them."""
     validation_loss: float | None = None
     validation_by_task: dict[str, float] | None = None
+
+
+class ByTask:
+    """Losses of branches by their task."""
+
+    def __init__(self) -> None:
+        self._losses: dict[str, list[float]] = {}
+
+    def add(self, group: Sequence[Tree], losses: mx.array) -> None:
+        """Args: losses: of the group's branches, in order, unweighted."""
+        tasks = (branch.task for tree in group for branch in tree.branches)
+        for task, loss in zip(tasks, np.array(losses).tolist(), strict=True):
+            self._losses.setdefault(task, []).append(loss)
+
+    def means(self) -> dict[str, float]:
+        return {task: float(np.mean(found)) for task, found in self._losses.items()}
 
 
 @dataclass(frozen=True)
@@ -214,8 +232,9 @@ class Trainer:
 
     def gradients(
         self, steps: Sequence[Sequence[Tree]], stop: Callable[[], bool] = lambda: False
-    ) -> tuple[float, Any, int]:
-        """Mean loss over all branches of the steps' trees (weighted by task), its gradients, and tokens computed.
+    ) -> tuple[float, Any, int, dict[str, float]]:
+        """Mean loss over all branches of the steps' trees (weighted by task), its gradients, tokens computed, and the
+        mean loss of each task.
 
         Raises:
             UserError: a loss is not a number; names the conversations.
@@ -226,6 +245,7 @@ class Trainer:
         grad = nn.value_and_grad(self.model, lambda group: self.loss(self.model, group, weights, self.objective))
         state = [self.model.state, mx.random.state]
         summed, loss = None, 0.0
+        by_task = ByTask()
         for group in self._groups(steps):
             if stop():
                 raise Stopped
@@ -241,7 +261,9 @@ class Trainer:
                     f"{self.update + 1}; stopped. The last good state is kept: lower learning_rate and use --resume, "
                     "or leave that conversation out."
                 )
-        return loss, tree_map(lambda g: g / total, summed), sum(tree.tokens for step in steps for tree in step)
+            by_task.add(group, losses)
+        tokens = sum(tree.tokens for step in steps for tree in step)
+        return loss, tree_map(lambda g: g / total, summed), tokens, by_task.means()
 
     def _groups(self, steps: Sequence[Sequence[Tree]]) -> Iterator[list[Tree]]:
         one = self.loss is rows_loss or getattr(self.model, "one_tree_at_a_time", False)
@@ -254,7 +276,7 @@ class Trainer:
         machine.suit_threads()
         self.model.eval()
         total, count = 0.0, 0.0
-        by_task: dict[str, list[float]] = {}
+        by_task = ByTask()
         per_step = self.settings.training.per_device_train_batch_size
         ordered = sorted(batch, key=lambda tree: tree.tokens)
         steps = [ordered[start : start + per_step] for start in range(0, len(ordered), per_step)]
@@ -263,11 +285,9 @@ class Trainer:
             mx.eval(value, losses)
             total += cast(float, value.item())
             count += sum(weight_of(tree, weights) for tree in group)
-            tasks = [branch.task for tree in group for branch in tree.branches]
-            for task, branch_loss in zip(tasks, np.array(losses).tolist(), strict=True):
-                by_task.setdefault(task, []).append(branch_loss)
+            by_task.add(group, losses)
         self.model.train()
-        return total / count, {task: float(np.mean(found)) for task, found in by_task.items()}
+        return total / count, by_task.means()
 
     def run(
         self,
@@ -322,7 +342,7 @@ class Trainer:
                     batch = [tree for step in steps for tree in step]
                     shortened |= {t.conversation_id: t.omitted_turns for t in batch if t.omitted_turns}
                     rate = learning_rate(self.update, updates, training)
-                    loss, gradients, computed = self.gradients(steps, stop)
+                    loss, gradients, computed, by_task = self.gradients(steps, stop)
                     gradients, clipped = optim.clip_grad_norm(gradients, training.max_grad_norm)
                     norm = cast(float, clipped.item())
                     spikes = self._count_spikes(spikes, loss, norm, batch)
@@ -341,6 +361,7 @@ class Trainer:
                         tokens=computed,
                         tokens_per_s=computed / (time.perf_counter() - clock),
                         peak_memory_mb=machine.peak_memory_bytes() / 1e6,
+                        loss_by_task=by_task,
                     )
                     last = self.update == updates
                     due = self.update % save_steps == 0 or time.monotonic() - saved > 60 * training.save_minutes

@@ -66,7 +66,7 @@ def probe(
         for step in track(chosen, "timing steps", count):
             machine.suit_threads()
             started = time.perf_counter()
-            _, _, computed = trainer.gradients([step])
+            _, _, computed, _ = trainer.gradients([step])
             measured.append(time.perf_counter() - started)
             tokens.append(computed)
         peak = machine.peak_memory_bytes()

@@ -1,0 +1,39 @@
+"""A language model's second look at what was found: how probable it holds that a case is about the same matter.
+
+One question a case, read from the probabilities of "yes" and "no", as Nogueira et al. (2020, "Document ranking with a
+pretrained sequence-to-sequence model") do. What is looked for is the trunk, computed once; the cases are its branches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlx_cc.conversation import Conversation, Turn
+from mlx_cc.retrieve.search import Case
+
+if TYPE_CHECKING:
+    from mlx_cc.analyst import Analyst
+
+LOOKED_AT = 20
+"""Cases of the first ranking that are ranked again, at least."""
+SHOWN = 400
+"""Characters of a case that the model sees."""
+QUESTION = (
+    "Another customer said in an earlier conversation:\n{case}\n\n"
+    "Is that about the same matter as the conversation above? Answer yes or no."
+)
+
+
+def reranked(analyst: "Analyst", query: str, cases: Sequence[Case]) -> list[Case]:
+    """Cases by the model's probability that they are about what a query is about, which becomes their score.
+
+    Args:
+        query: what the customer said, as `search.query_of` gives it.
+    """
+    if not cases:
+        return []
+    asked = Conversation(id="query", turns=(Turn(role="customer", text=query),))
+    questions = [QUESTION.format(case=case.problem[:SHOWN]) for case in cases]
+    yes = [float(p[0]) for p in analyst.choose(asked, questions, ("yes", "no"))]
+    order = sorted(range(len(cases)), key=lambda place: -yes[place])
+    return [replace(cases[place], score=yes[place]) for place in order]
