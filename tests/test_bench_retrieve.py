@@ -46,8 +46,7 @@ def test_ways_of_ranking_are_measured_on_the_same_queries(prepared, tiny_bert):
 
 def test_queries_are_timed_filtered_and_not(tiny_bert, monkeypatch):
     monkeypatch.setattr(retrieval, "DIFFERENT", 30)
-    monkeypatch.setattr(retrieval, "ASKED", 5)
-    found = retrieval.latencies([60, 40], embedder(str(tiny_bert)))
+    found = retrieval.latencies([60, 40], embedder(str(tiny_bert)), queries=5)
     assert [one.conversations for one in found] == [40] * 9 + [60] * 9
     assert {one.entries for one in found} == {120, 180}
     assert all(0 < one.p50_ms <= one.p95_ms for one in found)

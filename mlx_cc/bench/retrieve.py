@@ -33,8 +33,6 @@ from mlx_cc.simulate import Parameters, World, simulate
 DEPTH = 10
 DIFFERENT = 500
 """Simulated conversations that are embedded; larger indexes repeat them, each vector moved a little."""
-ASKED = 100
-"""Queries whose time is taken."""
 FILTERS = {"none": None, "one": {"queue": "billing"}, "two": {"queue": "billing", "csat_score": {"$gte": 4}}}
 
 
@@ -165,10 +163,16 @@ def _mean(values: Sequence[float]) -> Estimate:
 # Speed
 
 
-def latencies(sizes: Sequence[int], embedder: Embedder, tell: Callable[[str], Any] = lambda _: None) -> list[Latency]:
-    """Time queries in an index of simulated conversations that grows from the smallest size to the largest."""
+def latencies(
+    sizes: Sequence[int], embedder: Embedder, queries: int, tell: Callable[[str], Any] = lambda _: None
+) -> list[Latency]:
+    """Time queries in an index of simulated conversations that grows from the smallest size to the largest.
+
+    Args:
+        queries: of each size, filter and mode.
+    """
     different = list(simulate(World(Parameters(conversations=DIFFERENT, agents=50, seed=0))))
-    asked = [problem(c) for c in simulate(World(Parameters(conversations=ASKED, agents=50, seed=1)))]
+    asked = [problem(c) for c in simulate(World(Parameters(conversations=queries, agents=50, seed=1)))]
     known: dict[str, np.ndarray] = {}
     rng = np.random.default_rng(0)
 
@@ -184,7 +188,8 @@ def latencies(sizes: Sequence[int], embedder: Embedder, tell: Callable[[str], An
         have = 0
         for size in sorted(sizes):
             tell(f"indexing {size:,} conversations")
-            index_conversations(index, stand_in, ((c, None) for c in _copies(different, have, size)))
+            copies = ((c, None) for c in _copies(different, have, size))
+            index_conversations(index, stand_in, copies, done=lambda n: tell(f"{n:,} conversations indexed"))
             have = size
             found += _timed(index, embedder, asked, size, tell)
     return found

@@ -426,14 +426,15 @@ def retrieve(data: Path, label: str, wanted: str, limit: int, queries: int, mode
     help="In the index; repeatable.",
 )
 @click.option("--embedder", "wanted", default="all-minilm-l6-v2", show_default=True, help="As `mlx_cc rag` takes it.")
+@click.option("--queries", type=click.IntRange(min=2), default=100, show_default=True, help="Of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-def search(sizes: tuple[int, ...], wanted: str, as_json: bool) -> None:
+def search(sizes: tuple[int, ...], wanted: str, queries: int, as_json: bool) -> None:
     """How long it takes to find similar conversations, filtered and not, in indexes of simulated conversations.
 
     \b
     Examples:
       mlx_cc bench search
-      mlx_cc bench search --conversations 5000 --json
+      mlx_cc bench search --conversations 200000 --queries 20 --json
     """
     import msgspec
     from rich.console import Console
@@ -446,7 +447,8 @@ def search(sizes: tuple[int, ...], wanted: str, as_json: bool) -> None:
     warn_if_busy()
     console = Console(stderr=True)
     with console.status("") as status:
-        found = latencies(sizes, embedder(wanted), lambda now: status.update(now) if console.is_terminal else None)
+        tell = status.update if console.is_terminal else lambda now: None
+        found = latencies(sizes, embedder(wanted), queries, tell)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
