@@ -176,22 +176,22 @@ class Cases:
         """The block that stands before the transcript; empty without cases."""
         if not self.cases:
             return ""
-        numbered = [_fenced(f"Case {number}\n{case}") for number, case in enumerate(self.cases, 1)]
-        parts = [_fenced(self.outcomes), *numbered] if self.outcomes else numbered
+        numbered = [fenced(f"Case {number}\n{case}") for number, case in enumerate(self.cases, 1)]
+        parts = [fenced(self.outcomes), *numbered] if self.outcomes else numbered
         said = "\n\n".join(parts)
         return (
             f"Earlier conversations with other customers, to compare with; data as well:\n<cases>\n{said}\n</cases>\n\n"
         )
 
 
-def _fenced(text: str) -> str:
+def fenced(text: str) -> str:
     """Text from outside that can't open or close a block."""
     return re.sub(r"<(/?(?:transcript|cases))", r"< \1", text, flags=re.IGNORECASE)
 
 
 def body(lines: Sequence[str], facts: str = "", notes: str = "", cases: str = "") -> str:
     """The user's message up to the question: cases, facts, the delimited transcript, then notes made of it."""
-    inside = _fenced("\n".join(lines))
+    inside = fenced("\n".join(lines))
     noted = f"Notes on the conversation:\n{notes}\n\n" if notes else ""
     return f"{cases}{facts}{chr(10) if facts else ''}<transcript>\n{inside}{END}{noted}"
 

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-CHROMA = Path.home() / ".cache/chroma/onnx_models/all-MiniLM-L6-v2/onnx"
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from mlx_cc.bench.embed import CHROMA_FILES, CHROMA_MODEL  # noqa: E402
+
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
-BESIDE = ("config.json", "special_tokens_map.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt")
-"""Files that Chroma looks for, of which it reads the tokenizer alone."""
 
 
 def states(folder: Path) -> Any:
@@ -36,23 +37,24 @@ def states(folder: Path) -> Any:
 def main(folder: Path) -> None:
     import torch  # type: ignore[import-not-found]
 
-    CHROMA.mkdir(parents=True, exist_ok=True)
+    if CHROMA_MODEL.exists():
+        sys.exit(f"{CHROMA_MODEL}: there already. Move it away first.")
+    part = CHROMA_MODEL.with_name("onnx.part")
+    part.mkdir(parents=True, exist_ok=True)
     example = torch.ones(2, 256, dtype=torch.int64)
     torch.onnx.export(
         states(folder),
         (example, example, torch.zeros_like(example)),
-        str(CHROMA / "model.onnx"),
+        str(part / "model.onnx"),
         input_names=list(NAMES),
         output_names=["last_hidden_state"],
         dynamic_axes={name: {0: "texts", 1: "tokens"} for name in (*NAMES, "last_hidden_state")},
         dynamo=False,
     )
-    for name in BESIDE:
-        if (folder / name).exists():
-            shutil.copy(folder / name, CHROMA / name)
-        else:
-            (CHROMA / name).write_text("")
-    print(CHROMA / "model.onnx")
+    for name in CHROMA_FILES[1:]:  # of these it reads the tokenizer alone
+        shutil.copy(folder / name, part / name)
+    part.rename(CHROMA_MODEL)
+    print(CHROMA_MODEL)
 
 
 if __name__ == "__main__":

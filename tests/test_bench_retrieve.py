@@ -26,8 +26,9 @@ def test_gain_counts_rank_and_how_many_are_relevant():
     assert retrieval._ndcg([False] * 10, 0) == 0
 
 
-def test_ways_of_ranking_are_measured_on_the_same_queries(prepared, tiny_bert):
-    found = bench("retrieve", prepared, "--embedder", tiny_bert, "--queries", 4)
+def test_ways_of_ranking_are_measured_on_the_same_queries(prepared, tiny_bert, tiny_model):
+    found = bench("retrieve", prepared, "--embedder", tiny_bert, "--queries", 4, "--rerank", tiny_model)
+    assert found["modes"].keys() == {"hybrid", "dense", "words", "reranked"}
     train, test = (
         [c for c in read_conversations(prepared / f"{split}_chatml.jsonl") if "issue" in c.labels]
         for split in ("train", "test")
@@ -62,3 +63,13 @@ def test_texts_are_embedded_side_by_side(tiny_bert):
         "mlx_cc",
         "stock",
     )
+
+
+def test_chroma_s_embedder_is_measured_only_where_nothing_of_it_would_be_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "CHROMA_MODEL", tmp_path)
+    for file in embedding.CHROMA_FILES[1:]:
+        (tmp_path / file).touch()
+    with pytest.raises(UserError, match="export_chroma_embedder"):
+        embedding.refuse_absent(["chroma"])
+    (tmp_path / embedding.CHROMA_FILES[0]).touch()
+    embedding.refuse_absent(["chroma"])

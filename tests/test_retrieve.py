@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace as changed
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from mlx_cc.conversation import Conversation, Label, Turn, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
-from mlx_cc.retrieve import ContactCenterRAG
+from mlx_cc.retrieve import ContactCenterRAG, store
 from mlx_cc.retrieve import check as look
 from mlx_cc.retrieve.build import Indexed, index_conversations, sources
 from mlx_cc.retrieve.check import check
@@ -24,7 +25,7 @@ from mlx_cc.retrieve.check import stats as held
 from mlx_cc.retrieve.embed import Embedder, embedder
 from mlx_cc.retrieve.entries import entries, thread_of
 from mlx_cc.retrieve.rag import COLLECTION
-from mlx_cc.retrieve.store import COMPLETE, WRITTEN, open_index
+from mlx_cc.retrieve.store import COMPLETE, DATABASE, NEXT, OLD, REPLACES, WRITTEN, open_index
 from mlx_cc.simulate import Parameters, World, simulate
 from tests.conftest import save_bert
 
@@ -269,16 +270,16 @@ def test_a_graph_that_chroma_crashes_on_is_told_in_one_line(tmp_path, tiny, conv
     ]
     with ContactCenterRAG(folder, embedder=tiny) as rag:
         rag.index(many)
-    for graph in folder.glob("*/data_level0.bin"):
-        noise = np.random.default_rng(0).bytes(graph.stat().st_size)
-        graph.write_bytes(noise)
+    damage(folder)
     checked = mlx_cc("rag", "check", "--index", str(folder))
     assert checked.returncode == 3 and "Traceback" not in checked.stderr, checked.stderr
-    assert "mlx_cc rag index" in checked.stdout or "don't find themselves" in checked.stdout
+    assert "mlx_cc rag index PATH --rebuild" in checked.stdout
     for arguments in (["query", "a bill"], ["index", str(_written(tmp_path, many))]):
         refused = mlx_cc("rag", *arguments, "--index", str(folder))
         assert refused.returncode == 2 and refused.stderr.count("\n") == 1, refused.stderr
-        assert "mlx_cc rag index" in refused.stderr or "--rebuild" in refused.stderr
+        assert f"--rebuild --collection {COLLECTION}" in refused.stderr
+    erased = mlx_cc("erase", "--conversation", many[0].id, "--yes", str(folder))
+    assert erased.returncode == 3 and "part of an index that can't be read" in erased.stdout, erased.stderr
     with ContactCenterRAG(folder, embedder=tiny) as rag:
         rag.index(many, rebuild=True)
         assert rag.retrieve_similar(many[0]) and check(rag.finder.index) == []
@@ -289,10 +290,16 @@ def _written(folder: Path, some: list[Conversation]) -> Path:
     return folder / "conversations.jsonl"
 
 
+def looks_of(monkeypatch) -> list[str]:
+    """Told of each look that is taken in a process of its own."""
+    looks: list[str] = []
+    real = look._apart
+    monkeypatch.setattr(look, "_apart", lambda what, *more: looks.append(what) or real(what, *more))
+    return looks
+
+
 def test_an_index_is_looked_at_before_use_only_where_somebody_was_killed(index, tiny, monkeypatch):
-    looks = []
-    real = look.check_apart
-    monkeypatch.setattr(look, "check_apart", lambda *a, **k: looks.append(1) or real(*a, **k))
+    looks = looks_of(monkeypatch)
     with ContactCenterRAG(index, embedder=tiny) as rag:
         rag.retrieve_similar("a bill")
     assert not looks
@@ -300,7 +307,41 @@ def test_an_index_is_looked_at_before_use_only_where_somebody_was_killed(index, 
     for _ in range(2):
         with ContactCenterRAG(index, embedder=tiny) as rag:
             rag.retrieve_similar("a bill")
-    assert looks == [1]
+    assert looks == ["vectors"]
+
+
+def test_a_second_collection_is_made_in_a_folder_that_was_not_closed(index, conversations, tiny):
+    (index / WRITTEN).unlink()
+    with ContactCenterRAG(index, "other", embedder=tiny) as rag:
+        assert rag.index(conversations[:5]).added == 5
+    with ContactCenterRAG(index, embedder=tiny) as rag:
+        assert held(rag.finder.index)["conversations"] == 60
+
+
+def test_a_first_run_that_was_killed_before_it_made_its_collection_is_run_again(tmp_path, conversations, tiny):
+    with client_held(tmp_path / "index"):
+        pass
+    assert (tmp_path / "index" / DATABASE).exists()
+    with ContactCenterRAG(tmp_path / "index", embedder=tiny) as rag:
+        assert rag.index(conversations[:5]).added == 5
+
+
+@contextmanager
+def client_held(folder: Path):
+    """Chroma's client of a folder, which is not noted as closed afterwards."""
+    folder.mkdir(exist_ok=True)
+    with store.held(folder):
+        client = store.client_of(folder)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def damage(folder: Path) -> None:
+    """Write noise over the vectors of the collections of a folder."""
+    for graph in folder.glob("*/data_level0.bin"):
+        graph.write_bytes(np.random.default_rng(0).bytes(graph.stat().st_size))
 
 
 class Interrupted(Exception):
@@ -329,14 +370,76 @@ def test_an_interrupted_rebuild_leaves_the_old_index_and_is_gone_on_with(index, 
         assert held(rag.finder.index)["conversations"] == len(many) - 1
 
 
-def test_a_rebuilt_index_that_was_killed_while_it_took_its_place_is_found_whole(index, conversations, tiny):
+def test_what_a_killed_rebuild_left_damaged_is_not_gone_on_with(tmp_path, conversations, tiny):
+    folder = tmp_path / "index"
+    many = [replace(c, id=f"{c.id}-{n}") for n in range(8) for c in conversations]
+    with ContactCenterRAG(folder, embedder=tiny) as rag:
+        rag.index(conversations)
+    before = {*folder.glob("*/data_level0.bin")}
+    with open_index(folder, COLLECTION, tiny, rebuild=True) as new:
+        index_conversations(new, tiny, [(c, None) for c in many])
+    (vectors,) = {*folder.glob("*/data_level0.bin")} - before
+    vectors.write_bytes(bytes(vectors.stat().st_size))
+    with ContactCenterRAG(folder, embedder=tiny) as rag:
+        assert rag.index(many, rebuild=True).embedded == 3 * len(many)
+        assert check(rag.finder.index) == []
+
+
+@pytest.mark.parametrize("step", ["complete", "renamed", "named"])
+def test_a_rebuilt_index_that_was_killed_while_it_took_its_place_is_found_whole(index, conversations, tiny, step):
     with open_index(index, COLLECTION, tiny, rebuild=True) as new:
         index_conversations(new, tiny, [(c, None) for c in conversations[:40]])
-        new._collection.modify(metadata=new.about | {COMPLETE: True})
-        new._client.delete_collection(COLLECTION)
+        collection, client = new._collection, new._client
+        collection.modify(metadata=new.about | {COMPLETE: True})
+        if step != "complete":
+            client.get_collection(COLLECTION).modify(name=COLLECTION + OLD)
+        if step == "named":
+            about = {k: v for k, v in new.about.items() if k not in (COMPLETE, REPLACES)}
+            collection.modify(name=COLLECTION, metadata=about)
     with ContactCenterRAG(index, embedder=tiny) as rag:
+        assert held(rag.finder.index)["conversations"] == (60 if step == "complete" else 40)  # a reader moves nothing
+    with ContactCenterRAG(index, embedder=tiny) as rag:
+        assert rag.index(conversations[:40]) == Indexed(40, 0, 0, 0)
         assert held(rag.finder.index)["conversations"] == 40
-        assert COMPLETE not in rag.finder.index.about
+        assert not {COMPLETE, REPLACES} & rag.finder.index.about.keys()
+        assert [one.name for one in rag.finder.index._client.list_collections()] == [COLLECTION]
+
+
+def test_two_rebuilds_through_a_server_at_once_leave_one_whole_index(index, conversations, tiny):
+    first = open_index(index, COLLECTION, tiny, rebuild=True)
+    second = open_index(index, COLLECTION, tiny, rebuild=True)  # in one process, as a server lets it be in two
+    for new in (first, second):
+        index_conversations(new, tiny, [(c, None) for c in conversations[:30]])
+    for new in (first, second):
+        new.take_place()
+        new.close()
+    with ContactCenterRAG(index, embedder=tiny) as rag:
+        assert held(rag.finder.index)["conversations"] == 30
+        assert [one.name for one in rag.finder.index._client.list_collections()] == [COLLECTION]
+
+
+def test_a_rebuild_leaves_no_vectors_of_the_old_index_and_keeps_its_embedder(tmp_path, conversations, tiny):
+    folder = tmp_path / "index"
+    many = [replace(c, id=f"{c.id}-{n}") for n in range(8) for c in conversations]
+    for _ in range(3):
+        with ContactCenterRAG(folder, embedder=tiny) as rag:
+            rag.index(many, rebuild=True)
+    with ContactCenterRAG(folder, embedder=tiny) as rag:
+        rag.index(many)
+    assert len(list(folder.glob("*/data_level0.bin"))) == 1
+    kept = ContactCenterRAG(folder)
+    assert kept._made_with() == tiny.name.rpartition("@")[0]
+
+
+def test_names_of_its_own_are_refused_and_another_s_collection_is_left_alone(index, conversations, tiny):
+    with pytest.raises(UserError, match="Choose another"), ContactCenterRAG(index, "mine.next", embedder=tiny) as rag:
+        rag.index(conversations)
+    with client_held(index) as client:
+        client.create_collection(COLLECTION + NEXT, embedding_function=None).add(ids=["a"], embeddings=[[1.0] * 3])
+    with ContactCenterRAG(index, embedder=tiny) as rag, pytest.raises(UserError):
+        rag.index(conversations, rebuild=True)
+    with client_held(index) as client:
+        assert client.get_collection(COLLECTION + NEXT).count() == 1
 
 
 def test_an_empty_collection_says_so(tmp_path, tiny):

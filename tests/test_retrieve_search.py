@@ -259,6 +259,14 @@ def test_a_model_is_shown_the_cases_and_long_ones_leave_room_for_the_transcript(
     assert conversation.turns[1].text in text and tree.omitted_turns == 0
 
 
+def test_a_recommendation_names_the_conversation_that_it_follows(rag, tiny_model, monkeypatch):
+    analyst = Analyst(load(tiny_model))
+    monkeypatch.setattr(rag, "analyst", analyst)
+    monkeypatch.setattr(analyst, "analyze", lambda _, cases: {"coaching": [{"case": 2}, {"case": None}, {}]})
+    found = rag.analyze_with_rag(CALLS[0], 3)
+    assert [advice["case"] for advice in found["analysis"]["coaching"]] == [ids(found["similar_cases"])[1], None, None]
+
+
 def test_a_conversation_is_never_shown_its_own_customer_or_chain(rag):
     found, _ = rag.cases(CALLS[0], 6)
     assert not {"call-1", "call-3"} & set(ids(found))  # itself; another contact of the same customer

@@ -52,8 +52,17 @@ def texts_of(job: Job) -> list[str]:
     return [" ".join(islice(words, size)) for size in sizes]
 
 
-CHROMA_MODEL = Path.home() / ".cache/chroma/onnx_models/all-MiniLM-L6-v2/onnx/model.onnx"
+CHROMA_MODEL = Path.home() / ".cache/chroma/onnx_models/all-MiniLM-L6-v2/onnx"
 """Where Chroma keeps the model of its default embedder. It would download it; here it has to be there."""
+CHROMA_FILES = (
+    "model.onnx",
+    "config.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "vocab.txt",
+)
+"""All that it downloads unless it is there."""
 
 # The contenders: each makes a function from texts to vectors
 
@@ -107,7 +116,7 @@ def _lacks(name: str) -> str:
     """What has to be done before a contender can run here; nothing where it can."""
     if name == "sentence-transformers" and importlib.util.find_spec("sentence_transformers") is None:
         return "sentence_transformers is not installed here. `pip install 'mlx_cc[st]'`"
-    if name == "chroma" and not CHROMA_MODEL.exists():
+    if name == "chroma" and not all((CHROMA_MODEL / file).exists() for file in CHROMA_FILES):
         return f"{CHROMA_MODEL} is not here. scripts/export_chroma_embedder.py makes it"
     return ""
 

@@ -157,6 +157,7 @@ def query(
       mlx_cc rag query "refund" --filter '{"$or": [{"queue": "billing"}, {"issue": "refund_request"}]}' --json
     """
     import msgspec
+    from rich.console import Console
 
     from mlx_cc.errors import UserError
     from mlx_cc.retrieve import extract_best_practices
@@ -167,17 +168,18 @@ def query(
     wanted = read(filters)
     said = _read(file) if file else text or ""
     with opened(folder, collection, chroma_host, embedder) as rag:
-        if model:
+        if model and rag.finder:  # a wrong index is told before the model is loaded
             from mlx_cc.analyst import load
 
             rag.analyst = load(model)
-        found = rag.retrieve_similar(said, results, wanted, mode=mode, parts=parts or SEARCHED, rerank=bool(model))
+        with Console(stderr=True).status("reranking" if model else "looking"):
+            found = rag.retrieve_similar(said, results, wanted, mode=mode, parts=parts or SEARCHED, rerank=bool(model))
     practices = extract_best_practices(found)
     if as_json:
         click.echo(msgspec.json.encode({"cases": found, "best_practices": practices}).decode())
         return
     for case in found:
-        click.echo(_in_words(case))
+        click.echo(_in_words(case, bool(model)))
     _tell_practices(practices)
 
 
@@ -205,6 +207,8 @@ def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str 
         return
     click.echo(f"{where}: {found['conversations']:,} conversations, {found['entries']:,} entries")
     click.echo(f"embedder {found['embedder']}, {found['dimension']} numbers a vector")
+    if found["half_made"]:
+        click.echo(f"a rebuild was stopped after {found['half_made']:,} entries: --rebuild goes on with it")
     for name, told in found["fields"].items():
         values = told.get("values") or {}
         if values:
@@ -260,10 +264,11 @@ def _number(field: str, value: float) -> str:
     return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d}" if FIELDS[field].kind == "time" else f"{value:g}"
 
 
-def _in_words(case: "Case") -> str:
+def _in_words(case: "Case", reranked: bool) -> str:
     shown = ("issue", "resolution_status", "csat_score", "quality_score", "queue")
     known = [f"{name} {case.metadata[name]}" for name in shown if name in case.metadata]
-    near = f"{case.similarity:.2f}" if case.similarity is not None else "words"
+    near = case.score if reranked else case.similarity
+    near = f"{near:.2f}" if near is not None else "words"
     said = case.problem.replace("\n", " / ")
     return f"{near}  {case.conversation_id}  {', '.join(known)}\n      {said[:200]}"
 

@@ -35,6 +35,7 @@ from mlx_cc.ingest import all_contact_formats, choose, read_folder
 from mlx_cc.ingest.format import Reading, Reject
 from mlx_cc.ingest.source import open_file
 from mlx_cc.retrieve import without
+from mlx_cc.retrieve.check import look_first
 from mlx_cc.retrieve.store import DATABASE, MOVING, OWN, REWRITTEN
 from mlx_cc.retrieve.store import held as held_index
 
@@ -319,6 +320,8 @@ def _rows_of(database: Path) -> Iterator[tuple[str, str | None]]:
     Raises:
         UserError: another process uses it.
     """
+    if look_first(database.parent):
+        return
     with held_index(database.parent):
         try:
             yield from without.ids_in(database.parent)

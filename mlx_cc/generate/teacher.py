@@ -48,7 +48,7 @@ class Asker:
     """Says what was asked, as a short hash: conversation, labels, facts, settings, the words of the question."""
 
     def __init__(self, settings: GenerateSettings) -> None:
-        same = msgspec.structs.replace(settings, batch_size=1, retries=0)  # which change no question
+        same = msgspec.structs.replace(settings, batch_size=1, retries=1)  # neither changes a question
         self._start = blake2b(msgspec.json.encode(same) + guide(settings.language).encode(), digest_size=8)
 
     def __call__(self, conversation: Conversation) -> str:

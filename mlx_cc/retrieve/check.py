@@ -1,21 +1,39 @@
 """What an index holds, and whether it is whole."""
 
+import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from rich.console import Console
 
 from mlx_cc.errors import UserError
 from mlx_cc.retrieve.entries import FIELDS, PARTS, conversation_of, part_of
-from mlx_cc.retrieve.store import DATABASE, DIMENSION, Index, held, is_as_closed, is_held_here, note_closed, open_index
+from mlx_cc.retrieve.store import (
+    DATABASE,
+    DIMENSION,
+    EMBEDDER,
+    NEXT,
+    Index,
+    client_of,
+    held,
+    is_as_closed,
+    is_held_here,
+    note_closed,
+    open_index,
+    told,
+)
 from mlx_cc.splits import unit_interval
 
 PROBES = 50
 """Entries, about, that have to find themselves."""
+READING = "reading collection "
+"""Said before each, so that the one that ends the process can be named."""
 SHOWN = 12
 """Values of a field that are counted one by one."""
 
@@ -28,45 +46,75 @@ class Checked(msgspec.Struct):
     faults: list[str]
 
 
-def check_apart(place: Path | str, collection: str, only_vectors: bool = False) -> Checked:
+def check_apart(place: Path | str, collection: str) -> Checked:
     """`check` in a process of its own: a damaged graph of vectors ends the process that reads it.
-
-    Args:
-        only_vectors: `lost` alone, which takes a moment.
 
     Raises:
         UserError: there is no such index, or another process holds it.
     """
-    server = "server" if isinstance(place, str) else "folder"
-    what = "vectors" if only_vectors else "all"
-    command = [sys.executable, "-m", "mlx_cc.retrieve.check", what, server, str(place), collection]
+    return _apart("server" if isinstance(place, str) else "folder", str(place), collection)
+
+
+def look_first(place: Path, next_alone: str | None = None) -> list[str]:
+    """Of a folder that somebody was killed in, or wrote to, since it was last closed: see that its vectors can be read.
+
+    Args:
+        next_alone: the collection that is to be made anew: look at what a rebuild of it left alone.
+
+    Returns:
+        Faults; empty where there are none, or nobody was killed.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    if not (place / DATABASE).exists() or is_held_here(place) or is_as_closed(place):
+        return []
+    with Console(stderr=True).status(f"{place} was not closed when it was last used: looking at it"):
+        return _apart("vectors", str(place), next_alone or "").faults
+
+
+def _apart(what: str, place: str, collection: str) -> Checked:
+    command = [sys.executable, "-m", "mlx_cc.retrieve.check", what, place, collection]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode < 0:
-        where = f"{place}, collection {collection}"
-        fault = f"Chroma crashes on it (signal {-run.returncode}): delete the folder and run `mlx_cc rag index` again"
-        return Checked(where, 0, [fault])
+        read = [line.removeprefix(READING) for line in run.stderr.splitlines() if line.startswith(READING)]
+        named = read[-1] if read else collection
+        if run.returncode == -signal.SIGKILL:
+            fault = f"reading collection {named} was killed, perhaps for lack of memory"
+        else:
+            fault = _anew(named, "Chroma crashes when it reads the vectors")
+        return Checked(f"{place}, collection {named}", 0, [fault])
     if run.returncode:
         raise UserError(run.stderr.strip().rpartition("\n")[2].removeprefix("Error: "))
     return msgspec.json.decode(run.stdout, type=Checked)
 
 
-def look_first(place: Path, collection: str) -> None:
-    """Of a folder that somebody was killed in, or wrote to, since it was last closed: see that its vectors can be read.
+def _anew(collection: str, fault: str) -> str:
+    name = collection.removesuffix(NEXT)
+    return f"collection {collection}: {fault}. Make it anew: mlx_cc rag index PATH --rebuild --collection {name}"
 
-    Raises:
-        UserError: they can't, and what to do.
-    """
-    if not (place / DATABASE).exists() or is_held_here(place) or is_as_closed(place):
-        return
-    found = check_apart(place, collection, only_vectors=True)
-    if found.faults:
-        raise UserError(f"{found.where}: {found.faults[0]}.")
+
+def look(place: Path, next_alone: str) -> Checked:
+    """Look at the vectors of a folder's collections; where all can be read, and all were looked at, that is noted."""
+    faults: list[str] = []
     with held(place):
-        note_closed(place)
+        try:
+            with closing(client_of(place)) as client, told(str(place)):
+                for found in client.list_collections():
+                    if EMBEDDER in (found.metadata or {}) and (not next_alone or found.name == next_alone + NEXT):
+                        print(f"{READING}{found.name}", file=sys.stderr, flush=True)
+                        index = Index(client, found, f"{place}, collection {found.name}", ExitStack())
+                        faults += [_anew(found.name, fault) for fault in lost(index)]
+        except UserError as fault:
+            faults.append(str(fault).removeprefix(f"{place}: ").removesuffix("."))
+        if not faults and not next_alone:
+            note_closed(place)
+    return Checked(str(place), 0, faults)
 
 
 def stats(index: Index) -> dict[str, Any]:
-    """What an index holds: conversations, entries, its embedder, and of each field how many have it.
+    """What an index holds: conversations, entries, its embedder, the entries of an unfinished rebuild (`half_made`),
+    and of each field how many have it.
 
     Of fields with few values, how often each occurs; of numbers, the lowest and the highest.
     """
@@ -84,6 +132,7 @@ def stats(index: Index) -> dict[str, Any]:
         "entries": sum(parts.values()),
         "embedder": index.embedder,
         "dimension": index.about.get(DIMENSION),
+        "half_made": index.half_made(),
         "fields": {name: _told(name, values) for name, values in known.items()},
     }
 
@@ -123,7 +172,7 @@ def check(index: Index) -> list[str]:
         faults.append(f"{lengths} vectors are not of unit length")
     if torn := [name for name, found in parts.items() if found != set(PARTS)]:
         faults.append(f"{len(torn)} conversations lack an entry, such as {torn[0]}: index them again")
-    return faults + lost(index)
+    return faults + [_anew(index.name, fault) for fault in lost(index)]
 
 
 def lost(index: Index) -> list[str]:
@@ -134,15 +183,18 @@ def lost(index: Index) -> list[str]:
     gone = [name for name, vector in vectors.items() if index.nearest(vector, 1).similarities[0] < 0.999]
     if not gone:
         return []
-    return [f"{len(gone)} of {len(vectors)} entries don't find themselves, such as {gone[0]}: --rebuild"]
+    return [f"{len(gone)} of {len(vectors)} entries don't find themselves, such as {gone[0]}"]
 
 
 def main() -> None:
     """Check the index that the arguments name, and print what was found as JSON."""
-    what, kind, place, collection = sys.argv[1:]
+    what, place, collection = sys.argv[1:]
     try:
-        with open_index(place if kind == "server" else Path(place), collection) as index:
-            found = Checked(index.where, index.count(), (lost if what == "vectors" else check)(index))
+        if what == "vectors":
+            found = look(Path(place), collection)
+        else:
+            with open_index(place if what == "server" else Path(place), collection) as index:
+                found = Checked(index.where, index.count(), check(index))
     except UserError as fault:
         print(f"Error: {fault}", file=sys.stderr)
         sys.exit(2)

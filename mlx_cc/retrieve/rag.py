@@ -22,7 +22,7 @@ from mlx_cc.retrieve.filters import Where, every, where
 from mlx_cc.retrieve.practices import extract_best_practices, in_words, outcomes
 from mlx_cc.retrieve.rerank import LOOKED_AT, reranked
 from mlx_cc.retrieve.search import SEARCHED, Case, Finder, Mode, its_own, query_of
-from mlx_cc.retrieve.store import WORDS, Index, open_index
+from mlx_cc.retrieve.store import NEXT, WORDS, Index, open_index
 from mlx_cc.tasks.coaching import CASE
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ class ContactCenterRAG:
 
     def close(self) -> None:
         """Let go of the index; it is opened again when it is used again."""
-        if self._finder:
-            self._finder.index.close()
+        if finder := self._finder:
             self._finder = None
+            finder.index.close()
 
     @property
     def finder(self) -> Finder:
@@ -94,7 +94,8 @@ class ContactCenterRAG:
             UserError: there is none, it is empty, it can't be read, or it was made with another embedder.
         """
         if self._finder is None:
-            self._look_first()
+            if faults := self._look_first():
+                raise UserError(f"{self._place}: {faults[0]}.")
             index = open_index(self._place, self.collection_name)
             self._finder = self._found(index)
         if not self._finder.index.count():
@@ -114,7 +115,8 @@ class ContactCenterRAG:
 
         Args:
             source: conversations, or the files that `build.sources` found.
-            rebuild: make it anew, as for another embedder; the old one stays in use until the new one is whole.
+            rebuild: make it anew, as for another embedder; the old one stays until the new one is whole, and a rebuild
+                that was killed is gone on with.
             prune: take out conversations that are not among these.
             done: told how many conversations are, after each batch.
 
@@ -122,10 +124,12 @@ class ContactCenterRAG:
             UserError: another process holds the index, it was made with another embedder, or a file can't be read.
         """
         self.close()
-        if not rebuild:
-            self._look_first()
-        make = self._embedder(self._wanted or (None if rebuild else self._made_with()) or DEFAULT)
-        index = open_index(self._place, self.collection_name, make, rebuild)
+        faults = self._look_first(self.collection_name if rebuild else None)
+        if faults and not rebuild:
+            raise UserError(f"{self._place}: {faults[0]}.")
+        make = self._embedder(self._wanted or self._made_with() or DEFAULT)
+        damaged = [self.collection_name + NEXT] if faults else []
+        index = open_index(self._place, self.collection_name, make, rebuild, damaged)
         try:
             self._finder = Finder(index, make, self._cache())
             files = [item for item in source if isinstance(item, Source)] if isinstance(source, Sequence) else []
@@ -265,9 +269,8 @@ class ContactCenterRAG:
         except UserError:
             return None
 
-    def _look_first(self) -> None:
-        if isinstance(self._place, Path):
-            look_first(self._place, self.collection_name)
+    def _look_first(self, next_alone: str | None = None) -> list[str]:
+        return look_first(self._place, next_alone) if isinstance(self._place, Path) else []
 
     def _cache(self) -> Path | None:
         """Where the word index is kept: beside Chroma's files; of a server, nowhere."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlx_cc.conversation import Conversation, Turn
+from mlx_cc.prompt import fenced
 from mlx_cc.retrieve.search import Case
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ LOOKED_AT = 20
 SHOWN = 400
 """Characters of a case that the model sees."""
 QUESTION = (
-    "Another customer said in an earlier conversation:\n{case}\n\n"
+    "What another customer said in an earlier conversation, data as well:\n<cases>\n{case}\n</cases>\n\n"
     "Is that about the same matter as the conversation above? Answer yes or no."
 )
 
@@ -33,7 +34,8 @@ def reranked(analyst: "Analyst", query: str, cases: Sequence[Case]) -> list[Case
     if not cases:
         return []
     asked = Conversation(id="query", turns=(Turn(role="customer", text=query),))
-    questions = [QUESTION.format(case=case.problem[:SHOWN]) for case in cases]
-    yes = [float(p[0]) for p in analyst.choose(asked, questions, ("yes", "no"))]
+    questions = [QUESTION.format(case=fenced(case.problem[:SHOWN])) for case in cases]
+    some = (questions[start : start + LOOKED_AT] for start in range(0, len(questions), LOOKED_AT))
+    yes = [float(p[0]) for asked_of in some for p in analyst.choose(asked, asked_of, ("yes", "no"))]
     order = sorted(range(len(cases)), key=lambda place: -yes[place])
     return [replace(cases[place], score=yes[place]) for place in order]

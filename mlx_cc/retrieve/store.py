@@ -11,8 +11,8 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +27,10 @@ from mlx_cc.retrieve.filters import Where
 FORMAT = 1
 EMBEDDER, DIMENSION, FORM, STATE = "mlx_cc_embedder", "mlx_cc_dimension", "mlx_cc_format", "mlx_cc_state"
 """Keys of a collection's own metadata."""
-NEXT, COMPLETE = ".next", "mlx_cc_complete"
-"""Behind a collection's name while it is made anew, and the key that says that it may take the place of the old one."""
+REPLACES, COMPLETE = "mlx_cc_replaces", "mlx_cc_complete"
+"""Keys of a collection that is made to replace another: that one's name, and whether it may take its place."""
+NEXT, OLD = ".next", ".old"
+"""Behind a collection's name while it is made anew, and of the one it replaces while it takes its place."""
 DATABASE = "chroma.sqlite3"
 """The file that makes a folder a Chroma folder."""
 REWRITTEN, MOVING = ".rewritten", ".moving"
@@ -60,19 +62,24 @@ class Found(NamedTuple):
 class Index:
     """An open collection. Close it, or use it in a `with` block: until then no other process can open its folder."""
 
-    def __init__(self, client: Any, collection: Any, where: str, release: ExitStack, replaces: str | None = None):
+    def __init__(self, client: Any, collection: Any, where: str, release: ExitStack):
         self._client, self._collection, self._release = client, collection, release
         self.where = where
         """What to call it in a message."""
-        self.replaces = replaces
-        """The collection whose place it is to take."""
 
     def take_place(self) -> None:
-        """Take the place of the collection it replaces. Killed on the way, the next to open that goes on."""
-        if self.replaces:
+        """Take the place of the collection it is to replace, if any. Killed on the way, the next to write goes on."""
+        if REPLACES in self.about:
             with told(self.where):
                 self._collection.modify(metadata=self.about | {COMPLETE: True})
-                self._collection, self.replaces = _moved(self._client, self.replaces), None
+                _take_place(self._client, self._collection)
+
+    def half_made(self) -> int:
+        """Rows of a rebuild that was not finished."""
+        with told(self.where):
+            names = {one.name: one for one in self._client.list_collections()}
+            made = names.get(self._collection.name + NEXT)
+            return int(made.count()) if made and REPLACES in (made.metadata or {}) else 0
 
     def __enter__(self) -> "Index":
         return self
@@ -83,6 +90,11 @@ class Index:
     def close(self) -> None:
         """Let go of the folder or the connection; a second time does nothing."""
         self._release.close()
+
+    @property
+    def name(self) -> str:
+        """Of the collection."""
+        return str(self._collection.name)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -198,56 +210,85 @@ class Index:
             self._collection.modify(metadata=self.about | {STATE: uuid.uuid4().hex})
 
 
-def open_index(place: Path | str, name: str, make: Embedder | None = None, rebuild: bool = False) -> Index:
+def open_index(
+    place: Path | str, name: str, make: Embedder | None = None, rebuild: bool = False, damaged: Collection[str] = ()
+) -> Index:
     """Open a collection of a Chroma folder, or of a server named `HOST:PORT`.
 
     Args:
         make: make it for this embedder where it is not there yet; None opens what is there.
-        rebuild: make it anew beside the old one, which stays in use until `Index.take_place`; what an earlier rebuild
-            with the same embedder left half done is gone on with.
+        rebuild: make it anew beside the old one, which stays until `Index.take_place`; what an earlier rebuild with
+            the same embedder left half done is gone on with.
+        damaged: collections that can't be gone on with.
 
     Raises:
         UserError: there is no such index, another process holds it, it can't be read, or no server answers.
     """
+    if name.endswith((NEXT, OLD)):
+        raise UserError(f"collection {name}: names that end in {NEXT} or {OLD} are mlx_cc's own. Choose another.")
     where = f"{place}, collection {name}"
     release = ExitStack()
     try:
         client = release.enter_context(_server(place) if isinstance(place, str) else _folder(place, bool(make)))
         with told(where):
-            there = {one.name: dict(one.metadata or {}) for one in client.list_collections()}
-            if there.get(name + NEXT, {}).get(COMPLETE):
-                _moved(client, name)
-                there[name] = there.pop(name + NEXT)
-            replaces = name if rebuild and make and name in there else None
-            if replaces and make:
-                name += NEXT
-                if name in there and there[name].get(EMBEDDER) != make.name:
-                    client.delete_collection(name)
-                    del there[name]
-            if name in there:
-                collection = client.get_collection(name, embedding_function=None)
-            elif make is None:
-                others = sorted(one for one in there if not one.endswith(NEXT))
+            there = {one.name: one for one in client.list_collections()}
+            new = there.get(name + NEXT)
+            new = new if new and (new.metadata or {}).get(REPLACES) == name else None
+            if new and new.metadata.get(COMPLETE):
+                if make:
+                    _take_place(client, new)
+                    there[name] = new
+                elif name not in there:
+                    there[name] = new  # another process is just about to let it take the place
+                new = None
+            if make and (left := there.get(name + OLD)) and name in there:
+                _ignoring_absence(client.delete_collection, left.name)
+            if rebuild and make and name in there:
+                if new and (new.name in damaged or not same(new.metadata.get(EMBEDDER, ""), make.name)):
+                    client.delete_collection(new.name)
+                    new = None
+                if not new:
+                    _create(client, name + NEXT, make, {REPLACES: name})
+                named = name + NEXT
+            elif name in there:
+                named = there[name].name
+            elif make:
+                _create(client, name, make)
+                named = name
+            else:
+                others = sorted(one for one in there if not one.endswith((NEXT, OLD)))
                 known = f"Here are: {', '.join(others)}." if others else "It holds none."
                 raise UserError(f"{place}: no collection {name}. {known} `mlx_cc rag index` makes one.")
-            else:
-                about = {EMBEDDER: make.name, DIMENSION: make.dimension, FORM: FORMAT, STATE: uuid.uuid4().hex}
-                collection = client.create_collection(
-                    name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}, metadata=about
-                )
-        return Index(client, collection, where, release, replaces)
+            return Index(client, client.get_collection(named, embedding_function=None), where, release)
     except BaseException:
         release.close()
         raise
 
 
-def _moved(client: Any, name: str) -> Any:
-    """Let the collection that was made anew take the place of the old one."""
-    if any(one.name == name for one in client.list_collections()):
-        client.delete_collection(name)
-    collection = client.get_collection(name + NEXT, embedding_function=None)
-    collection.modify(name=name, metadata={key: value for key, value in collection.metadata.items() if key != COMPLETE})
-    return collection
+def _create(client: Any, name: str, make: Embedder, more: Mapping[str, Any] = {}) -> None:
+    about = {EMBEDDER: make.name, DIMENSION: make.dimension, FORM: FORMAT, STATE: uuid.uuid4().hex, **more}
+    client.create_collection(name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}, metadata=about)
+
+
+def _take_place(client: Any, new: Any) -> None:
+    """Let a collection take the place of the one it replaces: both are renamed by what they are, not by their names, so
+    that two processes that do it through a server at once do the same.
+    """
+    name = new.metadata[REPLACES]
+    old = {one.name: one for one in client.list_collections()}.get(name)
+    if old is not None and old.id != new.id:
+        _ignoring_absence(old.modify, name=name + OLD)
+    if old is None or old.id != new.id:
+        about = {key: value for key, value in new.metadata.items() if key not in (REPLACES, COMPLETE)}
+        new.modify(name=name, metadata=about)
+    _ignoring_absence(client.delete_collection, name + OLD)
+
+
+def _ignoring_absence(do: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    from chromadb.errors import NotFoundError
+
+    with suppress(NotFoundError):
+        do(*arguments, **named)
 
 
 def _settings() -> Any:
@@ -270,27 +311,48 @@ def _folder(path: Path, make: bool) -> Iterator[Any]:
             raise UserError(f"{path}: {(fault.strerror or str(fault)).lower()}. Choose another place.") from fault
     with held(path):
         finish_move(path)
-        known = not (path / DATABASE).exists() or is_as_closed(path)
+        if make:
+            _drop_unnamed(path)
+        sound = not (path / DATABASE).exists() or is_as_closed(path)
+        troubles = len(_troubles)
         client = client_of(path)
         try:
             yield client
         finally:
             client.close()
-            if known:
+            if sound and troubles == len(_troubles):
                 note_closed(path)
+
+
+_troubles: list[str] = []
+"""What Chroma could not do in this process: after that nothing is known of how its files are."""
 
 
 def is_as_closed(path: Path) -> bool:
     """Whether the vectors of a folder are as they were when it was last closed: nobody was killed or wrote since."""
     try:
         return read_json(path / WRITTEN, dict) == _written(path)
-    except UserError:
+    except (UserError, OSError):  # another process may be moving them
         return False
 
 
 def note_closed(path: Path) -> None:
     """Remember how the vectors of a folder are, which is held."""
-    write_json(path / WRITTEN, _written(path))
+    if not is_as_closed(path):
+        with suppress(OSError):  # without the note they are looked at next time
+            write_json(path / WRITTEN, _written(path))
+
+
+def _drop_unnamed(path: Path) -> None:
+    """Delete vectors of collections that are no more, which Chroma leaves on disk."""
+    import sqlite3
+
+    if (path / DATABASE).exists():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path / DATABASE)) as database:
+            named = {str(row[0]) for row in database.execute("select id from segments")}
+            for folder in path.iterdir():
+                if re.fullmatch(VECTORS, folder.name) and folder.name not in named:
+                    shutil.rmtree(folder)
 
 
 def _written(path: Path) -> dict[str, list[int]]:
@@ -405,6 +467,9 @@ def told(where: str) -> Iterator[None]:
         if not (kind.__module__.startswith(("chromadb", "httpx", "sqlite3")) or kind.__name__ == "PanicException"):
             raise
         reason = " ".join(str(fault).split())[:200]
+        _troubles.append(reason)
+        if kind.__name__ == "NotFoundError":
+            raise UserError(f"{where}: another process made it anew. Run the same command again.") from fault
         raise UserError(
             f"{where}: Chroma can't read or write it ({reason}). `mlx_cc rag check` looks closer; else delete the "
             "folder and run `mlx_cc rag index` again."

@@ -44,6 +44,9 @@ def rewrite(folder: Path, covers: Covers) -> None:
     """Take rows out of all collections of a Chroma folder, bytes and all; the other collections stay as they are.
 
     The rest of an erased contact's chain is named after one that stays.
+
+    Raises:
+        UserError: another process uses the index, or it can't be read.
     """
     with held(folder):
         part = folder / PART
