@@ -251,6 +251,20 @@ def test_more_retries_ask_again_for_what_was_rejected_alone(work: Work, scripted
     assert [job.key.conversation.id for job in jobs[4:]] == ["dora"]
 
 
+def test_a_teacher_that_was_tuned_on_chains_is_asked_as_in_training(work: Work, scripted: Any):
+    from msgspec.structs import replace
+
+    from mlx_cc.analyst import load
+    from mlx_cc.prompt import SYSTEM, plant
+
+    jobs = scripted(own_chain)
+    assert generate(work._replace(settings=replace(work.settings, guide=False)))["kept"] == 4
+    asked, analyst = jobs[0].key, load(work.settings.model)
+    question = reasoning.question(asked.answers, work.centre)
+    (row,) = plant(asked.conversation, [("", question, None)], analyst.encoder, analyst.prompt, 4000, SYSTEM).rows
+    assert [*jobs[0].trunk, *jobs[0].prompt] == row
+
+
 def test_a_blind_teacher_that_disagrees_is_told_the_labels_and_the_chain_is_marked(work: Work, scripted: Any):
     work = work._replace(settings=GenerateSettings(model=work.settings.model, blind=True, max_seq_length=4000))
     scripted(own_chain)

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 DEFAULT_MODEL = "Qwen/Qwen2.5-7B-Instruct"
 
 
-class GenerateSettings(Struct, frozen=True, forbid_unknown_fields=True):
+class GenerateSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a teacher writes chains."""
 
     model: Annotated[
@@ -25,6 +25,9 @@ class GenerateSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["grammar", "free"],
         Meta(description="The structure is guaranteed by a grammar, or free text is mended into it."),
     ] = "grammar"
+    guide: Annotated[
+        bool, Meta(description="Tell the teacher rules and form; a model that was tuned on chains does without them.")
+    ] = True
     retries: Annotated[
         int, Meta(ge=0, description="Times a rejected chain is written again, the teacher told what was wrong.")
     ] = 1

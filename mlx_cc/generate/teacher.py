@@ -87,7 +87,7 @@ class Teacher:
 
     def __init__(self, analyst: Analyst, settings: GenerateSettings) -> None:
         self.analyst, self.settings = analyst, settings
-        self.guide = guide(settings.language)
+        self.guide = guide(settings.language) if settings.guide else SYSTEM
         self.writer = Writer(analyst.model, analyst.tokenizer, settings.batch_size, settings.temperature)
 
     def write(self, due: Iterable[Due]) -> Iterator[Entry]:
