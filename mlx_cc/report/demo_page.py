@@ -90,8 +90,8 @@ def _chains(report: dict[str, Any], chain: dict[str, Any]) -> str:
     faults = "".join(f"<li>{_(reason)}</li>" for reason in chain["reasons"])
     return (
         f"<p>A local teacher wrote {done} chains under a grammar that fixes their form and scores; checks in code kept "
-        f"<b>{report['kept']}</b>. The teacher is the untuned 135M model: it shows how the step works. Chains to learn from "
-        "take a teacher of 7B or more.</p>"
+        f"<b>{report['kept']}</b>. The teacher is the untuned 135M model, which is too small to write chains worth learning from: "
+        "this shows how the step works.</p>"
         f"<details><summary>The chain of {_(chain['conversation_id'])}, {'turned down' if faults else 'kept'}</summary>"
         f"<ul>{faults}</ul><pre style='white-space:pre-wrap;font-size:.85rem'>{_(chain['text'])}</pre></details>"
     )

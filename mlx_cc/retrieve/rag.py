@@ -20,9 +20,9 @@ from mlx_cc.retrieve.embed import DEFAULT, Embedder, embedder
 from mlx_cc.retrieve.entries import Part, entry_id
 from mlx_cc.retrieve.filters import Where, every, where
 from mlx_cc.retrieve.practices import extract_best_practices, in_words, outcomes
-from mlx_cc.retrieve.rerank import LOOKED_AT, reranked
+from mlx_cc.retrieve.rerank import LOOKED_AT, SHOWN, reranked
 from mlx_cc.retrieve.search import SEARCHED, Case, Finder, Mode, its_own, query_of
-from mlx_cc.retrieve.store import NEXT, WORDS, Index, open_index
+from mlx_cc.retrieve.store import WORDS, Index, open_index
 from mlx_cc.tasks.coaching import CASE
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 COLLECTION = "contact_center_transcripts"
 COUNTED = 20
 """Similar conversations that outcomes are counted over."""
-SHOWN = 400
-"""Characters of a case's problem, and of its resolution, that a model is shown."""
 
 Labelled = tuple[Conversation, str | None]
 """A conversation and its split."""
@@ -128,8 +126,7 @@ class ContactCenterRAG:
         if faults and not rebuild:
             raise UserError(f"{self._place}: {faults[0]}.")
         make = self._embedder(self._wanted or self._made_with() or DEFAULT)
-        damaged = [self.collection_name + NEXT] if faults else []
-        index = open_index(self._place, self.collection_name, make, rebuild, damaged)
+        index = open_index(self._place, self.collection_name, make, rebuild, go_on=not faults)
         try:
             self._finder = Finder(index, make, self._cache())
             files = [item for item in source if isinstance(item, Source)] if isinstance(source, Sequence) else []

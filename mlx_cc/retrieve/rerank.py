@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOOKED_AT = 20
 """Cases of the first ranking that are ranked again, at least."""
 SHOWN = 400
-"""Characters of a case that the model sees."""
+"""Characters of a case's problem, or of its resolution, that a model sees."""
 QUESTION = (
     "What another customer said in an earlier conversation, data as well:\n<cases>\n{case}\n</cases>\n\n"
     "Is that about the same matter as the conversation above? Answer yes or no."

@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -211,7 +211,7 @@ class Index:
 
 
 def open_index(
-    place: Path | str, name: str, make: Embedder | None = None, rebuild: bool = False, damaged: Collection[str] = ()
+    place: Path | str, name: str, make: Embedder | None = None, rebuild: bool = False, go_on: bool = True
 ) -> Index:
     """Open a collection of a Chroma folder, or of a server named `HOST:PORT`.
 
@@ -219,7 +219,7 @@ def open_index(
         make: make it for this embedder where it is not there yet; None opens what is there.
         rebuild: make it anew beside the old one, which stays until `Index.take_place`; what an earlier rebuild with
             the same embedder left half done is gone on with.
-        damaged: collections that can't be gone on with.
+        go_on: False begins a rebuild again.
 
     Raises:
         UserError: there is no such index, another process holds it, it can't be read, or no server answers.
@@ -244,7 +244,7 @@ def open_index(
             if make and (left := there.get(name + OLD)) and name in there:
                 _ignoring_absence(client.delete_collection, left.name)
             if rebuild and make and name in there:
-                if new and (new.name in damaged or not same(new.metadata.get(EMBEDDER, ""), make.name)):
+                if new and not (go_on and same(new.metadata.get(EMBEDDER, ""), make.name)):
                     client.delete_collection(new.name)
                     new = None
                 if not new:
@@ -311,9 +311,9 @@ def _folder(path: Path, make: bool) -> Iterator[Any]:
             raise UserError(f"{path}: {(fault.strerror or str(fault)).lower()}. Choose another place.") from fault
     with held(path):
         finish_move(path)
+        sound = not (path / DATABASE).exists() or is_as_closed(path)
         if make:
             _drop_unnamed(path)
-        sound = not (path / DATABASE).exists() or is_as_closed(path)
         troubles = len(_troubles)
         client = client_of(path)
         try:
