@@ -290,16 +290,10 @@ def _written(folder: Path, some: list[Conversation]) -> Path:
     return folder / "conversations.jsonl"
 
 
-def looks_of(monkeypatch) -> list[str]:
-    """Told of each look that is taken in a process of its own."""
+def test_an_index_is_looked_at_before_use_only_where_somebody_was_killed(index, tiny, monkeypatch):
     looks: list[str] = []
     real = look._apart
     monkeypatch.setattr(look, "_apart", lambda what, *more: looks.append(what) or real(what, *more))
-    return looks
-
-
-def test_an_index_is_looked_at_before_use_only_where_somebody_was_killed(index, tiny, monkeypatch):
-    looks = looks_of(monkeypatch)
     with ContactCenterRAG(index, embedder=tiny) as rag:
         rag.retrieve_similar("a bill")
     assert not looks

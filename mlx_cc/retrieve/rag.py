@@ -92,8 +92,7 @@ class ContactCenterRAG:
             UserError: there is none, it is empty, it can't be read, or it was made with another embedder.
         """
         if self._finder is None:
-            if faults := self._look_first():
-                raise UserError(f"{self._place}: {faults[0]}.")
+            self._refuse_damaged()
             index = open_index(self._place, self.collection_name)
             self._finder = self._found(index)
         if not self._finder.index.count():
@@ -122,11 +121,11 @@ class ContactCenterRAG:
             UserError: another process holds the index, it was made with another embedder, or a file can't be read.
         """
         self.close()
-        faults = self._look_first(self.collection_name if rebuild else None)
-        if faults and not rebuild:
-            raise UserError(f"{self._place}: {faults[0]}.")
+        if not rebuild:
+            self._refuse_damaged()
+        go_on = not (rebuild and self._look_first(self.collection_name))
         make = self._embedder(self._wanted or self._made_with() or DEFAULT)
-        index = open_index(self._place, self.collection_name, make, rebuild, go_on=not faults)
+        index = open_index(self._place, self.collection_name, make, rebuild, go_on)
         try:
             self._finder = Finder(index, make, self._cache())
             files = [item for item in source if isinstance(item, Source)] if isinstance(source, Sequence) else []
@@ -265,6 +264,10 @@ class ContactCenterRAG:
                 return index.embedder.rpartition("@")[0] or None
         except UserError:
             return None
+
+    def _refuse_damaged(self) -> None:
+        if faults := self._look_first():
+            raise UserError(f"{self._place}: {faults[0]}.")
 
     def _look_first(self, next_alone: str | None = None) -> list[str]:
         return look_first(self._place, next_alone) if isinstance(self._place, Path) else []

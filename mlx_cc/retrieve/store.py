@@ -77,9 +77,8 @@ class Index:
     def half_made(self) -> int:
         """Rows of a rebuild that was not finished."""
         with told(self.where):
-            names = {one.name: one for one in self._client.list_collections()}
-            made = names.get(self._collection.name + NEXT)
-            return int(made.count()) if made and REPLACES in (made.metadata or {}) else 0
+            made = _next(_collections(self._client), self.name)
+            return int(made.count()) if made else 0
 
     def __enter__(self) -> "Index":
         return self
@@ -231,9 +230,8 @@ def open_index(
     try:
         client = release.enter_context(_server(place) if isinstance(place, str) else _folder(place, bool(make)))
         with told(where):
-            there = {one.name: one for one in client.list_collections()}
-            new = there.get(name + NEXT)
-            new = new if new and (new.metadata or {}).get(REPLACES) == name else None
+            there = _collections(client)
+            new = _next(there, name)
             if new and new.metadata.get(COMPLETE):
                 if make:
                     _take_place(client, new)
@@ -265,6 +263,17 @@ def open_index(
         raise
 
 
+def _collections(client: Any) -> dict[str, Any]:
+    """Name -> collection."""
+    return {one.name: one for one in client.list_collections()}
+
+
+def _next(there: Mapping[str, Any], name: str) -> Any:
+    """The collection that is made to replace another; None where there is none."""
+    new = there.get(name + NEXT)
+    return new if new and (new.metadata or {}).get(REPLACES) == name else None
+
+
 def _create(client: Any, name: str, make: Embedder, more: Mapping[str, Any] = {}) -> None:
     about = {EMBEDDER: make.name, DIMENSION: make.dimension, FORM: FORMAT, STATE: uuid.uuid4().hex, **more}
     client.create_collection(name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}, metadata=about)
@@ -275,7 +284,7 @@ def _take_place(client: Any, new: Any) -> None:
     that two processes that do it through a server at once do the same.
     """
     name = new.metadata[REPLACES]
-    old = {one.name: one for one in client.list_collections()}.get(name)
+    old = _collections(client).get(name)
     if old is not None and old.id != new.id:
         _ignoring_absence(old.modify, name=name + OLD)
     if old is None or old.id != new.id:
