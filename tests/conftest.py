@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+# Before MLX is imported; processes that tests start inherit both
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the same to the last bit, whatever else the machine does
+os.environ["MLX_DISABLE_COMPILE"] = "1"  # MLX starts g++ for every fused kernel; test_compiled.py compares the two
+
 import pytest
 
 from mlx_cc.conversation import Conversation
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the same to the last bit, whatever else the machine does
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
