@@ -106,6 +106,8 @@ class Provenance(Record, frozen=True):
     format: str | None = None
     redacted: bool = False
     """Whether personal data was replaced by placeholders on the way in."""
+    personal_data_kept: bool = False
+    """Whether personal data was left in on purpose (`--no-redact --keep-personal-data`)."""
 
 
 class Conversation(Record, frozen=True):

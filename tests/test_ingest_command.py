@@ -1,6 +1,7 @@
 """The ingest command: many files in, one redacted file out, by one process or several."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from mlx_cc.centre import Centre
+from mlx_cc.commands import analyze, prepare, temporal
 from mlx_cc.commands.ingest import command
-from mlx_cc.files import read_conversations
+from mlx_cc.conversation import Conversation, Label, Provenance, Turn
+from mlx_cc.export import write_chatml
+from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.ingest import processes
+from mlx_cc.ingest.format import Reading
+from mlx_cc.redact import Redactor
 from mlx_cc.redact.key import pseudonym_key, pseudonymous
+from mlx_cc.retrieve import build
+from mlx_cc.tasks import pick
+from mlx_cc.train.batches import labelled
 
 CARD = "4111 1111 1111 1111"
 
@@ -57,6 +67,46 @@ def test_personal_data_stays_only_with_two_flags(tmp_path):
     assert "--keep-personal-data" in str(refused.exception) and not out.exists()
     run = ingest(source, "--out", out, "--no-redact", "--keep-personal-data")
     assert "NOT redacted" in run.output and CARD in out.read_text()
+
+
+@pytest.mark.parametrize("program", [command, prepare.command])
+def test_a_name_found_by_the_model_asked_for_stays_out_of_the_rejects_too(tmp_path, monkeypatch, program):
+    def recognise(text, language):
+        return [(found.start(), found.end(), "NAME") for found in re.finditer("zorblax", text)]
+
+    monkeypatch.setattr("mlx_cc.redact.ner.presidio", lambda model: recognise)
+    issue = {"issue": {"value": "billing_error", "source": "survey"}}
+    source = write(tmp_path / "calls.jsonl", [record("-zorblax", "zorblax here", labels=issue)] * 2)
+    out = ["--output-dir", tmp_path / "out"] if program is prepare.command else ["--out", tmp_path / "out" / "c.jsonl"]
+    run = CliRunner().invoke(program, [str(argument) for argument in (source, *out, "--ner", "a_model")])
+    assert run.exit_code == 3, run.output
+    assert "'c-[NAME]' was already read" in (tmp_path / "out" / "rejects.jsonl").read_text()
+    assert "zorblax here" not in "".join(path.read_text() for path in (tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("door", ["analyze", "rag", "train", "temporal"])
+@pytest.mark.parametrize("chatml", [True, False])
+def test_what_says_neither_that_it_is_redacted_nor_that_it_was_to_stay_is_redacted_by_all_that_read_it(
+    tmp_path, door, chatml
+):
+    marks = {"bare": None, "kept": Provenance("x", personal_data_kept=True), "clean": Provenance("x", redacted=True)}
+    label = {"csat": Label(value=5, source="survey")}
+    turns = (Turn(role="customer", text=f"My card is {CARD}."), Turn(role="agent", text="Thank you."))
+    conversations = [Conversation(id=name, turns=turns, labels=label, provenance=mark) for name, mark in marks.items()]
+    file = tmp_path / "c.jsonl"
+    write_chatml(file, conversations, Centre()) if chatml else write_conversations(file, conversations)
+    if door == "temporal":
+        run = CliRunner().invoke(temporal.command, ["--input", str(file), "--output", str(tmp_path / "t.jsonl")])
+        found = list(read_conversations(tmp_path / "t.jsonl")) if run.exit_code == 0 else [run.output]
+        assert (tmp_path / "t.jsonl").read_text().count("My card is [CARD].") == 1 + chatml
+    elif door == "analyze":
+        found = list(analyze.read(file, Reading(redactor=Redactor()), pytest.fail))
+    elif door == "rag":
+        found = [conversation for conversation, _ in build.read([build.Source(file, None)])]
+    else:
+        found = labelled(file, pick(["csat"]))
+    said = {conversation.id: CARD in conversation.turns[0].text for conversation in found}
+    assert said == {"bare": False, "kept": door != "analyze", "clean": True}
 
 
 def test_what_was_redacted_before_is_left_alone(tmp_path):

@@ -92,7 +92,7 @@ def read(file: Path, reading: "Reading", rejects: "Callable[[Reject], Any]") -> 
     import tempfile
 
     from mlx_cc.files import is_chatml, lines, read_conversations
-    from mlx_cc.ingest import read_folder
+    from mlx_cc.ingest import finish, read_folder
 
     if str(file) == "-":
         with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def read(file: Path, reading: "Reading", rejects: "Callable[[Reject], Any]") -> 
             spooled.write_bytes(sys.stdin.buffer.read())
             yield from read_folder([spooled], reading, rejects=lambda reject: rejects(reject._replace(file="stdin")))
     elif file.suffix in (".jsonl", ".gz") and file.is_file() and is_chatml(next(lines(file), (0, b""))[1]):
-        yield from read_conversations(file)
+        yield from (finish(conversation, reading) for conversation in read_conversations(file))
     else:
         yield from read_folder([file], reading, rejects=rejects)
 

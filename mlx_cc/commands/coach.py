@@ -164,10 +164,11 @@ def _chosen(known: Mapping[str, Any], agents: tuple[str, ...], everyone: bool, t
 def _conversations(source: Path, needed: set[str], console: Any) -> dict[str, "Conversation"]:
     from rich.progress import track
 
-    from mlx_cc.files import count_conversations, read_conversations
+    from mlx_cc.files import count_conversations
+    from mlx_cc.redact import read_redacted
 
     stream = track(
-        read_conversations(source),
+        read_redacted(source),
         description=source.name,
         total=count_conversations(source),
         console=console,

@@ -89,7 +89,8 @@ def command(
 
     from mlx_cc.centre import read_centre
     from mlx_cc.errors import UserError
-    from mlx_cc.files import count_conversations, read_conversations, write_text
+    from mlx_cc.files import count_conversations, write_text
+    from mlx_cc.redact import read_redacted
     from mlx_cc.report.answers import read_answers
     from mlx_cc.report.dashboard import build
     from mlx_cc.report.dashboard_page import page_of
@@ -103,7 +104,7 @@ def command(
     found = read_agents(profiles) if profiles else None
     said = read_answers(answers) if answers else {}
     stream = track(
-        read_conversations(source),
+        read_redacted(source),
         description=f"reading {source.name}",
         total=count_conversations(source),
         console=errors,

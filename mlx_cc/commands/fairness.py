@@ -41,12 +41,12 @@ def command(
 
     from mlx_cc.errors import UserError
     from mlx_cc.evaluate.fairness import fairness, table
-    from mlx_cc.files import read_conversations
     from mlx_cc.model.load import data_folder
+    from mlx_cc.redact import read_redacted
     from mlx_cc.train.batches import find_split
 
     held_out = data or find_split(data_folder(model), "test")
-    conversations = sorted(read_conversations(held_out), key=lambda one: one.id)[:limit]
+    conversations = sorted(read_redacted(held_out), key=lambda one: one.id)[:limit]
     if not conversations:
         raise UserError(f"{held_out}: has no conversation. Name another file with --data.")
     report = fairness(model, held_out, conversations, names, output)

@@ -153,6 +153,7 @@ def command(
             roles=roles_of(role_pairs),
             swap=swap,
             redactor=redactor,
+            keep_personal_data=keep_personal_data,
             pseudonym_key=pseudonym_key() if redactor else None,
         )
         if contact_paths:
@@ -232,7 +233,7 @@ def cleaner(redactor: "Redactor | None") -> "Callable[[str], str]":
 
     if redactor is None:
         return str
-    own = Redactor(redactor.country)
+    own = Redactor(redactor.country, redactor.ner)
 
     def cleaned(text: str) -> str:
         return own.redact(Conversation(id="-", turns=(Turn(role="unknown", text=text),))).turns[0].text

@@ -86,6 +86,7 @@ if TYPE_CHECKING:
 )
 @click.option("--no-redact", is_flag=True, help="Leave personal data in; needs --keep-personal-data as well.")
 @click.option("--keep-personal-data", is_flag=True, help="Say that you may keep it, and mean to.")
+@click.option("--ner", metavar="SPACY_MODEL", help="Also find names with presidio and this spaCy model (extra `pii`).")
 @click.option("--workers", type=click.IntRange(min=1), help="Reading processes.  [default: one per core, large input]")
 @click.option("--strict", is_flag=True, help="Stop at the first file or record that can't be read.")
 @click.option("--json", "as_json", is_flag=True, help="Print the statistics as JSON.")
@@ -113,6 +114,7 @@ def command(
     label_source: str,
     no_redact: bool,
     keep_personal_data: bool,
+    ner: str | None,
     workers: int | None,
     strict: bool,
     as_json: bool,
@@ -163,7 +165,7 @@ def command(
     encoder = _encoder(tokenizer_name) if tokenizer_name else None
     files = input_files(sources, [*made, *([analyses_dir] if analyses_dir else [])])
     sizes = sum(map(size_on_disk, files))
-    redactor = redactor_of(no_redact, keep_personal_data, centre.country, None)
+    redactor = redactor_of(no_redact, keep_personal_data, centre.country, ner)
     with rejects_file(rejected, cleaner(redactor)) as rejects, bars() as shown:
         bar, second = shown.add_task("reading", total=sizes), shown.add_task("writing", total=None)
         advance = partial(shown.advance, bar)
@@ -172,6 +174,7 @@ def command(
             timezone=centre.timezone,
             columns=columns,
             redactor=redactor,
+            keep_personal_data=keep_personal_data,
             pseudonym_key=pseudonym_key() if redactor else None,
             advance=advance,
         )

@@ -56,7 +56,8 @@ def command(
 
     from mlx_cc.centre import read_centre
     from mlx_cc.conversation import Conversation, Temporal
-    from mlx_cc.files import count_conversations, is_chatml, lines, read_conversations, write_conversations
+    from mlx_cc.files import count_conversations, is_chatml, lines, write_conversations
+    from mlx_cc.redact import read_redacted
     from mlx_cc.temporal import TemporalFeatureEnhancer
 
     centre = read_centre(centre_file)
@@ -67,7 +68,7 @@ def command(
 
     def enhanced(path: Path) -> Iterator[Conversation]:
         read = track(
-            read_conversations(path),
+            read_redacted(path, country or centre.country),
             description=path.name,
             total=count_conversations(path),
             console=Console(stderr=True),

@@ -20,11 +20,12 @@ import msgspec
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.files import locked, read_conversations, write_json
+from mlx_cc.files import locked, write_json
 from mlx_cc.generate.journal import RUN, About, Part, folder_of, is_final, latest
 from mlx_cc.generate.progress import Progress, State
 from mlx_cc.generate.settings import GenerateSettings
 from mlx_cc.reasoning import labels
+from mlx_cc.redact import read_redacted
 from mlx_cc.splits import unit_interval
 
 RESTARTS = 3
@@ -69,7 +70,7 @@ def wanted(work: Work) -> Iterator[tuple[Conversation, str]]:
     from mlx_cc.generate.teacher import Asker
 
     ask, count = Asker(work.settings), 0
-    for conversation in read_conversations(work.source):
+    for conversation in read_redacted(work.source):
         if labels(conversation):
             yield conversation, ask(conversation)
             count += 1

@@ -123,15 +123,18 @@ def finish(found: Conversation | Incoming, reading: Reading) -> Conversation:
     if reading.contacts is not None:
         found = reading.contacts.join(found)
     conversation = resolve(found, reading)
-    if reading.redactor is None:
-        return conversation
     place = conversation.provenance or Provenance("")
+    if reading.redactor is None:
+        if not reading.keep_personal_data or place.redacted:
+            return conversation
+        return conversation_with(conversation, provenance=conversation_with(place, personal_data_kept=True))
     if found.names or not place.redacted:
         conversation = reading.redactor.redact(conversation, found.names)
     customer = conversation.customer_id
     if customer is not None and reading.pseudonym_key is not None:
         customer = pseudonymous(customer, reading.pseudonym_key)
-    return conversation_with(conversation, customer_id=customer, provenance=conversation_with(place, redacted=True))
+    place = conversation_with(place, redacted=True, personal_data_kept=False)
+    return conversation_with(conversation, customer_id=customer, provenance=place)
 
 
 def choose(file: File, formats: Mapping[str, Kind] | None = None) -> Kind:

@@ -59,6 +59,8 @@ class Reading:
     """Contact records to join the conversations with."""
     redactor: Redactor | None = None
     """What takes personal data out of the texts; None leaves it in."""
+    keep_personal_data: bool = False
+    """Mark conversations that no redactor reads as kept on purpose, so that no later command redacts them."""
     pseudonym_key: bytes | None = None
     """Of the pseudonyms that stand for customers' telephone numbers, addresses and names; None leaves those."""
     roles: Mapping[str, Role] = field(default_factory=dict)

@@ -11,12 +11,14 @@ import hashlib
 import hmac
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 
-from mlx_cc.conversation import Conversation, replace
+from mlx_cc.conversation import Conversation, Provenance, replace
+from mlx_cc.files import read_conversations
 from mlx_cc.redact.hints import CHINESE, DIGIT, hint, hint_of, hinting
 from mlx_cc.redact.numbers import FIRST_RULES, LAST_RULES, find_numbers, find_repeats, find_written
 from mlx_cc.redact.people import ANSWERED, find_known, find_names
@@ -25,7 +27,7 @@ from mlx_cc.redact.spoken import number_words
 from mlx_cc.redact.talk import HIDDEN, Span, Talk
 from mlx_cc.redact.words import words
 
-__all__ = ["Redactor", "pseudonym"]
+__all__ = ["Redactor", "pseudonym", "read_redacted"]
 
 Recogniser = Callable[[str, str], Iterable[tuple[int, int, str]]]
 """Text and language -> start, end and type of further values (`ner.py` has one)."""
@@ -135,6 +137,19 @@ class Redactor:
                 for start, end, kind in self.ner(text, talk.language):
                     if HIDDEN not in text[start:end]:
                         talk.claim(kind, text[start:end].lower(), Span(turn, start, end))
+
+
+def read_redacted(path: Path | str, country: str | None = None) -> Iterator[Conversation]:
+    """`read_conversations`, with personal data out of those that say neither that it is out nor that it was to stay.
+
+    Every command that shows, stores or prompts with conversations reads them here or through `mlx_cc.ingest`.
+    """
+    redactor = Redactor(country)
+    for conversation in read_conversations(path):
+        place = conversation.provenance or Provenance("")
+        if not (place.redacted or place.personal_data_kept):
+            conversation = replace(redactor.redact(conversation), provenance=replace(place, redacted=True))
+        yield conversation
 
 
 def pseudonym(value: str, key: bytes) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.files import read_conversations
+from mlx_cc.redact import read_redacted
 from mlx_cc.retrieve.embed import Embedder
 from mlx_cc.retrieve.entries import PARTS, Entry, conversation_of, entries, entry_id, thread_of
 from mlx_cc.retrieve.store import Index
@@ -66,7 +66,7 @@ def _split_file(folder: Path, split: str) -> Path | None:
 
 def read(files: Sequence[Source]) -> Iterator[tuple[Conversation, str | None]]:
     """The conversations of files, each with its split."""
-    return chain.from_iterable(((c, file.split) for c in read_conversations(file.path)) for file in files)
+    return chain.from_iterable(((c, file.split) for c in read_redacted(file.path)) for file in files)
 
 
 def previous_in(files: Sequence[Source]) -> dict[str, str]:

@@ -19,8 +19,8 @@ from mlx_cc import reasoning
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.files import read_conversations
 from mlx_cc.prompt import Encoder, Tree, plant_tasks
+from mlx_cc.redact import read_redacted
 from mlx_cc.tasks import Task, pick
 from mlx_cc.train.settings import TrainSettings
 
@@ -51,7 +51,7 @@ def labelled(path: Path, tasks: Sequence[Task]) -> list[Conversation]:
     Raises:
         UserError: there are none.
     """
-    found = [c for c in read_conversations(path) if any(task.name in c.labels for task in tasks)]
+    found = [c for c in read_redacted(path) if any(task.name in c.labels for task in tasks)]
     if not found:
         names = ", ".join(task.name for task in tasks)
         raise UserError(f"{path}: no conversation has a label for {names}. Nothing to learn from.")
