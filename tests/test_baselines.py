@@ -1,5 +1,7 @@
 """Baselines learn what is planted, from the train split alone, and their cached states are the model's."""
 
+import os
+import shutil
 import warnings
 
 import numpy as np
@@ -169,25 +171,24 @@ def test_states_are_the_same_batched_and_one_by_one(analyst, sample_conversation
     assert np.abs(whole[0] - whole[1]).max() > 1e-2
 
 
-def test_kept_states_are_used_again_and_refused_when_the_model_has_changed(
-    analyst, tiny_model, sample_conversations, tmp_path
-):
+def test_kept_states_are_used_again_and_refused_when_the_model_has_changed(tiny_model, sample_conversations, tmp_path):
     some = sample_conversations[:3]
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / "model.safetensors").write_bytes(b"first")
-    first = baselines.kept_states(analyst, weights, some, tmp_path)
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    analyst = Analyst(disk.load(folder))
+    first = baselines.kept_states(analyst, some, tmp_path)
     (kept,) = tmp_path.glob("states-*.npy")
     np.save(kept, first + 1)
-    assert baselines.kept_states(analyst, weights, some, tmp_path) == pytest.approx(first + 1)
-    assert baselines.kept_states(analyst, weights, some[:2], tmp_path) == pytest.approx(first[:2], abs=1e-4)
-    (weights / "model.safetensors").write_bytes(b"second")
-    assert baselines.kept_states(analyst, weights, some, tmp_path) == pytest.approx(first)
+    assert baselines.kept_states(analyst, some, tmp_path) == pytest.approx(first + 1)
+    assert baselines.kept_states(analyst, some[:2], tmp_path) == pytest.approx(first[:2], abs=1e-4)
+    with (folder / "model.safetensors").open("r+b") as weights:
+        weights.seek(-4, os.SEEK_END)
+        weights.write(b"next")
+    assert baselines.kept_states(analyst, some, tmp_path) == pytest.approx(first)
 
 
-def test_a_head_on_frozen_states_learns_from_as_many_conversations_as_allowed(analyst, tiny_model, tmp_path):
+def test_a_head_on_frozen_states_learns_from_as_many_conversations_as_allowed(analyst, tmp_path):
     train, held_out = contacts(40), contacts(9, start=60)
-    found = baselines.frozen(analyst, tiny_model, train, held_out, pick(["issue"]), tmp_path, limit=24)
+    found = baselines.frozen(analyst, train, held_out, pick(["issue"]), tmp_path, limit=24)
     right = [value == c.label("issue") for value, c in zip(values(found.predictions, "issue"), held_out, strict=True)]
     assert np.mean(right) > 0.6
     assert "24 train conversations" in found.notes["issue"]

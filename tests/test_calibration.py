@@ -180,8 +180,11 @@ def test_the_effectiveness_band_follows_the_moved_score():
     assert answer.interval == (72.5, 95.0)
 
 
-def test_a_calibration_of_other_weights_is_left_aside_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    weights = tmp_path / "adapters.safetensors"
+@pytest.mark.parametrize("name", ["adapters.safetensors", "model.safetensors"])
+def test_a_calibration_of_other_weights_is_left_aside_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+):
+    weights = tmp_path / name
     weights.write_bytes(b"one")
     assert read_calibration(tmp_path) is None
     kept = Calibration({"churn": FITTED}, weights_of(tmp_path))

@@ -5,8 +5,13 @@ import shutil
 
 import pytest
 
+from mlx_cc import analyst as analysts
+from mlx_cc.analyst import Analyst
+from mlx_cc.conversation import replace
 from mlx_cc.errors import UserError
+from mlx_cc.evaluate import predict
 from mlx_cc.evaluate.session import evaluate
+from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.metrics import Estimate
 
 
@@ -51,12 +56,60 @@ def test_a_second_run_reads_its_journal_and_says_the_same(report, run, prepared)
         kept = whole[: whole[:-1].rfind(b"\n") + 1]
         assert journal.read_bytes().startswith(kept)  # what was there is not computed again
         now, then = ([json.loads(line) for line in text.splitlines()] for text in (journal.read_bytes(), whole))
-        assert [row["conversation_id"] for row in now] == [row["conversation_id"] for row in then]
-        for task, (_, p) in now[-1]["answers"].items():  # computed alone now, among others before
-            assert p == pytest.approx(then[-1]["answers"][task][1], rel=1e-3)
+        assert [row["asked"] for row in now] == [row["asked"] for row in then]
+        for task, answer in now[-1]["answers"].items():  # computed alone now, among others before
+            assert answer["distribution"] == pytest.approx(then[-1]["answers"][task]["distribution"], rel=1e-3)
     for task, found in again["tasks"].items():
         loss = found["measures"]["log loss"]["model"].value
         assert loss == pytest.approx(report["tasks"][task]["measures"]["log loss"]["model"].value, rel=1e-4)
+
+
+def shuffled(c):
+    return replace(c, turns=c.turns[::-1])
+
+
+def on_sunday(c):
+    return replace(c, temporal=replace(c.temporal, hour=3, day_of_week="Sunday"))
+
+
+def of_another_queue(c):
+    return replace(c, queue="complaints")
+
+
+def relabelled(c):
+    return replace(c, labels={**c.labels, "csat": replace(c.labels["csat"], value=6 - c.label("csat"))})
+
+
+@pytest.mark.parametrize(
+    ("change", "asked_anew"), [(shuffled, True), (on_sunday, True), (of_another_queue, True), (relabelled, False)]
+)
+def test_the_same_id_with_something_else_is_never_answered_or_scored_from_the_journal(
+    trained, prepared, tmp_path, monkeypatch, change, asked_anew
+):
+    some = [c for c in read_conversations(prepared / "validation_chatml.jsonl") if c.label("csat") not in (None, 3)][:2]
+    data = tmp_path / "held_out.jsonl"
+    asked = []
+    answer_all = Analyst.answer_all
+    monkeypatch.setattr(
+        Analyst,
+        "answer_all",
+        lambda self, group, *more, **also: asked.extend(group) or answer_all(self, group, *more, **also),
+    )
+
+    def measured(conversations, folder):
+        write_conversations(data, conversations)
+        asked.clear()
+        report = evaluate(str(trained), data, None, ["csat"], None, output=tmp_path / folder)
+        return report["tasks"]["csat"]["measures"], len(asked)
+
+    before, _ = measured(some, "journal")
+    assert measured(some, "journal") == (before, 0)
+    changed = [change(c) for c in some]
+    again, count = measured(changed, "journal")
+    assert count == (len(some) if asked_anew else 0)
+    assert again != before
+    fresh, _ = measured(changed, "fresh")
+    assert again["log loss"]["model"].value == pytest.approx(fresh["log loss"]["model"].value, rel=1e-6)
 
 
 def test_conversations_the_model_was_trained_on_are_refused(trained, prepared):
@@ -64,32 +117,27 @@ def test_conversations_the_model_was_trained_on_are_refused(trained, prepared):
         evaluate(str(trained), prepared / "train_chatml.jsonl", None)
 
 
-def test_a_journal_grows_in_batches_and_fills_in_the_tasks_it_lacks(trained, prepared, tmp_path, monkeypatch):
-    from mlx_cc import analyst as analysts
-    from mlx_cc.evaluate import predict as predictions
-    from mlx_cc.files import read_conversations
-
+def test_a_journal_grows_in_batches_and_goes_on_where_it_was_stopped(trained, prepared, tmp_path, monkeypatch):
     analyst = analysts.load(trained)
     conversations = list(read_conversations(prepared / "train_chatml.jsonl"))[:5]
-    journal = tmp_path / "answers.jsonl"
-    monkeypatch.setattr(predictions, "BATCH", 2)
-    monkeypatch.setattr(predictions, "WINDOW", 1)
-    stream = predictions.predict(analyst, conversations, ["csat"], 0, journal)
-    next(stream)
-    assert len(journal.read_text().splitlines()) == 2
-    stream.close()  # stopped after its first window
-
-    asked: list[tuple[list[str], list[str]]] = []
+    monkeypatch.setattr(predict, "BATCH", 2)
+    monkeypatch.setattr(predict, "WINDOW", 1)
+    asked: list[list[str]] = []
     answer_all = analyst.answer_all
 
-    def watched(group, tasks):
-        asked.append(([c.id for c in group], list(tasks)))
-        return answer_all(group, tasks)
+    def watched(group, *more, **also):
+        if len(asked) == 1:
+            asked.append([])
+            raise KeyboardInterrupt
+        asked.append([c.id for c in group])
+        return answer_all(group, *more, **also)
 
     monkeypatch.setattr(analyst, "answer_all", watched)
-    first, second, *rest = [c.id for c in conversations]
-    found = list(predictions.predict(analyst, conversations, ["csat", "churn"], 0, journal))
-    assert asked == [([first, second], ["churn"]), (rest[:2], ["csat", "churn"]), (rest[2:], ["csat", "churn"])]
-    assert [c.id for c, _ in found] == [first, second, *rest]
-    assert all(set(answers) == {"csat", "churn"} for _, answers in found)
-    assert len(journal.read_text().splitlines()) == 7
+    with pytest.raises(KeyboardInterrupt):
+        predict.predictions(analyst, conversations, ["csat"], tmp_path)
+    (journal,) = tmp_path.glob("answers-*.jsonl")
+    assert len(journal.read_text().splitlines()) == 2
+    found, _ = predict.predictions(analyst, conversations, ["csat"], tmp_path)
+    ids = [c.id for c in conversations]
+    assert asked == [ids[:2], [], ids[2:4], ids[4:]]
+    assert list(found) == ids and all(set(answers) == {"csat"} for answers in found.values())

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,9 +147,11 @@ def test_a_blind_teacher_that_disagrees_is_told_the_labels_and_the_chain_is_mark
         assert chain_kept is not None and chain_kept.rationalised and "85/100" in chain_kept.analysis
 
 
-def test_what_is_written_is_never_written_again_and_a_changed_label_is(work: Work, scripted: Any):
+def test_a_chain_is_written_anew_when_its_label_the_centre_or_the_teacher_has_changed(work: Work, scripted: Any):
     from mlx_cc.conversation import replace
 
+    model = shutil.copytree(work.settings.model, work.source.parent / "teacher")
+    work = work._replace(settings=GenerateSettings(model=str(model), max_seq_length=4000))
     jobs = scripted(own_chain)
     generate(work)
     before = work.output.read_bytes()
@@ -160,6 +163,13 @@ def test_what_is_written_is_never_written_again_and_a_changed_label_is(work: Wor
     write_conversations(work.source, changed)
     generate(work)
     assert len(jobs) == 5
+    generate(work._replace(centre=replace(work.centre, issues={"billing": ("billing_error",)})))
+    assert len(jobs) == 9
+    with (model / "model.safetensors").open("r+b") as weights:
+        weights.seek(-4, os.SEEK_END)
+        weights.write(b"next")
+    generate(work)
+    assert len(jobs) == 13
 
 
 def test_what_a_teacher_thinks_first_is_taken_off_or_kept(work: Work, scripted: Any):

@@ -10,7 +10,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from hashlib import blake2b
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from mlx_cc.analyst import BATCH, MOST_TOKENS, Analyst
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.evaluate.predict import Predictions, Said, fingerprint
+from mlx_cc.evaluate.predict import Predictions, Said, digest, fingerprint
 from mlx_cc.files import written_whole
 from mlx_cc.prompt import PromptSettings, Tree, fact_line, groups, plant, turn_lines
 from mlx_cc.splits import unit_interval
@@ -104,7 +103,6 @@ def tfidf(
 
 def frozen(
     analyst: Analyst,
-    weights: Path,
     train: Sequence[Conversation],
     held_out: Sequence[Conversation],
     tasks: Sequence[Task],
@@ -115,14 +113,13 @@ def frozen(
 
     Args:
         analyst: the untuned model, with the tuned one's centre and prompt.
-        weights: its folder.
         folder: where the states are kept for the next time.
         limit: at most this many train conversations, drawn by a hash of their ids.
     """
     from sklearn.preprocessing import StandardScaler
 
     train = sorted(train, key=lambda c: unit_interval(c.id))[:limit]
-    seen, asked = (kept_states(analyst, weights, some, folder) for some in (train, held_out))
+    seen, asked = (kept_states(analyst, some, folder) for some in (train, held_out))
     features = [
         Features(name, seen[:, place], asked[:, place], StandardScaler)
         for place, name in enumerate(("mean of the states", "last state"))
@@ -140,13 +137,10 @@ def _text(conversation: Conversation, settings: PromptSettings) -> str:
 # States
 
 
-def kept_states(analyst: Analyst, weights: Path, conversations: Sequence[Conversation], folder: Path) -> np.ndarray:
+def kept_states(analyst: Analyst, conversations: Sequence[Conversation], folder: Path) -> np.ndarray:
     """`states`, from `folder` where the same model has computed them for the same tokens before."""
     trees = _trees(analyst, conversations)
-    key = blake2b(fingerprint(analyst, weights).encode(), digest_size=8)
-    for tree in trees:
-        key.update(np.array([len(tree.rows[0]), *tree.rows[0]], np.int32).tobytes())
-    path = folder / f"states-{key.hexdigest()}.npy"
+    path = folder / f"states-{digest(fingerprint(analyst), trees)}.npy"
     if path.exists():
         return np.load(path)
     found = _states(analyst, trees)

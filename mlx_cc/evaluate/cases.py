@@ -4,7 +4,6 @@ Cases come from the train split of an index alone, and never from the same custo
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.compare import compare, overall
-from mlx_cc.evaluate.predict import Predictions, fingerprint, predictions
+from mlx_cc.evaluate.predict import Predictions, predictions
 from mlx_cc.prompt import Cases
 from mlx_cc.retrieve import Case, ContactCenterRAG
 from mlx_cc.retrieve.filters import where
-from mlx_cc.tasks import Answer, Task
+from mlx_cc.tasks import Task
 
 WITHOUT, WITH = "without", "with cases"
 
@@ -44,7 +43,6 @@ def find(
 
 def measure(
     analyst: Analyst,
-    weights: Path,
     conversations: Sequence[Conversation],
     tasks: Sequence[Task],
     answered: tuple[Predictions, float],
@@ -68,13 +66,8 @@ def measure(
     read = [task.name for task in tasks if task.answers]
     bare, seconds = answered
     found = find(rag, conversations, similar)
-    told = blake2b(repr(sorted((name, cases.text()) for name, (_, cases) in found.items())).encode(), digest_size=8)
-
-    def answer_all(group: list[Conversation], names: Sequence[str]) -> list[dict[str, Answer]]:
-        return analyst.answer_all(group, names, cases=[found[c.id][1] for c in group])
-
-    journal = folder / f"answers-{fingerprint(analyst, weights, 'cases', told.hexdigest())}.jsonl"
-    helped, more = predictions(analyst, conversations, read, 0, journal, answer_all)
+    shown = {name: cases for name, (_, cases) in found.items()}
+    helped, more = predictions(analyst, conversations, read, folder, cases=shown)
     kept = {
         WITHOUT: {c.id: {name: bare[c.id][name] for name in read} for c in conversations},
         WITH: {c.id: {name: helped[c.id][name] for name in read} for c in conversations},

@@ -19,9 +19,10 @@ from mlx_cc import reasoning
 from mlx_cc.analyst import BATCH, Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.evaluate.compare import compare, overall
-from mlx_cc.evaluate.predict import Predictions, fingerprint, noted, predictions
+from mlx_cc.evaluate.predict import Predictions, digest, fingerprint, journal_rows, predictions
 from mlx_cc.metrics import wilson
-from mlx_cc.tasks import Answer, Task
+from mlx_cc.prompt import plant
+from mlx_cc.tasks import Task
 
 MODES = ("none", "after", "first")
 
@@ -35,7 +36,6 @@ class Chain(NamedTuple):
 
 def measure(
     analyst: Analyst,
-    weights: Path,
     conversations: Sequence[Conversation],
     tasks: Sequence[Task],
     answered: tuple[Predictions, float],
@@ -61,17 +61,13 @@ def measure(
     said: dict[str, Any] = {"none": {"seconds_per_conversation": seconds}}
     if "after" in modes:
         values = [{name: bare[c.id][name].value for name in read} for c in conversations]
-        chains = write(analyst, weights, conversations, values, folder)
+        chains = write(analyst, conversations, values, folder)
         answers["after"] = bare
         said["after"] = {"seconds_per_conversation": seconds + _mean(chains), "chains": _judged(chains, conversations)}
     if "first" in modes:
-        chains = write(analyst, weights, conversations, [{}] * len(conversations), folder)
-
-        def answer_all(group: list[Conversation], names: Sequence[str]) -> list[dict[str, Answer]]:
-            return analyst.answer_all(group, names, notes=[chains[c.id].text for c in group])
-
-        journal = folder / f"answers-{fingerprint(analyst, weights, reasoning.FIRST)}.jsonl"
-        answers["first"], more = predictions(analyst, conversations, read, 0, journal, answer_all)
+        chains = write(analyst, conversations, [{}] * len(conversations), folder)
+        notes = {name: chain.text for name, chain in chains.items()}
+        answers["first"], more = predictions(analyst, conversations, read, folder, notes=notes)
         said["first"] = {"seconds_per_conversation": more + _mean(chains), "chains": _judged(chains, conversations)}
     answers["none"] = bare
     kept = {
@@ -88,21 +84,27 @@ def measure(
 
 def write(
     analyst: Analyst,
-    weights: Path,
     conversations: Sequence[Conversation],
     values: Sequence[Mapping[str, Any]],
     folder: Path,
 ) -> dict[str, Chain]:
-    """Conversation id -> chain; those that are in the journal, for the same question, are not written again.
+    """Conversation id -> chain; one that the journal has for the same model and prompt is not written again.
 
     Args:
         values: for each conversation, the answers to explain (task name -> value); empty asks before any is known.
     """
-    asked = {c.id: reasoning.question(v, analyst.centre) for c, v in zip(conversations, values, strict=True)}
-    journal = folder / f"chains-{fingerprint(analyst, weights)}.jsonl"
+    model = fingerprint(analyst)
+
+    def hash_of(conversation: Conversation, explained: Mapping[str, Any]) -> str:
+        question = (reasoning.NAME, reasoning.question(explained, analyst.centre), None)
+        tree = plant(conversation, [question], analyst.encoder, analyst.prompt, analyst.max_tokens)
+        return digest(model, tree, reasoning.grammar_of(explained, len(conversation.turns)))
+
+    asked = {c.id: hash_of(c, v) for c, v in zip(conversations, values, strict=True)}
+    journal = folder / f"chains-{model}.jsonl"
     done = {
         row["conversation_id"]: Chain(row["text"], row["seconds"])
-        for row in noted(journal)
+        for row in journal_rows(journal)
         if row["asked"] == asked.get(row["conversation_id"])
     }
     lacking = [(c, v) for c, v in zip(conversations, values, strict=True) if c.id not in done]

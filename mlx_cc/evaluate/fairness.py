@@ -12,7 +12,7 @@ from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.compare import in_words
 from mlx_cc.evaluate.edits import EDITS, Edit
-from mlx_cc.evaluate.predict import Predictions, fingerprint, folder_beside, predictions
+from mlx_cc.evaluate.predict import Predictions, folder_beside, predictions
 from mlx_cc.files import write_json
 from mlx_cc.metrics import Estimate, bias, interval, mean_absolute_error, wilson
 from mlx_cc.model import load as disk
@@ -95,13 +95,7 @@ def fairness(
                 if edit.cases:
                     cases[name] = edit.cases[side]
             pairs[edit.name].append((ids[0], ids[1]))
-    journal = folder / f"fairness-{fingerprint(analyst, place, *(repr(edit.words) for edit in EDITS))}.jsonl"
-
-    def answer_all(asked: list[Conversation], wanted: Sequence[str]):
-        told, shown = [notes.get(one.id, "") for one in asked], [cases.get(one.id, Cases()) for one in asked]
-        return analyst.answer_all(asked, wanted, notes=told, cases=shown)
-
-    said, _ = predictions(analyst, list(variants.values()), tasks, 0, journal, answer_all)
+    said, _ = predictions(analyst, list(variants.values()), tasks, folder, notes=notes, cases=cases)
     report = Fairness(
         model=model,
         data=str(held_out),

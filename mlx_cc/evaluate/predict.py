@@ -1,10 +1,9 @@
-"""Answers of one model on a set of conversations, kept as they come so that a long run can be continued."""
+"""Answers of one model to a set of conversations, kept as they come so that a long run can be continued."""
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +13,13 @@ from rich.progress import track
 from mlx_cc.analyst import BATCH, WINDOW, Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.files import drop_cut_line, lines
-from mlx_cc.tasks import Answer, all_tasks
+from mlx_cc.model.load import hash_of_model
+from mlx_cc.prompt import Cases, plant_tasks
+from mlx_cc.tasks import all_tasks, pick
 
 
 class Said(NamedTuple):
-    """What a model answered, and how probable it held the label (None where answers are decoded)."""
+    """What a model answered, and the probability it gave to the label (None without a label or when decoded)."""
 
     value: Any
     gold_probability: float | None = None
@@ -26,19 +27,21 @@ class Said(NamedTuple):
 
 Predictions = dict[str, dict[str, Said]]
 """Conversation id -> task name -> answer."""
-AnswerAll = Callable[[list[Conversation], Sequence[str]], list[dict[str, Answer]]]
-"""(conversations, task names): what a model answers to each."""
 
 
-def fingerprint(analyst: Analyst, weights: Path, *more: str) -> str:
-    """Short name of what decides the answers: the weights' file, the centre, the prompt, the calibration and more."""
-    parts = [analyst.name, repr(analyst.centre), repr(analyst.prompt), str(analyst.max_tokens), *more]
-    if analyst.fitted:
-        parts.append(repr(analyst.fitted))
-    for file in sorted(weights.glob("*.safetensors")) if weights.is_dir() else []:
-        stat = file.stat()
-        parts.append(f"{file.name}:{stat.st_size}:{stat.st_mtime_ns}")
-    return blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+def digest(*parts: Any) -> str:
+    """Short hash of parts whose `repr` says all about them."""
+    return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def fingerprint(analyst: Analyst) -> str:
+    """Short hash of what decides the answers besides the prompt: the model, its centre, prompt settings, longest row
+    and calibration, and the tokens of the allowed answers.
+    """
+    allowed = [task.answers(analyst.centre) for task in all_tasks().values() if task.answers]
+    tokens = [analyst.encoder.answer(text) for texts in allowed for text in texts]
+    settings = analyst.centre, analyst.prompt, analyst.max_tokens, analyst.fitted
+    return digest(hash_of_model(analyst.name), settings, tokens)
 
 
 def folder_beside(place: Path) -> Path:
@@ -46,7 +49,7 @@ def folder_beside(place: Path) -> Path:
     return place / "evaluation" if place.is_dir() else Path("evaluation")
 
 
-def noted(journal: Path) -> list[dict[str, Any]]:
+def journal_rows(journal: Path) -> list[dict[str, Any]]:
     """The rows of an append-only file; a line that a crash cut off is dropped from it."""
     if not journal.exists():
         return []
@@ -57,79 +60,78 @@ def noted(journal: Path) -> list[dict[str, Any]]:
 def predictions(
     analyst: Analyst,
     conversations: Sequence[Conversation],
-    tasks: list[str],
-    coaching: int,
-    journal: Path,
-    answer_all: AnswerAll | None = None,
+    tasks: Sequence[str],
+    folder: Path,
+    coaching: int = 0,
+    notes: Mapping[str, str] = {},
+    cases: Mapping[str, Cases] = {},
 ) -> tuple[Predictions, float]:
-    """`predict` for all conversations with progress shown, and the seconds each took, in whichever run that was."""
-    stream = predict(analyst, conversations, tasks, coaching, journal, answer_all)
-    console = Console(stderr=True)
-    shown = track(stream, analyst.name, total=len(conversations), console=console, transient=True)
-    answers = {c.id: found for c, found in shown}
-    seconds = sum(row.get("seconds", 0.0) for row in noted(journal) if row["conversation_id"] in answers)
-    return answers, seconds / max(1, len(conversations))
+    """Answers to all conversations, and the seconds each took in whichever run it was computed.
 
-
-def predict(
-    analyst: Analyst,
-    conversations: Iterable[Conversation],
-    tasks: list[str],
-    coaching: int,
-    journal: Path,
-    answer_all: AnswerAll | None = None,
-) -> Iterator[tuple[Conversation, dict[str, Said]]]:
-    """Each conversation with its answers by task; those in the journal are not computed again.
-
-    Answers that are read are computed and noted a few batches at a time, decoded ones singly.
+    What a model answered is appended to `answers-*.jsonl` with a hash of what it was asked: the model and every token
+    of the prompt. The same question is not asked again; another text, label or setting is. Labels are no part of the
+    file: answers are scored here, when they are read from it.
 
     Args:
-        coaching: how many conversations get a decoded coaching answer.
-        journal: append-only file; a line cut off by a crash is computed again.
-        answer_all: how they are answered where that is not simply the analyst's `answer_all`.
+        folder: where the file is kept.
+        coaching: how many conversations get a decoded coaching answer, where `coaching` is among the tasks.
+        notes: conversation id -> text that the answers are read from besides the transcript.
+        cases: conversation id -> similar earlier conversations that the model is shown.
     """
-    compute = answer_all or analyst.answer_all
-    done: Predictions = {}
-    for row in noted(journal):
-        done.setdefault(row["conversation_id"], {}).update({n: Said(*a) for n, a in row["answers"].items()})
-    journal.parent.mkdir(parents=True, exist_ok=True)
+    model = fingerprint(analyst)
+    journal = folder / f"answers-{model}.jsonl"
+    kept = {row.get("asked"): row for row in journal_rows(journal)}
     read = [name for name in tasks if name != "coaching"]
-    stream = iter(conversations)
-    decode = coaching if "coaching" in tasks else 0
+    size = BATCH * WINDOW
+    work = [(conversations[start : start + size], read) for start in range(0, len(conversations), size) if read]
+    work += [([c], ["coaching"]) for c in conversations[:coaching] if "coaching" in tasks]
+    found: Predictions = {c.id: {} for c in conversations}
+    seconds = 0.0
+    folder.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as file:
-
-        def answer(asked: list[Conversation], names: list[str]) -> None:
-            """Compute and note what is not known yet, a line a conversation."""
-            lacking: dict[tuple[str, ...], list[Conversation]] = {}
-            for conversation in asked:
-                known = done.setdefault(conversation.id, {})
-                if missing := tuple(name for name in names if name not in known):
-                    lacking.setdefault(missing, []).append(conversation)
-            for missing, group in lacking.items():
+        for group, names in track(work, analyst.name, console=Console(stderr=True), transient=True):
+            shown = [(notes.get(c.id, ""), cases.get(c.id, Cases())) for c in group]
+            asked = [digest(model, _tree(analyst, c, names, *also)) for c, also in zip(group, shown, strict=True)]
+            if lacking := [place for place, key in enumerate(asked) if key not in kept]:
                 started = time.perf_counter()
-                computed = compute(group, missing)
-                seconds = round((time.perf_counter() - started) / len(group), 4)
-                for conversation, answers in zip(group, computed, strict=True):
-                    found = {
-                        n: Said(a.value, gold_probability(analyst, conversation, n, a)) for n, a in answers.items()
+                computed = analyst.answer_all(
+                    [group[place] for place in lacking],
+                    names,
+                    notes=[shown[place][0] for place in lacking],
+                    cases=[shown[place][1] for place in lacking],
+                )
+                each = round((time.perf_counter() - started) / len(lacking), 4)
+                for place, answers in zip(lacking, computed, strict=True):
+                    kept[asked[place]] = {
+                        "conversation_id": group[place].id,
+                        "asked": asked[place],
+                        "answers": {
+                            name: {"value": answer.value, "distribution": answer.distribution}
+                            for name, answer in answers.items()
+                        },
+                        "seconds": each,
                     }
-                    row = {"conversation_id": conversation.id, "answers": found, "seconds": seconds}
-                    file.write(json.dumps(row) + "\n")
-                    done[conversation.id].update(found)
-            file.flush()
-
-        while window := list(islice(stream, BATCH * WINDOW)):
-            answer(window, read)
-            for conversation in window:
-                wanted = [*read, "coaching"] if decode > 0 else read
-                if decode > 0:
-                    answer([conversation], ["coaching"])
-                decode -= 1
-                yield conversation, {name: done[conversation.id][name] for name in wanted}
+                    file.write(json.dumps(kept[asked[place]]) + "\n")
+                file.flush()
+            for c, key in zip(group, asked, strict=True):
+                seconds += kept[key]["seconds"]
+                for name, answer in kept[key]["answers"].items():
+                    p = _gold_probability(analyst, c, name, answer["distribution"])
+                    found[c.id][name] = Said(answer["value"], p)
+    return found, seconds / max(1, len(conversations))
 
 
-def gold_probability(analyst: Analyst, conversation: Conversation, task: str, answer: Answer) -> float | None:
+def _tree(analyst: Analyst, conversation: Conversation, tasks: Sequence[str], notes: str, cases: Cases) -> Any:
+    """The prompt, as tokens, that `Analyst.answer_all` makes."""
+    asked = pick(list(tasks))
+    settings = analyst.prompt, analyst.max_tokens
+    return plant_tasks(conversation, asked, analyst.centre, analyst.encoder, *settings, notes=notes, cases=cases)
+
+
+def _gold_probability(
+    analyst: Analyst, conversation: Conversation, task: str, distribution: Mapping[str, float] | None
+) -> float | None:
     """The probability the model gave to the labelled answer; None without a label or a distribution."""
-    if answer.distribution is None or task not in conversation.labels:
+    if distribution is None or task not in conversation.labels:
         return None
-    return answer.distribution.get(all_tasks()[task].write(conversation.label(task), analyst.centre))
+    return distribution.get(all_tasks()[task].write(conversation.label(task), analyst.centre))

@@ -13,10 +13,9 @@ from mlx_cc.evaluate import cases
 from mlx_cc.evaluate.baselines import NAMES, constants, frozen, tfidf
 from mlx_cc.evaluate.chains import MODES, measure
 from mlx_cc.evaluate.compare import compare, in_words, overall
-from mlx_cc.evaluate.predict import Predictions, fingerprint, folder_beside, predictions
+from mlx_cc.evaluate.predict import Predictions, folder_beside, predictions
 from mlx_cc.files import read_json, write_json
 from mlx_cc.model import load as disk
-from mlx_cc.model import pull
 from mlx_cc.retrieve import ContactCenterRAG
 from mlx_cc.tasks import Task, pick
 from mlx_cc.train.batches import labelled
@@ -71,6 +70,7 @@ def evaluate(
     for learned in (place, *([disk.find(base_name)] if base_name else [])):
         refuse_leak(learned, conversations, held_out)
     conversations = conversations[:limit]
+    names = [task.name for task in asked]
     models: dict[str, Predictions] = {}
     seconds: dict[str, float] = {}
     folder = output or folder_beside(place)
@@ -94,14 +94,12 @@ def evaluate(
     if seen and "frozen" in baselines:
         if plain is None or untuned is None:
             raise UserError(f"{model} names no base model for the frozen LM. Name it with --base.")
-        name, weights = NAMES["frozen"], pull.resolve(untuned)
-        models[name], notes[name] = frozen(plain, weights, seen, conversations, asked, folder, limit_train)
+        name = NAMES["frozen"]
+        models[name], notes[name] = frozen(plain, seen, conversations, asked, folder, limit_train)
     if plain is not None and base_name:
-        found = disk.find(base_name)
-        weights = found if found.is_dir() else pull.resolve(base_name)
-        models["base"], seconds["base"] = _predictions(plain, weights, conversations, asked, coaching, folder)
+        models["base"], seconds["base"] = predictions(plain, conversations, names, folder, coaching)
     del plain
-    models["model"], seconds["model"] = _predictions(tuned, place, conversations, asked, coaching, folder)
+    models["model"], seconds["model"] = predictions(tuned, conversations, names, folder, coaching)
     report = {
         "model": model,
         "base": base_name,
@@ -117,10 +115,10 @@ def evaluate(
     if set(reasoning) - {"none"}:
         answered = models["model"], seconds["model"]
         few = conversations[:reasoning_limit]
-        report["reasoning"] = measure(tuned, place, few, asked, answered, reasoning, folder, seen)
+        report["reasoning"] = measure(tuned, few, asked, answered, reasoning, folder, seen)
     if rag is not None:
         answered = models["model"], seconds["model"]
-        report["cases"] = cases.measure(tuned, place, conversations, asked, answered, rag, similar, folder, seen)
+        report["cases"] = cases.measure(tuned, conversations, asked, answered, rag, similar, folder, seen)
     write_json(folder / "report.json", report)
     return report
 
@@ -142,19 +140,6 @@ def refuse_leak(place: Path, conversations: Sequence[Conversation], held_out: Pa
 def _base_of(place: Path) -> str | None:
     note = place / "adapter_config.json"
     return read_json(note)["model"] if note.exists() else None
-
-
-def _predictions(
-    analyst: Analyst,
-    weights: Path,
-    conversations: Sequence[Conversation],
-    tasks: Sequence[Task],
-    coaching: int,
-    folder: Path,
-) -> tuple[Predictions, float]:
-    """Answers to all conversations, and seconds per conversation."""
-    journal = folder / f"answers-{fingerprint(analyst, weights)}.jsonl"
-    return predictions(analyst, conversations, [task.name for task in tasks], coaching, journal)
 
 
 def _sources(conversations: Sequence[Conversation], tasks: Sequence[Task]) -> dict[str, list[str]]:

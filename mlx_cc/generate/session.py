@@ -69,9 +69,10 @@ def wanted(work: Work) -> Iterator[tuple[Conversation, str]]:
     """The conversations of a file that have an answer to explain, each with the hash of what is asked about it."""
     from mlx_cc.generate.teacher import Asker
 
-    ask, count = Asker(work.settings), 0
+    ask, count = None, 0
     for conversation in read_redacted(work.source):
         if labels(conversation):
+            ask = ask or Asker(work.settings, work.centre)  # a file without labels needs no model
             yield conversation, ask(conversation)
             count += 1
             if count == work.limit:

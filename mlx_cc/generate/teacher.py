@@ -13,10 +13,12 @@ import msgspec
 
 from mlx_cc import reasoning
 from mlx_cc.analyst import Analyst
+from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.generate.checks import code, disagreements, faults
 from mlx_cc.generate.journal import Entry
 from mlx_cc.generate.settings import GenerateSettings
+from mlx_cc.model.load import hash_of_model
 from mlx_cc.model.writer import Job, Writer
 from mlx_cc.prompt import SYSTEM, fact_line, plant
 from mlx_cc.splits import unit_interval
@@ -45,11 +47,12 @@ def guide(language: str) -> str:
 
 
 class Asker:
-    """Says what was asked, as a short hash: conversation, labels, facts, settings, the words of the question."""
+    """Short hash of all that decides a chain: model, centre, settings, form, and what is shown of the conversation."""
 
-    def __init__(self, settings: GenerateSettings) -> None:
+    def __init__(self, settings: GenerateSettings, centre: Centre) -> None:
         same = msgspec.structs.replace(settings, batch_size=1, retries=1)  # neither changes a question
-        self._start = blake2b(msgspec.json.encode(same) + guide(settings.language).encode(), digest_size=8)
+        parts = msgspec.json.encode(same), centre, guide(settings.language), hash_of_model(settings.model)
+        self._start = blake2b(repr(parts).encode(), digest_size=8)
 
     def __call__(self, conversation: Conversation) -> str:
         told = self._start.copy()

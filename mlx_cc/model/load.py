@@ -1,11 +1,12 @@
 """Models from disk: a base model, an adapter on its base, or a fused model; with what it was tuned for."""
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlx.nn as nn
 
-from mlx_cc.calibration import Calibration, read_calibration, write_calibration
+from mlx_cc.calibration import Calibration, read_calibration, weights_of, write_calibration
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_json, write_text
@@ -124,6 +125,18 @@ def load(path: str | Path, calibrated: bool = True) -> Loaded:
     model.eval()
     most = int(note.get(MAX_TOKENS, 2048))
     return Loaded(model, tokenizer, config, str(path), *tuned_for(folder), most, kept(folder))
+
+
+def hash_of_model(path: str | Path) -> str:
+    """Short hash of a model: its weights, config and prompt settings, and those of an adapter's base."""
+    place = find(path)
+    folders = [place if place.is_dir() else pull.resolve(str(path))]
+    if (note := folders[0] / "adapter_config.json").exists():
+        folders.append(pull.resolve(read_json(note, dict)["model"]))
+    parts = [str(weights_of(folder)).encode() for folder in folders]
+    configs = [folder / name for folder in folders for name in ("config.json", "adapter_config.json", PROMPT)]
+    parts += [file.read_bytes() for file in configs if file.exists()]
+    return blake2b(b"\n".join(parts), digest_size=12).hexdigest()
 
 
 def only_run(root: Path = Path()) -> Path:

@@ -85,10 +85,5 @@ def _trunk(name: str) -> Embedder:
     from mlx_cc.model import load as disk
     from mlx_cc.model import states
 
-    loaded = disk.load(name)
-    folder = disk.find(name)
-    from mlx_cc.model import pull
-
-    weights = folder if folder.is_dir() else pull.resolve(name)
-    encode, size = states.encoder(loaded)
-    return Embedder(_named(f"trunk:{name}", weights), size, encode)
+    encode, size = states.encoder(disk.load(name))
+    return Embedder(f"trunk:{name}@{disk.hash_of_model(name)[:12]}", size, encode)
