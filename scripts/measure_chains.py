@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mlx_cc import reasoning  # noqa: E402
-from mlx_cc.agents.moments import moment  # noqa: E402
+from mlx_cc.agents.skill_turns import skill_turn  # noqa: E402
 from mlx_cc.conversation import Conversation, replace  # noqa: E402
 from mlx_cc.files import read_conversations, write_conversations  # noqa: E402
 from mlx_cc.generate.checks import code, faults  # noqa: E402
@@ -93,7 +93,7 @@ def chain(conversation: Conversation) -> str:
 
 def _words(conversation: Conversation) -> dict[str, str]:
     label = conversation.label
-    spoken = {name: moment(conversation, measure) for name, measure in MOMENTS.items()}
+    spoken = {name: skill_turn(conversation, measure) for name, measure in MOMENTS.items()}
     said = [n for n, turn in enumerate(conversation.turns, 1) if turn.role == "customer" and turn.text]
     if None in spoken.values():  # the customer's turns alone are there, and many of those are a number or "ok"
         said = [n for n in said if _word(conversation.turns[n - 1].text)]

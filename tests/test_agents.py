@@ -12,9 +12,9 @@ from scipy import stats
 
 from mlx_cc.agents.clusters import cluster
 from mlx_cc.agents.coaching import generate_coaching
+from mlx_cc.agents.contact_table import agent_of
 from mlx_cc.agents.fingerprint import AgentFingerprinter
 from mlx_cc.agents.measures import MEASURES
-from mlx_cc.agents.table import agent_of
 from mlx_cc.centre import SKILLS, Skill
 from mlx_cc.commands.fingerprint import command
 from mlx_cc.conversation import Conversation, Label, Turn, replace
@@ -281,14 +281,14 @@ def timed(*turns, channel="voice"):
 
 def test_dead_air_is_the_share_of_the_talk_in_silences_of_five_seconds_and_more():
     talk = timed(("agent", 0, 10), ("customer", 12, 20), ("agent", 30, 40))
-    assert MEASURES["dead_air"].of(talk) == 10 / 40
-    assert MEASURES["dead_air"].of(replace(talk, channel="chat")) is None
-    assert MEASURES["dead_air"].of(timed(("agent", 0, 30), ("customer", 5, 6), ("agent", 33, 40))) == 0
+    assert MEASURES["dead_air"].value_of(talk) == 10 / 40
+    assert MEASURES["dead_air"].value_of(replace(talk, channel="chat")) is None
+    assert MEASURES["dead_air"].value_of(timed(("agent", 0, 30), ("customer", 5, 6), ("agent", 33, 40))) == 0
 
 
 def test_cross_talk_is_the_share_of_the_talk_in_which_both_speak():
-    assert MEASURES["cross_talk"].of(timed(("agent", 0, 10), ("customer", 8, 20), ("agent", 19, 40))) == 3 / 40
-    assert MEASURES["cross_talk"].of(timed(("agent", 0, 10), ("agent", 5, 20))) is None
+    assert MEASURES["cross_talk"].value_of(timed(("agent", 0, 10), ("customer", 8, 20), ("agent", 19, 40))) == 3 / 40
+    assert MEASURES["cross_talk"].value_of(timed(("agent", 0, 10), ("agent", 5, 20))) is None
 
 
 def at(day: float, agent: str = "a", number: int = 0, **fields) -> Conversation:
@@ -475,7 +475,7 @@ def test_coaching_is_a_plan_in_order_of_priority_and_always_the_same():
 
 
 def test_an_agent_like_the_centre_gets_a_plan_that_says_so():
-    assert "No skill stands clearly above or below" in generate_coaching([], [], [])["plan"]
+    assert "No skill is clearly above or below" in generate_coaching([], [], [])["plan"]
 
 
 def test_the_default_input_is_the_file_with_temporal_features(tmp_path, monkeypatch):
@@ -485,7 +485,10 @@ def test_the_default_input_is_the_file_with_temporal_features(tmp_path, monkeypa
     (tmp_path / "data").mkdir()
     write_conversations("data/train_chatml.jsonl", scored("old", [50] * 5))
     write_conversations("data/train_temporal.jsonl", scored("new", [50] * 5))
-    assert list(AgentFingerprinter().compute_agent_profiles()) == ["new"]
+    profiles = AgentFingerprinter().compute_agent_profiles()
+    assert list(profiles) == ["new"]
+    path = "data/train_temporal.jsonl"
+    assert AgentFingerprinter().fit(path).transform(path) == profiles
 
 
 def test_the_command_writes_three_files_whole(tmp_path):

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import pytest
 from click.testing import CliRunner
 
-from mlx_cc.agents.email import draft, page
+from mlx_cc.agents.coaching_email import draft, page
+from mlx_cc.agents.coaching_plan import already_done, check_plan, coaching_plan, contacts_to_load
 from mlx_cc.agents.fingerprint import AgentFingerprinter
-from mlx_cc.agents.moments import moment
-from mlx_cc.agents.plan import already_done, checks, plan, wanted
+from mlx_cc.agents.skill_turns import skill_turn
 from mlx_cc.centre import SKILLS
 from mlx_cc.commands.coach import command
 from mlx_cc.commands.fingerprint import command as fingerprint
@@ -50,7 +50,7 @@ def talk(*said: str, **fields) -> Conversation:
 def test_a_plan_cites_turns_of_the_agent_in_the_agent_s_own_contacts_and_in_colleagues(centre):
     _, _, profiles, conversations = centre
     agent = weak(profiles)
-    found = plan(agent, profiles, conversations, SKILLS)
+    found = coaching_plan(agent, profiles, conversations, SKILLS)
     assert len(found["work_on"]) >= 3
     for step in found["work_on"]:
         assert 1 <= len(step["own"]) + len(step["left_out"]) <= 3
@@ -68,7 +68,7 @@ def test_a_plan_cites_turns_of_the_agent_in_the_agent_s_own_contacts_and_in_coll
 
 def test_colleagues_are_strong_in_it_and_their_contacts_are_about_the_same_issue_where_there_are_any(centre):
     _, _, profiles, conversations = centre
-    found = plan(weak(profiles), profiles, conversations, SKILLS)
+    found = coaching_plan(weak(profiles), profiles, conversations, SKILLS)
     for step in found["work_on"]:
         for example in step["peers"]:
             assert step["skill"] in {one["skill"] for one in profiles[example["agent"]]["strengths"]}
@@ -84,18 +84,18 @@ def test_colleagues_are_strong_in_it_and_their_contacts_are_about_the_same_issue
 def test_a_plan_needs_only_the_conversations_it_says_it_wants(centre):
     _, _, profiles, conversations = centre
     agent = weak(profiles)
-    few = {name: conversations[name] for name in wanted(profiles, [agent])}
+    few = {name: conversations[name] for name in contacts_to_load(profiles, [agent])}
     assert len(few) < len(conversations)
-    assert plan(agent, profiles, few, SKILLS) == plan(agent, profiles, conversations, SKILLS)
+    assert coaching_plan(agent, profiles, few, SKILLS) == coaching_plan(agent, profiles, conversations, SKILLS)
 
 
 def test_a_changed_plan_fails_its_checks(centre):
     _, _, profiles, conversations = centre
-    steps = plan(weak(profiles), profiles, conversations, SKILLS)["work_on"]
+    steps = coaching_plan(weak(profiles), profiles, conversations, SKILLS)["work_on"]
 
     def checked(**changes):
         first = {**steps[0], **changes}
-        return {name for name, passed in checks([first, *steps[1:]], conversations, SKILLS).items() if not passed}
+        return {name for name, passed in check_plan([first, *steps[1:]], conversations, SKILLS).items() if not passed}
 
     own = steps[0]["own"][0]
     assert checked() == set()
@@ -111,12 +111,14 @@ def test_a_changed_plan_fails_its_checks(centre):
 def test_a_contact_in_which_the_action_was_taken_already_is_not_held_against_the_agent(centre):
     _, _, profiles, conversations = centre
     agent = weak(profiles)
-    step = next(s for s in plan(agent, profiles, conversations, SKILLS)["work_on"] if SKILLS[s["skill"]].done_by)
+    step = next(
+        s for s in coaching_plan(agent, profiles, conversations, SKILLS)["work_on"] if SKILLS[s["skill"]].done_by
+    )
     shown = conversations[step["own"][0]["conversation"]]
     sorry = Turn(role="agent", text=f"Well, {SKILLS[step['skill']].done_by[0].upper()}, of course.")
     changed = {**conversations, shown.id: replace(shown, turns=(*shown.turns, sorry))}
     assert already_done(changed[shown.id], SKILLS[step["skill"]])
-    again = plan(agent, profiles, changed, SKILLS)
+    again = coaching_plan(agent, profiles, changed, SKILLS)
     redone = next(s for s in again["work_on"] if s["skill"] == step["skill"])
     assert shown.id in redone["left_out"] and shown.id not in {one["conversation"] for one in redone["own"]}
     assert again["checks"]["not_already_done"]
@@ -153,7 +155,7 @@ def test_a_model_s_recommendation_is_kept_only_where_it_passes_the_checks(said, 
         asked.append((conversation.id, priority["reason"], list(turns)))
         return {**written, **said}
 
-    found = plan("a", {"a": profile}, {"c1": own}, SKILLS, write)
+    found = coaching_plan("a", {"a": profile}, {"c1": own}, SKILLS, write)
     assert asked == [("c1", "empathy 50", [2])]
     assert found["rejected"] == ({fault: 1} if fault else {})
     assert ("advice" in found["work_on"][0]) == (fault is None)
@@ -167,8 +169,8 @@ def test_a_model_that_writes_without_end_is_left_out(centre):
     def write(conversation, priority, turns):
         raise ValueError("cut off")
 
-    found = plan(weak(profiles), profiles, conversations, SKILLS, write)
-    assert found["rejected"] == {"whole": len([step for step in found["work_on"] if step["own"]])}
+    found = coaching_plan(weak(profiles), profiles, conversations, SKILLS, write)
+    assert found["rejected"] == {"complete": len([step for step in found["work_on"] if step["own"]])}
 
 
 def test_the_turn_to_go_to_follows_from_the_shape_of_the_talk():
@@ -182,15 +184,17 @@ def test_the_turn_to_go_to_follows_from_the_shape_of_the_talk():
         "Bye.",
         "Bye.",
     )
-    turns = {measure: moment(own, measure).turn for measure in ("empathy", "communication", "technical_skill", "fcr")}
+    turns = {
+        measure: skill_turn(own, measure).turn for measure in ("empathy", "communication", "technical_skill", "fcr")
+    }
     assert turns == {"empathy": 4, "communication": 6, "technical_skill": 6, "fcr": 8}
     times = [(0, 1), (1, 3), (3, 5), (20, 25), (25, 26), (26, 60), (60, 61), (61, 62)]
     timed = tuple(replace(t, start_s=a, end_s=b) for t, (a, b) in zip(own.turns, times, strict=True))
-    assert moment(replace(own, turns=timed), "handle_time_s").turn == 4
+    assert skill_turn(replace(own, turns=timed), "handle_time_s").turn == 4
     labelled = {"coaching": Label(value=[{"skill": "empathy", "turn": 6}], source="human_qa")}
-    assert moment(replace(own, labels=labelled), "empathy")[::2] == (6, "named in the contact's coaching label")
+    assert skill_turn(replace(own, labels=labelled), "empathy")[::2] == (6, "named in the contact's coaching label")
     silent = replace(own, turns=tuple(replace(turn, role="customer") for turn in own.turns))
-    assert moment(silent, "empathy") is None
+    assert skill_turn(silent, "empathy") is None
 
 
 class Seen(HTMLParser):
@@ -212,7 +216,7 @@ class Seen(HTMLParser):
 def test_a_draft_holds_text_and_html_of_the_same_plan_with_everything_said_escaped(centre):
     _, _, profiles, conversations = centre
     agent = weak(profiles)
-    found = plan(agent, profiles, conversations, SKILLS)
+    found = coaching_plan(agent, profiles, conversations, SKILLS)
     found["work_on"][0]["own"][0]["quote"] = "<img src=x onerror=alert(1)> & <script>alert(2)</script>"
     message = email.message_from_bytes(draft(found, "ana@example.com"), policy=email.policy.default)
     assert (message["To"], message["X-Unsent"], message["From"]) == ("ana@example.com", "1", None)
@@ -227,7 +231,7 @@ def test_a_draft_holds_text_and_html_of_the_same_plan_with_everything_said_escap
 
 def test_an_agent_s_name_cannot_add_headers(centre):
     _, _, profiles, conversations = centre
-    found = plan(weak(profiles), profiles, conversations, SKILLS) | {"agent_id": "x\r\nBcc: spy@example.com"}
+    found = coaching_plan(weak(profiles), profiles, conversations, SKILLS) | {"agent_id": "x\r\nBcc: spy@example.com"}
     with pytest.raises(ValueError, match="linefeed|newline"):
         draft(found)
 
@@ -302,7 +306,7 @@ def test_contacts_that_are_gone_are_counted_and_the_plan_does_without_them(centr
     own = {name for one in profiles[agent]["coaching_priorities"] for name in one["evidence"]}
     write_conversations(tmp_path / "fewer.jsonl", (c for c in conversations.values() if c.id not in own))
     done = run(agent, "--profiles", folder, "--input", tmp_path / "fewer.jsonl")
-    assert done.exit_code == 0 and f"{len(own)} of " in done.stderr and "Yours" not in done.stdout
+    assert done.exit_code == 0 and f"{len(own)} of " in done.stderr and "Your contact" not in done.stdout
 
 
 def test_a_model_writes_under_a_grammar_that_knows_the_agent_s_turns(tiny_model):

@@ -1,1 +1,1 @@
-"""What an agent is good at, where coaching helps, and which agents are alike."""
+"""Agent fingerprints: measures with intervals, strengths and weaknesses, groups of similar agents, coaching plans."""

@@ -1,9 +1,9 @@
-"""From weaknesses to what to do about them: ranked priorities and a plan in plain words."""
+"""Coaching priorities of an agent, ranked by expected effect, and a plan in plain text from a profile alone."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-OUTCOMES = {"csat": "CSAT", "quality": "points of quality"}
+OUTCOMES = {"csat": "CSAT", "quality": "quality points"}
 
 
 class Finding(TypedDict):
@@ -11,7 +11,7 @@ class Finding(TypedDict):
 
     skill: str
     reason: str
-    """The number behind it: value, interval, n, and the centre's mean."""
+    """The numbers behind it: value, interval, n, and the centre's mean."""
     gap_sd: float
     """Distance of the shrunk value from the centre's mean in standard deviations between agents; above 0 is better."""
     evidence: list[str]
@@ -19,7 +19,7 @@ class Finding(TypedDict):
 
 
 class Effect(TypedDict):
-    """What an outcome would gain if the agent came up to the centre's mean."""
+    """Effect size: the difference in an outcome that goes with the agent's distance to the centre's mean."""
 
     outcome: str
     """`csat` or `quality`."""
@@ -30,24 +30,24 @@ class Effect(TypedDict):
 
 
 class Priority(TypedDict):
-    """One thing to work on."""
+    """One skill to work on."""
 
     skill: str
     reason: str
     action: str
     expected_effect: Effect | None
-    """None where the data don't tell what the skill is worth."""
+    """None where there are too few contacts to estimate it."""
     evidence: list[str]
 
 
 def priorities(
     weaknesses: Sequence[Finding], actions: Mapping[str, str], effects: Mapping[str, Effect | None]
 ) -> list[Priority]:
-    """What to work on: the largest expected effect first, then, where none is known, the widest gap to the centre.
+    """Skills to work on: the largest expected effect first; without effects, the widest gap to the centre first.
 
     Args:
         actions: skill -> what to practise.
-        effects: skill -> what coming up to the centre's mean goes with.
+        effects: skill -> the effect expected of reaching the centre's mean.
     """
 
     def rank(weakness: Finding) -> tuple[float, float]:
@@ -72,30 +72,33 @@ def generate_coaching(
     """A coaching plan from an agent's profile; the same profile always gives the same plan.
 
     Returns:
-        `build_on` and `work_on`: names of skills, the first to take up first; `actions`: the
-        priorities with their rank; `plan`: the whole in plain text.
+        `build_on` and `work_on`: names of skills, the most important first; `actions`: the
+        priorities with their rank; `plan`: the whole plan in plain text.
     """
     planned = [priority["skill"] for priority in coaching_priorities]
     later = [weakness["skill"] for weakness in weaknesses if weakness["skill"] not in planned]
     lines = []
     if strengths:
         lines.append("Build on")
-        for found in strengths:
-            lines += [f"- {words(found['skill'])}", f"   Why: {found['reason']}.{_listen(found['evidence'])}"]
+        for strength in strengths:
+            lines += [
+                f"- {heading(strength['skill'])}",
+                f"   Why: {strength['reason']}.{_review(strength['evidence'])}",
+            ]
     if coaching_priorities:
         lines.append("Work on")
     for rank, priority in enumerate(coaching_priorities, 1):
         lines += [
-            f"{rank}. {words(priority['skill'])}",
+            f"{rank}. {heading(priority['skill'])}",
             f"   Why: {priority['reason']}.",
-            f"   Do: {priority['action']}{_listen(priority['evidence'])}",
+            f"   Do: {priority['action']}{_review(priority['evidence'])}",
         ]
         if effect := priority.get("expected_effect"):
-            lines.append(f"   Worth: {worth(effect)}.")
+            lines.append(f"   Expected effect: {effect_text(effect)}.")
     if later:
-        lines.append(f"Later: {', '.join(words(skill).lower() for skill in later)}.")
+        lines.append(f"Later: {', '.join(heading(skill).lower() for skill in later)}.")
     if not lines:
-        lines.append("No skill stands clearly above or below the centre in the contacts seen. Review a few together.")
+        lines.append("No skill is clearly above or below the centre's mean. Review a few contacts together.")
     return {
         "build_on": [strength["skill"] for strength in strengths],
         "work_on": planned + later,
@@ -104,18 +107,18 @@ def generate_coaching(
     }
 
 
-def worth(effect: Effect) -> str:
-    """What a priority is worth, in words."""
+def effect_text(effect: Effect) -> str:
+    """An expected effect in words."""
     return (
-        f"{effect['change']:+.2f} {OUTCOMES[effect['outcome']]} (95% {effect['low']:+.2f} to {effect['high']:+.2f}) in "
-        "contacts as good as the centre's in this; an association, no promise"
+        f"{effect['change']:+.2f} {OUTCOMES[effect['outcome']]} (95% {effect['low']:+.2f} to {effect['high']:+.2f}) "
+        "with this skill at the centre's mean; an association, not a promise"
     )
 
 
-def words(skill: str) -> str:
+def heading(skill: str) -> str:
     """The name of a skill as a heading."""
     return skill.replace("_", " ").capitalize()
 
 
-def _listen(evidence: Sequence[str]) -> str:
-    return f" Go through {', '.join(evidence)}." if evidence else ""
+def _review(evidence: Sequence[str]) -> str:
+    return f" Review {', '.join(evidence)}." if evidence else ""

@@ -1,4 +1,4 @@
-"""Agent fingerprints: what the labels of an agent's contacts say, with n, interval and evidence."""
+"""Agent fingerprints: an agent's measures with n and interval, strengths and weaknesses with evidence, trend."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, NotRequired, Self, TypedDict
 
 import numpy as np
 
-from mlx_cc.agents import adjust, spread, trend
-from mlx_cc.agents.adjust import Adjustment
+from mlx_cc.agents import case_mix, shrinkage, trend
+from mlx_cc.agents.case_mix import CaseMix, fit_case_mix
 from mlx_cc.agents.coaching import Effect, Finding, Priority, priorities
+from mlx_cc.agents.contact_table import ContactTable, Fcr, moments_by_agent, tabulate
 from mlx_cc.agents.measures import MEASURES, Measure
-from mlx_cc.agents.spread import spread_of
-from mlx_cc.agents.table import Fcr, Table, moments, tabulate
+from mlx_cc.agents.shrinkage import Distribution, fit_distribution
 from mlx_cc.centre import SKILLS, Skill
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
@@ -21,29 +21,34 @@ from mlx_cc.files import read_conversations
 from mlx_cc.metrics import wilson
 
 INPUTS = ("data/train_temporal.jsonl", "data/train_chatml.jsonl")
-"""What `compute_agent_profiles` reads when it is given nothing: the first that exists."""
+"""`compute_agent_profiles()` without conversations reads the first of these that exists."""
 FEWEST_AGENTS = 4
-"""Fewer agents than this with enough data are no distribution to judge anyone against."""
+"""With fewer agents than this, nobody has a strength or weakness: a quarter would be less than one agent."""
 FEWEST_OUTCOMES = 100
-"""Fewer contacts than this with an outcome tell nothing of what a skill is worth."""
-EVIDENCE = 3
+"""With fewer labelled contacts than this, no expected effect is estimated. Set by hand."""
+EVIDENCE_CONTACTS = 3
 Z95 = 1.959964
+"""97.5% quantile of the standard normal distribution."""
 NOT_ENOUGH = "not enough data"
 
 
+Source = Iterable[Conversation] | Path | str
+"""Conversations, or the path of a file of them."""
+
+
 class Estimate(TypedDict):
-    """One metric of one agent. All but n are None below the minimum n."""
+    """One metric of one agent. With fewer contacts than the minimum, everything but n is None."""
 
     value: float | None
-    """As the contacts say it."""
+    """Mean over the agent's contacts, as they are."""
     n: int
     low: float | None
     high: float | None
-    """95% interval of the value; None where one observation gives none."""
+    """95% interval of the value."""
     adjusted: float | None
-    """What the value would be with the centre's mix of queues, issues, waits and follow-ups."""
+    """The value after case-mix adjustment: with the centre's mix of queues, issues, waits and follow-ups."""
     shrunk: float | None
-    """The adjusted value drawn toward the team's mean, the more the fewer the contacts."""
+    """The adjusted value shrunk toward the team's mean; fewer contacts, stronger shrinkage."""
     shrunk_low: float | None
     shrunk_high: float | None
     """95% interval of the shrunk value."""
@@ -51,13 +56,13 @@ class Estimate(TypedDict):
 
 
 class Profile(TypedDict):
-    """The fingerprint of one agent, as it stands in agent_profiles.json."""
+    """The fingerprint of one agent, as in agent_profiles.json."""
 
     agent_id: str
     team: str | None
-    """The team most of the agent's contacts name."""
+    """The team named by most of the agent's contacts."""
     queue: str | None
-    """The queue most of them came from."""
+    """The queue named by most of them."""
     status: str
     """`ok`, or `not enough data`."""
     conversations: int
@@ -72,22 +77,23 @@ class Profile(TypedDict):
 METHODS = {
     **{name: measure.method for name, measure in MEASURES.items()},
     "interval": "95%: Student's t for means, Wilson for shares; cut at the ends of the scale",
-    "adjusted": adjust.METHOD,
-    "shrunk": spread.METHOD,
+    "adjusted": case_mix.METHOD,
+    "shrunk": shrinkage.METHOD,
     "trend": trend.METHOD,
     "skills": "a strength (weakness) is a shrunk value in the best (worst) quarter of the centre's agents whose 95% "
-    "interval lies wholly on that side of the centre's mean; handle time does not count where resolution is in the "
-    "opposite quarter. Evidence: the contacts that show it most after adjustment",
+    "interval lies wholly on that side of the centre's mean; short handle time is no strength where first-contact "
+    "resolution is in the worst quarter, and long handle time no weakness where it is in the best. Evidence: the "
+    "contacts that show it most after adjustment",
     "expected_effect": "by how much CSAT (quality, where under 100 contacts have CSAT) differs between contacts of "
     "one agent per unit of the skill's measure, times the agent's distance to the centre's mean, with the 95% interval "
-    "of the slope. An association, not a promise; those of several skills overlap and do not add up",
-    "agents": "a contact with several agents counts for the one who spoke most words, and for nobody when turns don't "
-    "say who spoke",
+    "of the slope. An association, not a promise. The effects of several skills overlap and do not add up",
+    "agents": "a contact with several agents counts for the one who spoke most words, and for no agent when turns "
+    "don't say who spoke",
 }
 
 
 class Slope(NamedTuple):
-    """How an outcome moves with a skill's measure between the contacts of one agent."""
+    """Regression slope of an outcome on a skill's measure, between contacts of the same agent."""
 
     outcome: str
     value: float
@@ -97,19 +103,22 @@ class Slope(NamedTuple):
 
 
 class AgentFingerprinter:
-    """Learns how a centre's agents differ and profiles each against the others.
+    """Learns how a centre's agents differ, and profiles agents against the centre.
 
-    `fit` learns the centre (`centre_`, measure -> `Spread`; `adjustment_`; `slopes_`), `transform` profiles
-    agents against it, `compute_agent_profiles` does both on the same conversations.
+        profiles = AgentFingerprinter().fit(train).transform(all)
+
+    `fit` learns `centre_` (measure -> `Distribution`), `case_mix_` and `slopes_`; `transform` profiles agents
+    with them; `compute_agent_profiles` does both on the same conversations. Each takes conversations, which may
+    be a stream, or the path of a file of them.
 
     Args:
-        min_conversations: an estimate that rests on fewer contacts is not given.
-        skills: name -> what it is told by and what to practise; `centre.SKILLS` when left out.
-        fcr: how first-contact resolution is told, see `table.FCR_METHODS`.
-        repeat_days: window in which another contact is a repeat.
+        min_conversations: an estimate from fewer contacts is left out.
+        skills: name -> its measure and what to practise; `centre.SKILLS` when left out.
+        fcr: definition of first-contact resolution, see `contact_table.FCR_METHODS`.
+        repeat_days: with `fcr="repeat"`: days in which another contact counts as a repeat.
 
     Raises:
-        UserError: fewer than 2 conversations asked for, or a skill is told by a measure that does not exist.
+        UserError: min_conversations is below 2, or a skill has a measure that does not exist.
     """
 
     def __init__(
@@ -120,56 +129,58 @@ class AgentFingerprinter:
         repeat_days: int = 7,
     ) -> None:
         if min_conversations < 2:
-            raise UserError(f"min_conversations is {min_conversations}; an interval needs at least 2.")
+            raise UserError(f"min_conversations is {min_conversations}; it must be at least 2, for an interval.")
         self.min_conversations = min_conversations
         self.skills = dict(SKILLS if skills is None else skills)
         for name, skill in self.skills.items():
             if skill.measure not in MEASURES:
-                raise UserError(f"skill {name}: no measure {skill.measure!r}. Measures are {', '.join(MEASURES)}.")
+                raise UserError(f"skill {name}: no measure {skill.measure!r}. Use one of {', '.join(MEASURES)}.")
         self.fcr: Fcr = fcr
         self.repeat_days = repeat_days
 
-    def fit(self, conversations: Iterable[Conversation]) -> Self:
-        """Learn the centre's distribution of every measure from conversations, streamed once."""
-        self._learn(tabulate(conversations, self.fcr, self.repeat_days))
+    def fit(self, conversations: Source) -> Self:
+        """Learn the case-mix effects and the distribution of every measure."""
+        self._fit(self._tabulate(conversations))
         return self
 
-    def transform(self, conversations: Iterable[Conversation]) -> dict[str, Profile]:
+    def transform(self, conversations: Source) -> dict[str, Profile]:
         """Agent id -> profile, in order of id, judged against the centre that was fitted."""
         if not hasattr(self, "centre_"):
-            raise RuntimeError("fit the fingerprinter before transform")
-        table = tabulate(conversations, self.fcr, self.repeat_days)
-        return self._profiles(table, self.adjustment_.apply(table))
+            raise RuntimeError("call fit before transform")
+        table = self._tabulate(conversations)
+        return self._profiles(table, self.case_mix_.adjust(table))
 
-    def compute_agent_profiles(
-        self, conversations: Iterable[Conversation] | Path | str | None = None
-    ) -> dict[str, Profile]:
-        """Learn the centre and profile its agents from the same conversations.
+    def compute_agent_profiles(self, conversations: Source | None = None) -> dict[str, Profile]:
+        """Fit on conversations and transform the same ones, in one pass.
 
         Args:
-            conversations: conversations, or a file of them; None reads the first of `INPUTS`.
+            conversations: None reads the first of `INPUTS` that exists.
 
         Raises:
-            UserError: there is no such file, or a label is not what it should be.
+            UserError: there is no such file, or a label is no number.
         """
         if conversations is None:
-            found = next((path for path in INPUTS if Path(path).exists()), None)
-            if found is None:
-                raise UserError(f"neither {' nor '.join(INPUTS)} is here. Run `mlx_cc prepare`, or pass conversations.")
-            conversations = found
+            conversations = next((path for path in INPUTS if Path(path).exists()), None)
+            if conversations is None:
+                raise UserError(
+                    f"neither {' nor '.join(INPUTS)} exists. Run `mlx_cc prepare` first, or pass conversations."
+                )
+        table = self._tabulate(conversations)
+        return self._profiles(table, self._fit(table))
+
+    def _tabulate(self, conversations: Source) -> ContactTable:
         if isinstance(conversations, str | Path):
             conversations = read_conversations(conversations)
-        table = tabulate(conversations, self.fcr, self.repeat_days)
-        return self._profiles(table, self._learn(table))
+        return tabulate(conversations, self.fcr, self.repeat_days)
 
     def cluster_agents(self, profiles: dict[str, Profile], n_clusters: int = 5) -> dict[str, Any]:
-        """Groups of agents with like profiles; see `mlx_cc.agents.clusters.cluster`."""
+        """Groups of agents with similar profiles; see `mlx_cc.agents.clusters.cluster`."""
         from mlx_cc.agents.clusters import cluster
 
         return cluster(profiles, n_clusters)
 
     def summary(self, profiles: dict[str, Profile]) -> dict[str, Any]:
-        """The centre in numbers, as it stands in agent_summary.json: counts, distributions, methods."""
+        """Counts, distributions and methods of the centre, as in agent_summary.json."""
         return {
             "agents": len(profiles),
             "agents_with_enough_data": sum(profile["status"] == "ok" for profile in profiles.values()),
@@ -179,13 +190,13 @@ class AgentFingerprinter:
             "label_sources": self.sources_,
             "centre": {
                 name: {
-                    "mean": _rounded(spread.mean),
-                    "sd_between_agents": _rounded(spread.deviation),
-                    "sd_between_teams": _rounded(spread.between_teams**0.5),
-                    "sd_within_agent": _rounded(spread.within**0.5),
-                    "agents": spread.agents,
+                    "mean": _rounded(measured.mean),
+                    "sd_between_agents": _rounded(measured.deviation),
+                    "sd_between_teams": _rounded(measured.between_teams**0.5),
+                    "sd_within_agent": _rounded(measured.within**0.5),
+                    "agents": measured.agents,
                 }
-                for name, spread in self.centre_.items()
+                for name, measured in self.centre_.items()
             },
             "strengths": self._count(finding for profile in profiles.values() for finding in profile["strengths"]),
             "weaknesses": self._count(finding for profile in profiles.values() for finding in profile["weaknesses"]),
@@ -193,49 +204,45 @@ class AgentFingerprinter:
             "methods": {**METHODS, "fcr": self.fcr_method_},
         }
 
-    def _learn(self, table: Table) -> dict[str, np.ndarray]:
-        """Learn the centre; returns the adjusted columns it was learned from."""
-        self.adjustment_: Adjustment = adjust.learn(table)
-        adjusted = self.adjustment_.apply(table)
-        teams = [_most(counts) for counts in table.teams]
-        self.centre_ = {
-            name: spread
-            for name, column in adjusted.items()
-            if (
-                spread := spread_of(
-                    *moments(table.agent, column, len(table.agents)), teams=teams, fewest=self.min_conversations
-                )
-            )
-            is not None
-        }
-        self.slopes_ = self._slopes(table, adjusted)
+    def _fit(self, table: ContactTable) -> dict[str, np.ndarray]:
+        """Learn the centre; returns the adjusted columns that it was learned from."""
+        self.case_mix_: CaseMix = fit_case_mix(table)
+        adjusted = self.case_mix_.adjust(table)
+        teams = [_most_common(counts) for counts in table.teams]
+        self.centre_: dict[str, Distribution] = {}
+        for name, column in adjusted.items():
+            moments = moments_by_agent(table.agent, column, len(table.agents))
+            distribution = fit_distribution(*moments, teams=teams, fewest=self.min_conversations)
+            if distribution is not None:
+                self.centre_[name] = distribution
+        self.slopes_ = self._fit_slopes(table, adjusted)
         self.left_out_, self.sources_, self.fcr_method_ = table.left_out, table.sources, table.fcr_method
         return adjusted
 
-    def _slopes(self, table: Table, adjusted: dict[str, np.ndarray]) -> dict[str, Slope]:
-        """Skill -> what the outcome does with its measure, by least squares on deviations from each agent's means."""
+    def _fit_slopes(self, table: ContactTable, adjusted: dict[str, np.ndarray]) -> dict[str, Slope]:
+        """Skill -> slope of the outcome on its measure, by least squares on deviations from each agent's means."""
         outcome = next(
             (name for name in ("csat", "quality") if np.count_nonzero(~np.isnan(adjusted[name])) >= FEWEST_OUTCOMES),
             None,
         )
         if outcome is None:
             return {}
-        found: dict[str, Slope] = {}
+        slopes: dict[str, Slope] = {}
         for name, skill in self.skills.items():
-            known = ~np.isnan(adjusted[skill.measure]) & ~np.isnan(adjusted[outcome])
-            agent, agents = table.agent[known], len(table.agents)
+            both = ~np.isnan(adjusted[skill.measure]) & ~np.isnan(adjusted[outcome])
+            agent, agents = table.agent[both], len(table.agents)
             freedom = len(agent) - len(np.unique(agent)) - 1
             if freedom + 1 < FEWEST_OUTCOMES or skill.measure == outcome:
                 continue
-            x, y = (_centred(agent, adjusted[measure][known], agents) for measure in (skill.measure, outcome))
+            x, y = (_centred(agent, adjusted[measure][both], agents) for measure in (skill.measure, outcome))
             squares = float(x @ x)
             if squares:
                 slope = float(x @ y) / squares
-                rest = y - slope * x
-                found[name] = Slope(outcome, slope, (float(rest @ rest) / freedom / squares) ** 0.5)
-        return found
+                residual = y - slope * x
+                slopes[name] = Slope(outcome, slope, (float(residual @ residual) / freedom / squares) ** 0.5)
+        return slopes
 
-    def _profiles(self, table: Table, adjusted: dict[str, np.ndarray]) -> dict[str, Profile]:
+    def _profiles(self, table: ContactTable, adjusted: dict[str, np.ndarray]) -> dict[str, Profile]:
         rows_of = table.rows_of()
         enough = [index for index, rows in enumerate(rows_of) if len(rows) >= self.min_conversations]
         trends = trend.trends(table, adjusted, enough)
@@ -246,39 +253,38 @@ class AgentFingerprinter:
 
     def _profile(
         self,
-        table: Table,
+        table: ContactTable,
         adjusted: dict[str, np.ndarray],
         index: int,
         rows: np.ndarray,
         trend: dict[str, Any] | None,
     ) -> Profile:
-        team = _most(table.teams[index])
+        team = _most_common(table.teams[index])
         enough = len(rows) >= self.min_conversations
-        fair = {name: column[rows] for name, column in adjusted.items()}
+        own_adjusted = {name: column[rows] for name, column in adjusted.items()}
         metrics = {
-            name: self._estimate(name, column[rows], fair[name], team, table.fcr_method)
+            name: self._estimate(name, column[rows], own_adjusted[name], team, table.fcr_method)
             for name, column in table.columns.items()
         }
         strengths: list[Finding] = []
         weaknesses: list[Finding] = []
         for name, skill in self.skills.items() if enough else ():
-            side = self._side(skill, metrics)
+            side = self._strength_or_weakness(skill, metrics)
             if side:
-                best_first = fair[skill.measure] * skill.sign * side
+                clearness = own_adjusted[skill.measure] * skill.sign * side
                 evidence = sorted(
                     (-value, table.ids[row])
-                    for value, row in zip(best_first.tolist(), rows.tolist(), strict=True)
+                    for value, row in zip(clearness.tolist(), rows.tolist(), strict=True)
                     if not isnan(value)
                 )
-                finding = self._finding(
-                    name, skill, metrics[skill.measure], [found for _, found in evidence[:EVIDENCE]]
-                )
+                clearest = [id for _, id in evidence[:EVIDENCE_CONTACTS]]
+                finding = self._finding(name, skill, metrics[skill.measure], clearest)
                 (strengths if side > 0 else weaknesses).append(finding)
-        effects = {found["skill"]: self._effect(found["skill"], metrics) for found in weaknesses}
+        effects = {weakness["skill"]: self._effect(weakness["skill"], metrics) for weakness in weaknesses}
         return Profile(
             agent_id=table.agents[index],
             team=team,
-            queue=_most(table.queues[index]),
+            queue=_most_common(table.queues[index]),
             status="ok" if enough else NOT_ENOUGH,
             conversations=len(rows),
             metrics=metrics,
@@ -290,68 +296,73 @@ class AgentFingerprinter:
             trend=trend,
         )
 
-    def _estimate(self, name: str, column: np.ndarray, fair: np.ndarray, team: str | None, fcr_method: str) -> Estimate:
+    def _estimate(
+        self, name: str, column: np.ndarray, adjusted_column: np.ndarray, team: str | None, fcr_method: str
+    ) -> Estimate:
         measure = MEASURES[name]
-        values, fair = column[~np.isnan(column)], fair[~np.isnan(column)]
+        values = column[~np.isnan(column)]
         n = len(values)
         estimate = Estimate(
             value=None, n=n, low=None, high=None, adjusted=None, shrunk=None, shrunk_low=None, shrunk_high=None
         )
         if n >= self.min_conversations:
             low, high = wilson(int(values.sum()), n) if measure.is_share else _t_interval(values)
-            adjusted = float(fair.mean())
-            found = {"low": low, "high": high, "adjusted": adjusted}
+            adjusted = float(adjusted_column[~np.isnan(column)].mean())
+            numbers = {"low": low, "high": high, "adjusted": adjusted}
             if name in self.centre_:
                 shrunk, deviation = self.centre_[name].shrink(adjusted, n, team)
-                found |= {
+                numbers |= {
                     "shrunk": shrunk,
                     "shrunk_low": shrunk - Z95 * deviation,
                     "shrunk_high": shrunk + Z95 * deviation,
                 }
             estimate["value"] = _rounded(float(values.mean()))
-            for key, number in found.items():
+            for key, number in numbers.items():
                 estimate[key] = _rounded(min(max(number, measure.low), measure.high))
         if name == "fcr":
             estimate["method"] = fcr_method
         return estimate
 
-    def _side(self, skill: Skill, metrics: dict[str, Estimate]) -> int:
+    def _strength_or_weakness(self, skill: Skill, metrics: dict[str, Estimate]) -> int:
         """1 for a strength, -1 for a weakness, 0 for neither."""
         side = skill.sign * self._extreme(skill.measure, metrics, clear=True)
         if skill.measure == "handle_time_s" and side and self._extreme("fcr", metrics, clear=False) == -side:
-            # Short contacts that leave the customer to call again are no strength; long ones that don't, no weakness.
+            # Short contacts after which customers call again are no strength; long ones that settle it, no weakness.
             return 0
         return side
 
     def _extreme(self, name: str, metrics: dict[str, Estimate], *, clear: bool) -> int:
-        """1 in the centre's highest quarter, -1 in its lowest, else 0; `clear` asks for the interval too."""
-        spread, metric = self.centre_.get(name), metrics[name]
-        if spread is None or spread.agents < FEWEST_AGENTS or not spread.deviation:
+        """1 in the centre's highest quarter, -1 in its lowest, else 0.
+
+        With `clear`, the whole interval has to be on that side of the centre's mean too.
+        """
+        centre, metric = self.centre_.get(name), metrics[name]
+        if centre is None or centre.agents < FEWEST_AGENTS or not centre.deviation:
             return 0
         shrunk, low, high = metric["shrunk"], metric["shrunk_low"], metric["shrunk_high"]
         if shrunk is None or low is None or high is None:
             return 0
-        if shrunk > spread.upper and (not clear or low > spread.mean):
+        if shrunk > centre.upper and (not clear or low > centre.mean):
             return 1
-        return -1 if shrunk < spread.lower and (not clear or high < spread.mean) else 0
+        return -1 if shrunk < centre.lower and (not clear or high < centre.mean) else 0
 
     def _finding(self, name: str, skill: Skill, metric: Estimate, evidence: list[str]) -> Finding:
-        measure, spread = MEASURES[skill.measure], self.centre_[skill.measure]
+        measure, centre = MEASURES[skill.measure], self.centre_[skill.measure]
         value, low, high, adjusted, mean = (
-            _shown(measure, number)
-            for number in (metric["value"], metric["low"], metric["high"], metric["adjusted"], spread.mean)
+            _with_unit(measure, number)
+            for number in (metric["value"], metric["low"], metric["high"], metric["adjusted"], centre.mean)
         )
-        gap = skill.sign * ((metric["shrunk"] or 0.0) - spread.mean) / spread.deviation
+        gap = skill.sign * ((metric["shrunk"] or 0.0) - centre.mean) / centre.deviation
         return Finding(
             skill=name,
-            reason=f"{measure.words} {value} (95% {low} to {high}, n {metric['n']}), {adjusted} when adjusted; "
-            f"centre {mean}",
+            reason=f"{measure.words} {value} (95% {low} to {high}, n {metric['n']}), {adjusted} after case-mix "
+            f"adjustment; centre mean {mean}",
             gap_sd=round(gap, 2),
             evidence=evidence,
         )
 
     def _effect(self, name: str, metrics: dict[str, Estimate]) -> Effect | None:
-        """What the outcome would gain if the agent came up to the centre's mean; None where nothing tells."""
+        """The change of the outcome expected at the centre's mean; None where no slope was estimated."""
         slope, measure = self.slopes_.get(name), self.skills[name].measure
         shrunk = metrics[measure]["shrunk"]
         if slope is None or shrunk is None:
@@ -368,10 +379,10 @@ class AgentFingerprinter:
 
 
 def _centred(agent: np.ndarray, column: np.ndarray, agents: int) -> np.ndarray:
-    return column - moments(agent, column, agents)[1][agent]
+    return column - moments_by_agent(agent, column, agents).mean[agent]
 
 
-def _most(counts: Counter[str]) -> str | None:
+def _most_common(counts: Counter[str]) -> str | None:
     return min(counts.items(), key=lambda item: (-item[1], item[0]), default=(None, 0))[0]
 
 
@@ -387,7 +398,7 @@ def _rounded(number: float) -> float:
     return round(number, 4)
 
 
-def _shown(measure: Measure, number: float | None) -> str:
+def _with_unit(measure: Measure, number: float | None) -> str:
     if number is None:
         return "unknown"
     if measure.high == 1:

@@ -1,4 +1,4 @@
-"""What one conversation says about its agent."""
+"""Measures: the numbers that one conversation gives about its agent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from mlx_cc.errors import UserError
 from mlx_cc.tasks import GOOD_CSAT
 
 DEAD_AIR_S = 5.0
-"""Silence from which on it is dead air."""
+"""A silence of this length or more counts as dead air; shorter ones are pauses for thought."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number one conversation says about its agent, averaged over the agent's conversations."""
+    """A number that one conversation gives about its agent; an agent's value is the mean over contacts."""
 
     words: str
-    of: Callable[[Conversation], float | None]
+    value_of: Callable[[Conversation], float | None]
     low: float = -inf
     high: float = inf
     """Ends of the scale; intervals are cut there. Infinite where the labels set the scale."""
@@ -28,17 +28,19 @@ class Measure:
 
 
 def number_of(conversation: Conversation, name: str) -> float | None:
-    """A label's number, or its score; None when there is no such label.
+    """A label's number, or its score; None when the conversation has no such label.
 
     Raises:
-        UserError: the label is something else.
+        UserError: the label is no number.
     """
     value = conversation.label(name)
     if isinstance(value, dict):
         value = value.get("score")
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
-    raise UserError(f"conversation {conversation.id}: label {name} is {value!r}. Give a number.")
+    raise UserError(
+        f"conversation {conversation.id}: label {name} is {value!r}. Correct it to a number or leave it out."
+    )
 
 
 def _label(name: str) -> Callable[[Conversation], float | None]:
@@ -62,30 +64,30 @@ def _satisfied(conversation: Conversation) -> float | None:
 
 
 def _talk_ratio(conversation: Conversation) -> float | None:
-    spoken = {"agent": 0.0, "customer": 0.0}
+    speaking_s = {"agent": 0.0, "customer": 0.0}
     for turn in conversation.turns:
-        if turn.role in spoken and turn.start_s is not None and turn.end_s is not None:
-            spoken[turn.role] += turn.end_s - turn.start_s
-    both = spoken["agent"] + spoken["customer"]
-    return spoken["agent"] / both if both else None
+        if turn.role in speaking_s and turn.start_s is not None and turn.end_s is not None:
+            speaking_s[turn.role] += turn.end_s - turn.start_s
+    both = speaking_s["agent"] + speaking_s["customer"]
+    return speaking_s["agent"] / both if both else None
 
 
-def _silence(conversation: Conversation) -> float | None:
-    """Share of the talk, from the first word to the last, in silences of DEAD_AIR_S and more; holds are in it."""
-    spoken = _spoken(conversation)
-    if len(spoken) < 2:
+def _dead_air(conversation: Conversation) -> float | None:
+    """Share of the time from the first word to the last in silences of DEAD_AIR_S and more; holds count."""
+    timed = _timed_turns(conversation)
+    if len(timed) < 2:
         return None
-    silent, end = 0.0, spoken[0][1]
-    for start, stop, _ in spoken[1:]:
+    silent, end = 0.0, timed[0][1]
+    for start, stop, _ in timed[1:]:
         silent += start - end if start - end >= DEAD_AIR_S else 0.0
         end = max(end, stop)
-    return silent / (end - spoken[0][0]) if end > spoken[0][0] else None
+    return silent / (end - timed[0][0]) if end > timed[0][0] else None
 
 
 def _cross_talk(conversation: Conversation) -> float | None:
-    """Share of the talk in which agent and customer speak at once."""
-    spoken = _spoken(conversation)
-    sides = [[(start, stop) for start, stop, role in spoken if role == side] for side in ("agent", "customer")]
+    """Share of the time in which agent and customer speak at once."""
+    timed = _timed_turns(conversation)
+    sides = [[(start, stop) for start, stop, role in timed if role == side] for side in ("agent", "customer")]
     if not all(sides):
         return None
     both, first, second = 0.0, 0, 0
@@ -93,11 +95,11 @@ def _cross_talk(conversation: Conversation) -> float | None:
         (a, b), (c, d) = sides[0][first], sides[1][second]
         both += max(0.0, min(b, d) - max(a, c))
         first, second = (first + 1, second) if b <= d else (first, second + 1)
-    end = max(stop for _, stop, _ in spoken)
-    return min(1.0, both / (end - spoken[0][0])) if end > spoken[0][0] else None
+    end = max(stop for _, stop, _ in timed)
+    return min(1.0, both / (end - timed[0][0])) if end > timed[0][0] else None
 
 
-def _spoken(conversation: Conversation) -> list[tuple[float, float, str]]:
+def _timed_turns(conversation: Conversation) -> list[tuple[float, float, str]]:
     """Start, end and role of each timed turn of a voice contact, in order of time."""
     if conversation.channel not in ("voice", "unknown"):
         return []
@@ -135,7 +137,7 @@ MEASURES = {
         0,
         1,
         is_share=True,
-        method="see fcr in the summary",
+        method="see fcr among the methods",
     ),
     "talk_ratio": Measure(
         "talk ratio",
@@ -146,7 +148,7 @@ MEASURES = {
     ),
     "dead_air": Measure(
         "dead air",
-        _silence,
+        _dead_air,
         0,
         1,
         method=f"share of a voice contact in silences of {DEAD_AIR_S:.0f} s and more, averaged over contacts with "
@@ -168,11 +170,11 @@ MEASURES = {
         method="mean seconds of handle time; where the record has none, end of the last turn plus after-call work",
     ),
     "quality_deviation": Measure(
-        "spread of quality",
+        "variation of quality",
         lambda _: None,
         0,
         unit="points",
         method="mean distance of an agent's quality scores from the agent's own mean, times sqrt(n / (n - 1))",
     ),
 }
-"""`quality_deviation` is worked out from `quality` once an agent's mean is known."""
+"""`quality_deviation` is computed from `quality` (`contact_table.quality_deviation`) once an agent's mean is known."""

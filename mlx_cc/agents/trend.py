@@ -1,24 +1,24 @@
-"""How an agent's measures go from week to week, and where they changed."""
+"""Weekly trend of an agent's measures, and the weeks in which they changed."""
 
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlx_cc.agents.table import Table
+from mlx_cc.agents.contact_table import ContactTable
 
 MEASURES = ("quality", "csat")
-SHORTEST = 5
-"""Contacts on each side of a change."""
-RATE = 0.05
-"""Share of false ones allowed among the changes named."""
+FEWEST_PER_SIDE = 5
+"""Contacts needed before and after a change."""
+FALSE_DISCOVERY_RATE = 0.05
+"""Share of the named changes that may be false."""
 
 METHOD = (
     "means of adjusted values by week (Monday, at the site) of contacts that carry the label. A change is where the "
-    "means before and after differ most by Student's t, at least 5 contacts on each side; its p is that of the t times "
-    "the places tried (Bonferroni, as in Worsley 1979), and changes are named while at most 5% of those named over all "
-    "agents are expected to be false (Benjamini and Hochberg 1995). per_week is a straight line through the contacts, "
-    "with its 95% interval"
+    "means before and after differ most by Student's t, with at least 5 contacts on each side. Its p is the p of that "
+    "t times the number of positions tried (Bonferroni, as in Worsley 1979). Changes are listed so that at most 5% of "
+    "those listed over all agents are expected to be false (Benjamini and Hochberg 1995). per_week is a straight line "
+    "through the contacts, with its 95% interval"
 )
 
 
@@ -31,50 +31,50 @@ class _Change(NamedTuple):
     p: float
 
 
-def trends(table: Table, adjusted: dict[str, np.ndarray], agents: list[int]) -> dict[int, dict[str, Any]]:
+def trends(table: ContactTable, adjusted: dict[str, np.ndarray], agents: list[int]) -> dict[int, dict[str, Any]]:
     """Index of an agent -> `weeks`, `metrics` (n and mean of each week, per_week) and `changes`; see METHOD.
 
     Args:
         adjusted: measure -> float64 (rows of the table,).
-        agents: those whose trend is wanted; others are not among the changes that are compared.
+        agents: whose trend to compute; changes are compared among these agents only.
     """
     rows_of = table.rows_of()
-    found: dict[int, dict[str, Any]] = {}
+    trend_of: dict[int, dict[str, Any]] = {}
     changes: list[_Change] = []
     for agent in agents:
         rows = rows_of[agent]
-        rows = rows[(table.day[rows] > 0) & ~np.isnan(table.started[rows])]
-        rows = rows[np.argsort(table.started[rows], kind="stable")]
+        rows = rows[(table.day[rows] > 0) & ~np.isnan(table.started_s[rows])]
+        rows = rows[np.argsort(table.started_s[rows], kind="stable")]
         monday = table.day[rows] - (table.day[rows] - 1) % 7
         weeks = np.arange(monday.min(), monday.max() + 1, 7) if len(rows) else np.array([], int)
         metrics: dict[str, Any] = {}
         for name in MEASURES:
             values, in_week = adjusted[name][rows], (monday - (weeks[0] if len(weeks) else 0)) // 7
-            known = ~np.isnan(values)
-            if known.sum() < 2 * SHORTEST:
+            has_value = ~np.isnan(values)
+            if has_value.sum() < 2 * FEWEST_PER_SIDE:
                 continue
-            values, in_week = values[known], in_week[known]
+            values, in_week = values[has_value], in_week[has_value]
             n = np.bincount(in_week, minlength=len(weeks))
             total = np.bincount(in_week, values, minlength=len(weeks))
             metrics[name] = {
                 "n": n.tolist(),
                 "mean": [round(t / k, 3) if k else None for t, k in zip(total.tolist(), n.tolist(), strict=True)],
-                "per_week": _slope(table.started[rows][known] / 604800, values),
+                "per_week": _slope(table.started_s[rows][has_value] / 604800, values),
             }
-            place, p = _break(values)
+            first_after, p = _largest_change(values)
             changes.append(
                 _Change(
                     agent,
                     name,
-                    _iso(int(weeks[in_week[place]])),
-                    round(float(values[:place].mean()), 3),
-                    round(float(values[place:].mean()), 3),
+                    _iso(int(weeks[in_week[first_after]])),
+                    round(float(values[:first_after].mean()), 3),
+                    round(float(values[first_after:].mean()), 3),
                     p,
                 )
             )
-        found[agent] = {"weeks": [_iso(int(week)) for week in weeks], "metrics": metrics, "changes": []}
-    for change in _believed(changes):
-        found[change.agent]["changes"].append(
+        trend_of[agent] = {"weeks": [_iso(int(week)) for week in weeks], "metrics": metrics, "changes": []}
+    for change in _significant(changes):
+        trend_of[change.agent]["changes"].append(
             {
                 "metric": change.measure,
                 "week": change.week,
@@ -83,36 +83,36 @@ def trends(table: Table, adjusted: dict[str, np.ndarray], agents: list[int]) -> 
                 "p": float(f"{change.p:.2g}"),
             }
         )
-    return found
+    return trend_of
 
 
-def _break(values: np.ndarray) -> tuple[int, float]:
-    """The place before which the mean changes most, and the p of that over all places tried."""
+def _largest_change(values: np.ndarray) -> tuple[int, float]:
+    """Position of the first value after the largest change of the mean, and its p over all positions."""
     from scipy.special import stdtr
 
     n = len(values)
-    places = np.arange(SHORTEST, n - SHORTEST + 1)
+    splits = np.arange(FEWEST_PER_SIDE, n - FEWEST_PER_SIDE + 1)
     sums, squares = np.cumsum(values), np.cumsum(values**2)
-    before, after = sums[places - 1] / places, (sums[-1] - sums[places - 1]) / (n - places)
-    spread = squares[-1] - places * before**2 - (n - places) * after**2
+    before, after = sums[splits - 1] / splits, (sums[-1] - sums[splits - 1]) / (n - splits)
+    within = squares[-1] - splits * before**2 - (n - splits) * after**2
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.abs(before - after) / np.sqrt(np.maximum(spread, 0) / (n - 2) * (1 / places + 1 / (n - places)))
+        t = np.abs(before - after) / np.sqrt(np.maximum(within, 0) / (n - 2) * (1 / splits + 1 / (n - splits)))
     t = np.nan_to_num(t, nan=0.0, posinf=1e6)
     best = int(np.argmax(t))
-    return int(places[best]), min(1.0, float(2 * stdtr(n - 2, -t[best])) * len(places))
+    return int(splits[best]), min(1.0, float(2 * stdtr(n - 2, -t[best])) * len(splits))
 
 
-def _believed(changes: list[_Change]) -> list[_Change]:
+def _significant(changes: list[_Change]) -> list[_Change]:
     if not changes:
         return []
     from scipy.stats import false_discovery_control
 
     rates = false_discovery_control([change.p for change in changes])
-    return [change for change, rate in zip(changes, rates, strict=True) if rate <= RATE]
+    return [change for change, rate in zip(changes, rates, strict=True) if rate <= FALSE_DISCOVERY_RATE]
 
 
 def _slope(weeks: np.ndarray, values: np.ndarray) -> dict[str, float] | None:
-    """Change per week by least squares, with Student's interval; None where all were at one time."""
+    """Change per week by least squares, with Student's interval; None where all contacts have the same time."""
     from scipy.special import stdtrit
 
     x = weeks - weeks.mean()
@@ -120,8 +120,8 @@ def _slope(weeks: np.ndarray, values: np.ndarray) -> dict[str, float] | None:
     if not squares:
         return None
     slope = float(x @ values) / squares
-    rest = values - values.mean() - slope * x
-    half = float(stdtrit(len(values) - 2, 0.975)) * (float(rest @ rest) / (len(values) - 2) / squares) ** 0.5
+    residual = values - values.mean() - slope * x
+    half = float(stdtrit(len(values) - 2, 0.975)) * (float(residual @ residual) / (len(values) - 2) / squares) ** 0.5
     return {"value": round(slope, 4), "low": round(slope - half, 4), "high": round(slope + half, 4)}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from mlx_cc.agents.plan import Plan, Write
+    from mlx_cc.agents.coaching_plan import Plan, Write
     from mlx_cc.conversation import Conversation
 
 
@@ -74,14 +74,14 @@ def command(
     from rich.console import Console
     from rich.progress import track
 
-    from mlx_cc.agents.plan import plan, wanted
+    from mlx_cc.agents.coaching_plan import coaching_plan, contacts_to_load
     from mlx_cc.centre import read_centre
     from mlx_cc.errors import UserError
 
     known = _read(profiles / "agent_profiles.json")
     source = source or Path(_read(profiles / "agent_summary.json")["input"])
     chosen = _chosen(known, agents, everyone, team)
-    needed = wanted(known, chosen)
+    needed = contacts_to_load(known, chosen)
     stderr = Console(stderr=True, highlight=False)
     conversations = _conversations(source, needed, stderr)
     if missing := len(needed) - len(conversations):
@@ -92,7 +92,7 @@ def command(
         )
     skills = read_centre(centre_file).skills
     write = _writer(model, stderr) if model else None
-    plans = (plan(agent, known, conversations, skills, write) for agent in chosen)
+    plans = (coaching_plan(agent, known, conversations, skills, write) for agent in chosen)
     shown = track(
         plans,
         "coaching",
@@ -197,7 +197,7 @@ def _addresses(path: Path) -> dict[str, str]:
 def _draft(found: "Plan", address: str | None, folder: Path) -> int:
     from zlib import crc32
 
-    from mlx_cc.agents.email import draft
+    from mlx_cc.agents.coaching_email import draft
     from mlx_cc.files import written_whole
 
     agent = found["agent_id"]

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlx_cc.agents.contact_table import agent_of
 from mlx_cc.agents.fingerprint import AgentFingerprinter
 from mlx_cc.agents.measures import MEASURES
-from mlx_cc.agents.table import agent_of
 from mlx_cc.centre import Skill
 from mlx_cc.conversation import Conversation, Temporal
 from mlx_cc.errors import UserError

@@ -1,4 +1,4 @@
-"""How one measure lies over a centre's agents and teams, and how far an agent's few contacts may be believed."""
+"""Shrinkage: estimate how a measure varies between a centre's agents and teams, and shrink each agent's mean by it."""
 
 from collections import Counter
 from math import sqrt
@@ -7,21 +7,21 @@ from typing import NamedTuple
 import numpy as np
 
 METHOD = (
-    "empirical Bayes on adjusted values: m + B (value - m), B = t2 / (t2 + s2 / n); s2 pooled variance of a contact "
-    "within agents, t2 variance between agents of a team (DerSimonian and Laird 1986), m the team's mean, itself drawn "
-    "toward the centre's in the same way. Interval: +- 1.96 posterior standard deviations"
+    "empirical Bayes on adjusted values: m + B (value - m), B = t2 / (t2 + s2 / n); s2 is the pooled variance of a "
+    "contact within agents, t2 the variance between agents of a team (DerSimonian and Laird 1986), m the team's mean, "
+    "itself shrunk toward the centre's in the same way. Interval: +- 1.96 posterior standard deviations"
 )
 
 
-class Spread(NamedTuple):
-    """How one measure lies over the centre's agents; what `fit` learns."""
+class Distribution(NamedTuple):
+    """How one measure varies over the centre's agents."""
 
     mean: float
     between: float
     """Variance between agents of a team (t2)."""
     between_teams: float
     within: float
-    """Pooled variance of one conversation within an agent (s2)."""
+    """Pooled variance of one contact within an agent (s2)."""
     lower: float
     upper: float
     """Quartiles of the agents' shrunk values."""
@@ -43,9 +43,9 @@ class Spread(NamedTuple):
         return mean + weight * (value - mean), sqrt(weight * noise + (1 - weight) ** 2 * variance)
 
 
-def spread_of(
+def fit_distribution(
     n: np.ndarray, mean: np.ndarray, squares: np.ndarray, teams: list[str | None], fewest: int
-) -> Spread | None:
+) -> Distribution | None:
     """The centre's distribution of one measure; None when no agent has enough data.
 
     Variances between agents and between teams by the method of moments: R. DerSimonian and N. Laird,
@@ -53,7 +53,7 @@ def spread_of(
 
     Args:
         n: float64 (agents,), contacts with the measure.
-        mean: float64 (agents,), of each agent's values.
+        mean: float64 (agents,), mean of each agent's values.
         squares: float64 (agents,), sum of each agent's squared deviations.
         teams: team of each agent.
         fewest: agents with fewer contacts are left out.
@@ -61,38 +61,38 @@ def spread_of(
     enough = n >= fewest
     if not enough.any():
         return None
-    names = [team for team, counts in zip(teams, enough, strict=True) if counts]
+    names = [team for team, is_enough in zip(teams, enough, strict=True) if is_enough]
     n, mean, squares = n[enough], mean[enough], squares[enough]
     within = float(squares.sum() / (n - 1).sum())
-    if max(Counter(names).values()) == 1:
-        known, team = [None], np.zeros(len(n), int)
+    if max(Counter(names).values()) == 1:  # teams of one tell nothing about the variance within teams
+        team_names, team = [None], np.zeros(len(n), int)
     else:
-        known = sorted(set(names), key=str)
-        team = np.array([known.index(name) for name in names])
-    size, squared = np.bincount(team, n), np.bincount(team, n * n)
-    middle = np.bincount(team, n * mean) / size
-    excess = float(n @ (mean - middle[team]) ** 2) - (len(n) - len(known)) * within
-    room = float(size.sum() - (squared / size).sum())
-    between = max(0.0, excess / room) if room > 0 else 0.0
+        team_names = sorted(set(names), key=str)
+        team = np.array([team_names.index(name) for name in names])
+    size, squared_size = np.bincount(team, n), np.bincount(team, n * n)
+    team_mean = np.bincount(team, n * mean) / size
+    excess = float(n @ (mean - team_mean[team]) ** 2) - (len(n) - len(team_names)) * within
+    scale = float(size.sum() - (squared_size / size).sum())
+    between = max(0.0, excess / scale) if scale > 0 else 0.0
     noise = between + within / n
     weights = 1 / noise if noise.all() else n
     weight = np.bincount(team, weights)
-    middle = np.bincount(team, weights * mean) / weight
+    team_mean = np.bincount(team, weights * mean) / weight
     between_teams = 0.0
-    if len(known) > 1:
-        pooled = float(weight @ middle / weight.sum())
-        excess = float(weight @ (middle - pooled) ** 2) - (len(known) - 1)
+    if len(team_names) > 1:
+        pooled = float(weight @ team_mean / weight.sum())
+        excess = float(weight @ (team_mean - pooled) ** 2) - (len(team_names) - 1)
         between_teams = max(0.0, excess / float(weight.sum() - weight @ weight / weight.sum()))
-    spans = 1 / (between_teams + 1 / weight)
-    centre = float(spans @ middle / spans.sum())
-    trust = between_teams / (between_teams + 1 / weight)
-    means = centre + trust * (middle - centre)
-    variances = trust / weight
-    priors = dict(zip(known, zip(means.tolist(), variances.tolist(), strict=True), strict=True))
-    spread = Spread(centre, between, between_teams, within, centre, centre, len(n), priors)
+    precision = 1 / (between_teams + 1 / weight)
+    centre = float(precision @ team_mean / precision.sum())
+    reliability = between_teams / (between_teams + 1 / weight)
+    means = centre + reliability * (team_mean - centre)
+    variances = reliability / weight
+    priors = dict(zip(team_names, zip(means.tolist(), variances.tolist(), strict=True), strict=True))
+    distribution = Distribution(centre, between, between_teams, within, centre, centre, len(n), priors)
     shrunk = [
-        spread.shrink(value, count, name)[0]
+        distribution.shrink(value, count, name)[0]
         for value, count, name in zip(mean.tolist(), n.tolist(), names, strict=True)
     ]
     lower, upper = np.quantile(shrunk, [0.25, 0.75]).tolist()
-    return spread._replace(lower=lower, upper=upper)
+    return distribution._replace(lower=lower, upper=upper)

@@ -1,27 +1,29 @@
-"""A coaching plan with its contacts: the agent's own, colleagues' who do it well, each with the turn to go to."""
+"""A coaching plan with contacts to review, the agent's own and colleagues' good ones, each with the turn to read."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
-from mlx_cc.agents.coaching import Priority, words, worth
-from mlx_cc.agents.moments import agent_turns, customer_words, moment
+from mlx_cc.agents.coaching import Priority, effect_text, heading
+from mlx_cc.agents.skill_turns import agent_turns, customer_words, skill_turn
 from mlx_cc.centre import Centre, Skill
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.prompt import PromptSettings, messages, question_of
 from mlx_cc.tasks import pick
 
-OWN, PEERS = 2, 2
-"""Contacts shown of the agent's own, and of colleagues."""
-QUOTE = 240
-"""Characters of a quoted turn."""
-SAID = 0.6
-"""Share of an action's words in one turn of the agent from which on it was done in that contact; the same share of
-them in the agreed action makes it a copy."""
+OWN_CONTACTS, PEER_CONTACTS = 2, 2
+"""Contacts that a step shows of the agent and of colleagues."""
+QUOTE_CHARACTERS = 240
+SAME_ACTION = 0.6
+"""Set by hand: with this share of its longer words in one agent turn, a recommended action was done already; with this
+share of them in the agreed action, it is a copy."""
+
+
+NO_WEAKNESS = "No skill is clearly below the centre's mean."
 
 
 class Example(TypedDict):
-    """A contact and the turn in it to go to."""
+    """A contact and the turn in it that shows the skill."""
 
     agent: str
     conversation: str
@@ -31,7 +33,7 @@ class Example(TypedDict):
 
 
 class Advice(TypedDict):
-    """What a model wrote about one of the agent's own contacts."""
+    """A model's recommendation about one of the agent's own contacts."""
 
     conversation: str
     turn: int
@@ -41,7 +43,7 @@ class Advice(TypedDict):
 
 
 class Step(TypedDict):
-    """One priority, with what shows the need and what good looks like."""
+    """One priority, with contacts of the agent that show the need and contacts of colleagues that show it done well."""
 
     rank: int
     skill: str
@@ -51,7 +53,7 @@ class Step(TypedDict):
     own: list[Example]
     peers: list[Example]
     left_out: list[str]
-    """The agent's contacts that were evidence, but in which the action was taken already."""
+    """The agent's contacts that are evidence, but in which the action was taken already."""
     advice: NotRequired[Advice]
 
 
@@ -65,45 +67,46 @@ class Plan(TypedDict):
     work_on: list[Step]
     checks: dict[str, bool]
     rejected: dict[str, int]
-    """Check -> recommendations of the model that did not pass it and were left out."""
+    """Check -> recommendations of the model that failed it and were left out."""
     text: str
 
 
 Write = Callable[[Conversation, Priority, Sequence[int]], Mapping[str, Any]]
-"""Has a model write one recommendation (action, expected_outcome, turn) about a contact, citing one of its turns."""
+"""Asks a model for one recommendation (action, expected_outcome, turn) about a contact. The last argument lists the
+turns it may cite. Raises ValueError where the answer was cut off."""
 
 
-def wanted(profiles: Mapping[str, Mapping[str, Any]], agents: Iterable[str]) -> set[str]:
-    """Ids of the conversations that the plans of these agents may show.
+def contacts_to_load(profiles: Mapping[str, Mapping[str, Any]], agents: Iterable[str]) -> set[str]:
+    """Ids of the conversations that plans of these agents can show.
 
     Raises:
         UserError: there is no such agent.
     """
-    found: set[str] = set()
+    ids: set[str] = set()
     for agent in agents:
         if agent not in profiles:
             raise UserError(f"no agent {agent!r} among {len(profiles)} profiles. {_nearest(agent, profiles)}")
         for priority in profiles[agent]["coaching_priorities"]:
-            found |= set(priority["evidence"])
-            for _, ids in _peers(profiles, agent, priority["skill"]):
-                found |= set(ids)
-    return found
+            ids |= set(priority["evidence"])
+            for _, evidence in _peers(profiles, agent, priority["skill"]):
+                ids |= set(evidence)
+    return ids
 
 
-def plan(
+def coaching_plan(
     agent: str,
     profiles: Mapping[str, Mapping[str, Any]],
     conversations: Mapping[str, Conversation],
     skills: Mapping[str, Skill],
     write: Write | None = None,
 ) -> Plan:
-    """The plan of one agent.
+    """The coaching plan of one agent.
 
     Args:
         profiles: agent id -> profile.
-        conversations: those of `wanted`, by id; a plan shows only contacts that are among them.
-        skills: the centre's, by name.
-        write: has a model write about one contact of each step; without it the plan is rules and numbers alone.
+        conversations: id -> conversation, those of `contacts_to_load`; missing ones are left out.
+        skills: name -> the centre's skill.
+        write: asks a model for a recommendation about one contact of each step; without it the plan needs no model.
     """
     profile = profiles[agent]
     steps: list[Step] = []
@@ -111,17 +114,17 @@ def plan(
     for rank, priority in enumerate(profile["coaching_priorities"], 1):
         skill = skills.get(priority["skill"])
         measure = skill.measure if skill else priority["skill"]
-        known = [conversations[name] for name in priority["evidence"] if name in conversations]
-        done = [one.id for one in known if skill and already_done(one, skill)]
-        own = [one for one in known if one.id not in done][:OWN]
+        evidence = [conversations[name] for name in priority["evidence"] if name in conversations]
+        done = [one.id for one in evidence if skill and already_done(one, skill)]
+        own = [one for one in evidence if one.id not in done][:OWN_CONTACTS]
         step = Step(
             rank=rank,
             skill=priority["skill"],
             reason=priority["reason"],
             action=priority["action"],
             expected_effect=priority.get("expected_effect"),
-            own=[found for one in own if (found := _example(agent, one, measure))],
-            peers=_examples_of_peers(agent, priority, profiles, conversations, own or known, measure),
+            own=[example for one in own if (example := _example(agent, one, measure))],
+            peers=_examples_of_peers(agent, priority, profiles, conversations, own or evidence, measure),
             left_out=done,
         )
         if write is not None and own:
@@ -131,30 +134,30 @@ def plan(
             elif advice:
                 step["advice"] = advice
         steps.append(step)
-    found = Plan(
+    plan = Plan(
         agent_id=agent,
         team=profile.get("team"),
         conversations=profile["conversations"],
         build_on=[strength["skill"] for strength in profile["strengths"]],
         work_on=steps,
-        checks=checks(steps, conversations, skills),
+        checks=check_plan(steps, conversations, skills),
         rejected=rejected,
         text="",
     )
-    found["text"] = text(found, profile)
-    return found
+    plan["text"] = plan_text(plan, profile)
+    return plan
 
 
 def already_done(conversation: Conversation, skill: Skill) -> bool:
-    """Whether the agent says one of the skill's `done_by` words in a contact."""
-    said = [turn.text.casefold() for turn in conversation.turns if turn.role == "agent"]
-    return any(words.casefold() in text for words in skill.done_by for text in said)
+    """Whether the agent says one of the skill's `done_by` phrases in a contact."""
+    texts = [turn.text.casefold() for turn in conversation.turns if turn.role == "agent"]
+    return any(phrase.casefold() in text for phrase in skill.done_by for text in texts)
 
 
-def checks(
+def check_plan(
     steps: Sequence[Step], conversations: Mapping[str, Conversation], skills: Mapping[str, Skill]
 ) -> dict[str, bool]:
-    """What a plan has to keep to; all are true of a plan that `plan` made, and a changed one may fail."""
+    """Check -> whether the plan passes it. A new plan passes all; one with changed steps or conversations may fail."""
     examples = [one for step in steps for one in (*step["own"], *step["peers"], *_cited(step))]
     actions = [step["action"] for step in steps]
     return {
@@ -172,73 +175,72 @@ def checks(
         ),
         "one_action_each": len(set(actions)) == len(actions)
         and all(step["action"].strip() for step in steps)
-        and all(_is_one(one["action"]) for step in steps for one in _cited(step)),
+        and all(_is_one_action(one["action"]) for step in steps for one in _cited(step)),
         "no_history_in_scoring": not any(
-            step["reason"] in asked
+            step["reason"] in prompt
             for step in steps
             for one in step["own"]
             if one["conversation"] in conversations
-            for asked in _scoring(conversations[one["conversation"]])
+            for prompt in _scoring_prompts(conversations[one["conversation"]])
         ),
     }
 
 
-def _scoring(conversation: Conversation) -> Iterator[str]:
-    """What a model is asked when it scores a contact."""
+def _scoring_prompts(conversation: Conversation) -> Iterator[str]:
+    """The prompts with which a model scores a contact."""
     for task in pick([]):
         if task.answers:
-            said = messages(conversation, question_of(task, Centre(), PromptSettings()))
-            yield "\n".join(message["content"] for message in said)
+            prompt = messages(conversation, question_of(task, Centre(), PromptSettings()))
+            yield "\n".join(message["content"] for message in prompt)
 
 
-def text(found: Plan, profile: Mapping[str, Any]) -> str:
-    """A plan in plain words."""
-    team = f", {found['team']}" if found["team"] else ""
-    lines = [f"Coaching plan for {found['agent_id']}{team}: {found['conversations']} contacts"]
+def plan_text(plan: Plan, profile: Mapping[str, Any]) -> str:
+    """A plan as plain text."""
+    team = f", {plan['team']}" if plan["team"] else ""
+    lines = [f"Coaching plan for {plan['agent_id']}{team}: {plan['conversations']} contacts"]
     if profile["status"] != "ok":
-        return f"{lines[0]}\nNot enough data for a judgement. Review the contacts together."
+        return f"{lines[0]}\nToo few contacts to judge. Review them together."
     if profile["strengths"]:
         lines += ["", "Build on"]
-        lines += [f"- {words(one['skill'])}: {one['reason']}" for one in profile["strengths"]]
-    if not found["work_on"]:
-        lines += ["", "No skill stands clearly below the centre in the contacts seen."]
-    for step in found["work_on"]:
-        lines += ["", f"{step['rank']}. {words(step['skill'])}: {step['reason']}", f"   Do: {step['action']}"]
-        effect = step["expected_effect"]
-        if effect:
-            lines.append(f"   Worth: {worth(effect)}")
-        lines += [f"   Yours, {_cite(one)}" for one in step["own"]]
+        lines += [f"- {heading(one['skill'])}: {one['reason']}" for one in profile["strengths"]]
+    if not plan["work_on"]:
+        lines += ["", NO_WEAKNESS]
+    for step in plan["work_on"]:
+        lines += ["", f"{step['rank']}. {heading(step['skill'])}: {step['reason']}", f"   Do: {step['action']}"]
+        if effect := step["expected_effect"]:
+            lines.append(f"   Expected effect: {effect_text(effect)}")
+        lines += [f"   Your contact {_cite(one)}" for one in step["own"]]
         if "advice" in step:
             advice = step["advice"]
             lines.append(
-                f"   There: {advice['action']} Then: {advice['expected_outcome']} "
-                f"({advice['conversation']} [T{advice['turn']}], written by a model)"
+                f"   Advice on {advice['conversation']} [T{advice['turn']}], written by a model: {advice['action']} "
+                f"Expected outcome: {advice['expected_outcome']}"
             )
-        lines += [f"   {one['agent']}'s, {_cite(one)}" for one in step["peers"]]
+        lines += [f"   Contact of {one['agent']}: {_cite(one)}" for one in step["peers"]]
         if not step["peers"]:
-            lines.append("   No colleague stands out in this.")
+            lines.append("   No colleague is clearly strong in this skill.")
     return "\n".join(lines)
 
 
 def _advice(
     conversation: Conversation, priority: Priority, skill: Skill | None, write: Write
 ) -> tuple[Advice | None, str | None]:
-    """A model's recommendation, or which check it failed."""
+    """A model's recommendation, or the name of the check that it failed."""
     turns = agent_turns(conversation)
     try:
-        said = write(conversation, priority, turns)
+        written = write(conversation, priority, turns)
     except ValueError:
-        return None, "whole"
-    action, outcome, turn = str(said["action"]).strip(), str(said["expected_outcome"]).strip(), said["turn"]
+        return None, "complete"
+    action, outcome, turn = str(written["action"]).strip(), str(written["expected_outcome"]).strip(), written["turn"]
     if turn not in turns:
         return None, "cites_existing_turns"
-    if not (_is_wording(action) and _is_wording(outcome)):
+    if not (_is_in_words(action) and _is_in_words(outcome)):
         return None, "in_words"
-    if not _is_one(action):
+    if not _is_one_action(action):
         return None, "one_action_each"
-    if _share(action, priority["action"]) >= SAID:
+    if _share(action, priority["action"]) >= SAME_ACTION:
         return None, "not_copied"
-    if _is_said(action, conversation) or (skill and already_done(conversation, skill)):
+    if _is_spoken(action, conversation) or (skill and already_done(conversation, skill)):
         return None, "not_already_done"
     return Advice(
         conversation=conversation.id,
@@ -249,21 +251,24 @@ def _advice(
     ), None
 
 
-def _is_one(action: str) -> bool:
-    """Whether a text is one action: one line, one sentence."""
+def _is_one_action(action: str) -> bool:
+    """Whether a text is one line with one sentence."""
     body = action.strip().rstrip(".!?")
     return "\n" not in body and not any(mark in body for mark in (". ", "! ", "? ", "; "))
 
 
-def _is_wording(text: str) -> bool:
-    """Whether a text is words, rather than a loop of one or signs."""
+def _is_in_words(text: str) -> bool:
+    """Whether a text has different words, and is no loop of one word and no string of signs.
+
+    Limits set by hand: a loop has few different words for its length.
+    """
     words = [word for word in _split(text) if word.isalpha()]
     return len(set(words)) >= 3 and len(set(words)) >= 0.4 * len(_split(text))
 
 
-def _is_said(action: str, conversation: Conversation) -> bool:
+def _is_spoken(action: str, conversation: Conversation) -> bool:
     """Whether the agent says most of an action's longer words in one turn."""
-    return any(turn.role == "agent" and _share(action, turn.text) >= SAID for turn in conversation.turns)
+    return any(turn.role == "agent" and _share(action, turn.text) >= SAME_ACTION for turn in conversation.turns)
 
 
 def _share(action: str, text: str) -> float:
@@ -299,7 +304,7 @@ def _examples_of_peers(
     own: Sequence[Conversation],
     measure: str,
 ) -> list[Example]:
-    """Contacts of colleagues nearest to the agent's own: same issue, else queue, and what the customer says."""
+    """Contacts of colleagues most like the agent's own: first by issue and queue, then by the customer's words."""
     candidates = [
         (peer, conversations[name])
         for peer, names in _peers(profiles, agent, priority["skill"])
@@ -308,27 +313,25 @@ def _examples_of_peers(
     ]
     issues, queues = {one.label("issue") for one in own} - {None}, {one.queue for one in own} - {None}
 
-    def likeness(one: Conversation) -> int:
+    def shared(one: Conversation) -> int:
         return 2 * (one.label("issue") in issues) + (one.queue in queues)
 
-    found: list[Example] = []
-    for like in (3, 2, 1, 0):
-        tier = [(peer, one) for peer, one in candidates if likeness(one) == like]
-        near = _similarity([one for _, one in tier], own)
-        for place in sorted(
-            range(len(tier)), key=lambda place, near=near, tier=tier: (-near[place], tier[place][1].id)
-        ):
-            peer, one = tier[place]
+    examples: list[Example] = []
+    for level in (3, 2, 1, 0):
+        tier = [(peer, one) for peer, one in candidates if shared(one) == level]
+        similarity = _similarity([one for _, one in tier], own)
+        ranked = sorted(zip(similarity, tier, strict=True), key=lambda pair: (-pair[0], pair[1][1].id))
+        for _, (peer, one) in ranked:
             example = _example(peer, one, measure)
-            if example and len(found) < PEERS and peer not in {known["agent"] for known in found}:
-                found.append(example)
-        if len(found) == PEERS:
+            if example and len(examples) < PEER_CONTACTS and peer not in {shown["agent"] for shown in examples}:
+                examples.append(example)
+        if len(examples) == PEER_CONTACTS:
             break
-    return found
+    return examples
 
 
 def _similarity(candidates: Sequence[Conversation], own: Sequence[Conversation]) -> list[float]:
-    """The largest cosine between what the customer says there (words weighted by rarity) and in the agent's own."""
+    """Per candidate, the largest TF-IDF cosine between its customer's words and those in one of `own`."""
     if not candidates or not own:
         return [0.0] * len(candidates)
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -344,15 +347,15 @@ def _similarity(candidates: Sequence[Conversation], own: Sequence[Conversation])
 
 
 def _example(agent: str, conversation: Conversation, measure: str) -> Example | None:
-    found = moment(conversation, measure)
-    if found is None:
+    shows = skill_turn(conversation, measure)
+    if shows is None:
         return None
-    return Example(agent=agent, conversation=conversation.id, turn=found.turn, quote=_short(found.quote), why=found.why)
+    return Example(agent=agent, conversation=conversation.id, turn=shows.turn, quote=_short(shows.quote), why=shows.why)
 
 
 def _short(quote: str) -> str:
     flat = " ".join(quote.split())
-    return flat if len(flat) <= QUOTE else flat[: QUOTE - 1].rstrip() + "…"
+    return flat if len(flat) <= QUOTE_CHARACTERS else flat[: QUOTE_CHARACTERS - 1].rstrip() + "…"
 
 
 def _cite(example: Example) -> str:
@@ -363,4 +366,4 @@ def _nearest(agent: str, profiles: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(agent, profiles, 1, 0.6)
-    return f"Did you mean {close[0]!r}?" if close else "See agent_profiles.json for their names."
+    return f"Did you mean {close[0]!r}?" if close else "agent_profiles.json lists them."
