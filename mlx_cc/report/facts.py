@@ -45,14 +45,14 @@ def facts_of(
         came_back: what `followed` says of all of them.
     """
     for conversation in conversations:
-        resolved = MEASURES["fcr"].of(conversation)
+        resolved = MEASURES["fcr"].value_of(conversation)
         yield Facts(
             conversation,
             conversation.temporal or enhancer.temporal_of(conversation),
             agent_of(conversation),
             None if resolved is None else bool(resolved) and conversation.id not in came_back,
-            MEASURES["talk_ratio"].of(conversation),
-            MEASURES["handle_time_s"].of(conversation),
+            MEASURES["talk_ratio"].value_of(conversation),
+            MEASURES["handle_time_s"].value_of(conversation),
         )
 
 
