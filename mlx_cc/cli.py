@@ -6,6 +6,7 @@ import sys
 import click
 
 from mlx_cc.errors import UserError
+from mlx_cc.terminal import safe_output
 
 COMMANDS = {
     "ingest": "Read transcripts of any supported format into conversation records.",
@@ -66,14 +67,15 @@ def main_group() -> None:
 
 def run(command: click.Command) -> None:
     """Run a command as a program: a user's fault is one line on stderr and exit status 2."""
-    try:
-        command.main(prog_name=None if command is not main_group else "mlx_cc", standalone_mode=True)
-    except UserError as fault:
-        click.echo(f"Error: {fault}", err=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    with safe_output():
+        try:
+            command.main(prog_name=None if command is not main_group else "mlx_cc", standalone_mode=True)
+        except UserError as fault:
+            click.echo(f"Error: {' '.join(str(fault).splitlines())}", err=True)
+            sys.exit(2)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(1)
 
 
 def main() -> None:

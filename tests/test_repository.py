@@ -15,6 +15,7 @@ PACKAGE = ROOT / "mlx_cc"
 
 ROOMS = [
     "errors",
+    "terminal",
     "conversation",
     "files",
     "splits",

@@ -20,6 +20,7 @@ from msgspec import Struct
 from mlx_cc.bench.worker import About, Fault, Unit
 from mlx_cc.errors import UserError
 from mlx_cc.model.blas import cores
+from mlx_cc.terminal import bars
 
 Done = Callable[..., None]
 """`done(seconds, loss=None)` says what a unit of work took and returns when the next one is wanted."""
@@ -174,20 +175,6 @@ def contest(bench: str, contenders: Sequence[Contender], job: Struct, units: int
     Raises:
         UserError: a contender can't do the job, or its process died.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
     alive: dict[str, Worker] = {}
     first: dict[str, tuple[About, Unit]] = {}
     measured: dict[str, list[Unit]] = {contender.name: [] for contender in contenders}
@@ -202,7 +189,7 @@ def contest(bench: str, contenders: Sequence[Contender], job: Struct, units: int
             alive.popitem()[1].stop()
 
     try:
-        with progress:
+        with bars() as progress:
             bar = progress.add_task(title, total=None)
             together, held = True, 0.0
             for number in range(1, rounds + 1):
@@ -223,7 +210,7 @@ def contest(bench: str, contenders: Sequence[Contender], job: Struct, units: int
                     expected = {name: warm.seconds * (1 if together else 2) for name, (_, warm) in first.items()}
                     progress.reset(bar, total=(rounds - 1) * sum(expected.values()) or 1)
                 times = ", ".join(f"{name} {found[-1].seconds:.2f} s" for name, found in measured.items())
-                console.print(f"{title}: round {number}/{rounds}: {times}", soft_wrap=True)
+                print(f"{title}: round {number}/{rounds}: {times}", file=sys.stderr)
     finally:
         stop()
     entries = [entry(c, first[c.name], measured[c.name], measured[contenders[0].name], units) for c in contenders]
@@ -290,10 +277,10 @@ def table(found: Contest, title: str, unit: str) -> Any:
             e.name,
             e.kernels,
             e.says,
-            f"{e.median_s:.2f} \\[{min(e.seconds):.2f}, {max(e.seconds):.2f}]",
+            f"{e.median_s:.2f} [{min(e.seconds):.2f}, {max(e.seconds):.2f}]",
             f"{e.per_s:.3g}",
             f"{e.peak_memory_mb:,.0f}" if e.peak_memory_mb else "",
-            f"{e.faster.ratio:.2f}x \\[{e.faster.low:.2f}, {e.faster.high:.2f}]" if e.faster else "",
+            f"{e.faster.ratio:.2f}x [{e.faster.low:.2f}, {e.faster.high:.2f}]" if e.faster else "",
             f"{e.memory_share:.2f}x" if e.faster and e.memory_share is not None else "",
         )
     return shown

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mlx_cc.analyst import Analyst
     from mlx_cc.conversation import Conversation, Role
     from mlx_cc.ingest.format import Reading, Reject
@@ -51,30 +49,22 @@ def command(
     """
     from itertools import chain
 
-    from rich.console import Console
-    from rich.progress import track
-
     from mlx_cc.ingest.format import Reading
     from mlx_cc.redact import Redactor
+    from mlx_cc.terminal import progress
 
-    errors = Console(stderr=True, highlight=False)
     rejects: list[Reject] = []
     conversations = read(file, Reading(default_role, timezone, redactor=Redactor()), rejects.append)
     first = next(conversations, None)
     if first is None:
         raise nothing_in(file, rejects)
-    analyst = load_analyst(model, errors)
-    for analysis in track(
-        analyst.analyze_all(chain([first], conversations), include_reasoning=reasoning, coaching=not no_coaching),
-        description="analysing",
-        total=how_many(file),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    ):
+    analyst = load_analyst(model)
+    stream = chain([first], conversations)
+    analyses = analyst.analyze_all(stream, include_reasoning=reasoning, coaching=not no_coaching)
+    for analysis in progress(analyses, "analysing", how_many(file)):
         tell(analysis, as_json)
     for reject in rejects:
-        click.echo(f"Not analysed: {printable(str(reject))}", err=True)
+        click.echo(f"Not analysed: {reject}", err=True)
     if rejects:
         ctx.exit(3)
 
@@ -120,48 +110,48 @@ def how_many(file: Path) -> int | None:
     return count_conversations(file) if ".jsonl" in file.suffixes else None
 
 
-def load_analyst(model: str | None, errors: "Console") -> "Analyst":
+def load_analyst(model: str | None) -> "Analyst":
     """The named model; without a name, the only one that was tuned here.
 
     Raises:
         UserError: it is no model, or there is not exactly one to choose.
     """
-    with errors.status("loading the model"):
+    from mlx_cc.terminal import status
+
+    with status("loading the model"):
         from mlx_cc.analyst import load
         from mlx_cc.model.load import only_run
 
         chosen = model or str(only_run())
         analyst = load(chosen)
     if model is None:
-        errors.print(f"Model: {chosen}", markup=False)
+        click.echo(f"Model: {chosen}", err=True)
     return analyst
 
 
 def tell(analysis: dict[str, Any], as_json: bool) -> None:
     """Print an analysis: as a line of JSON, or as a table with what stands out and why."""
     import msgspec
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
+
+    from mlx_cc.terminal import console
 
     if as_json:
         click.echo(msgspec.json.encode(analysis).decode())
         return
-    title = Text(printable(analysis["conversation_id"]))
-    table = Table("task", "answer", "confidence", "80% of the probability", title=title)
+    table = Table("task", "answer", "confidence", "80% of the probability", title=analysis["conversation_id"])
     for task, answer in answers(analysis).items():
         confidence, interval = analysis["confidence"].get(task), analysis["interval"].get(task)
         held = f"{interval[0]:g}-{interval[1]:g}" if interval else "\n".join(analysis["likely"].get(task, ()))
         table.add_row(
             task,
-            Text(answer),
+            answer,
             "" if confidence is None else f"{confidence:.0%}" + (", review" if task in analysis["review"] else ""),
-            Text(held),
+            held,
         )
-    console = Console(highlight=False, markup=False)
-    console.print(table)
+    console().print(table)
     for line in remarks(analysis):
-        console.print(printable(line), soft_wrap=True)
+        click.echo(line)
 
 
 def answers(analysis: dict[str, Any]) -> dict[str, str]:
@@ -187,8 +177,3 @@ def remarks(analysis: dict[str, Any]) -> Iterator[str]:
             yield f"\n{part.capitalize()}\n{analysis['reasoning'][part]}"
         for turn, quote in analysis["reasoning"]["citations"].items():
             yield f"[{turn}] {' '.join(quote.split())}"
-
-
-def printable(text: str) -> str:
-    """Text from outside without the control characters a terminal would obey."""
-    return "".join(c for c in text if c.isprintable() or c == "\n")

@@ -379,15 +379,14 @@ def retrieve(data: Path, label: str, wanted: str, limit: int, queries: int, mode
       mlx_cc bench retrieve data/star --queries 50 --rerank models/mistral-7b-contact-center
     """
     import msgspec
-    from rich.console import Console
     from rich.table import Table
 
     from mlx_cc.analyst import load
     from mlx_cc.bench.retrieve import retrieval_quality
     from mlx_cc.retrieve.embed import embedder
+    from mlx_cc.terminal import console, status
 
-    console = Console(stderr=True)
-    with console.status("indexing") as status:
+    with status("indexing") as tell:
         found = retrieval_quality(
             data,
             label,
@@ -395,7 +394,7 @@ def retrieve(data: Path, label: str, wanted: str, limit: int, queries: int, mode
             limit,
             queries,
             load(model) if model else None,
-            lambda now: status.update(now) if console.is_terminal else None,
+            tell,
         )
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
@@ -411,8 +410,8 @@ def retrieve(data: Path, label: str, wanted: str, limit: int, queries: int, mode
         measured = [quality.recall_at_5, quality.precision_at_5, quality.mrr, quality.ndcg_at_10]
         if mode in found.difference:
             measured.append(found.difference[mode])
-        table.add_row(mode, *(f"{e.value:.3f} \\[{e.low:.3f}, {e.high:.3f}]" for e in measured))
-    Console(width=None if Console().is_terminal else 180).print(table)
+        table.add_row(mode, *(f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in measured))
+    console().print(table)
 
 
 @command.command()
@@ -437,17 +436,15 @@ def search(sizes: tuple[int, ...], wanted: str, queries: int, as_json: bool) -> 
       mlx_cc bench search --conversations 200000 --queries 20 --json
     """
     import msgspec
-    from rich.console import Console
     from rich.table import Table
 
     from mlx_cc.bench.contest import warn_if_busy
     from mlx_cc.bench.retrieve import latencies
     from mlx_cc.retrieve.embed import embedder
+    from mlx_cc.terminal import console, status
 
     warn_if_busy()
-    console = Console(stderr=True)
-    with console.status("") as status:
-        tell = status.update if console.is_terminal else lambda now: None
+    with status("") as tell:
         found = latencies(sizes, embedder(wanted), queries, tell)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
@@ -458,7 +455,7 @@ def search(sizes: tuple[int, ...], wanted: str, queries: int, as_json: bool) -> 
     for one in found:
         cells = f"{one.conversations:,}", f"{one.entries:,}", one.mode, one.filters, f"{one.allowed:.0%}"
         table.add_row(*cells, f"{one.p50_ms:.1f}", f"{one.p95_ms:.1f}")
-    Console(width=None if Console().is_terminal else 180).print(table)
+    console().print(table)
 
 
 def _keep(found: "Sequence[Struct]", as_json: bool, output: Path | None) -> None:
@@ -473,8 +470,7 @@ def _keep(found: "Sequence[Struct]", as_json: bool, output: Path | None) -> None
 
 
 def _show(found: "Contest", title: str, unit: str) -> None:
-    from rich.console import Console
-
     from mlx_cc.bench.contest import table
+    from mlx_cc.terminal import console
 
-    Console(width=None if Console().is_terminal else 180).print(table(found, title, unit))
+    console().print(table(found, title, unit))

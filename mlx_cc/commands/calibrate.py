@@ -46,8 +46,6 @@ def command(
       mlx_cc calibrate --model models/mistral-7b-contact-center --data data/validation_chatml.jsonl --json
     """
     import msgspec
-    from rich.console import Console
-    from rich.progress import track
 
     from mlx_cc.analyst import Analyst
     from mlx_cc.calibration import (
@@ -64,6 +62,7 @@ def command(
     from mlx_cc.evaluate.session import refuse_leak
     from mlx_cc.model import load as disk
     from mlx_cc.tasks import pick
+    from mlx_cc.terminal import console, progress, status
     from mlx_cc.train.batches import find_split, labelled
 
     place = disk.find(model)
@@ -80,17 +79,11 @@ def command(
     refuse_test(conversations, data, disk.data_folder(model))
     conversations = conversations[:limit]
 
-    errors = Console(stderr=True, highlight=False)
-    with errors.status("loading the model"):
+    with status("loading the model"):
         analyst = Analyst(disk.load(place, calibrated=False))
     rows: dict[str, list[tuple[dict[str, float], Any]]] = {task.name: [] for task in asked}
-    for conversation, answers in track(
-        analyst.answers(conversations, list(rows)),
-        description="reading answers",
-        total=len(conversations),
-        console=errors,
-        transient=True,
-    ):
+    answered = analyst.answers(conversations, list(rows))
+    for conversation, answers in progress(answered, "reading answers", len(conversations)):
         for name in rows.keys() & conversation.labels.keys():
             rows[name].append((answers[name].distribution or {}, conversation.label(name)))
     fitted = {task.name: fit(task, rows[task.name], analyst.centre, accuracy, data.name) for task in asked}
@@ -109,7 +102,7 @@ def command(
     if as_json:
         click.echo(msgspec.json.encode(calibration).decode())
     else:
-        Console(width=None if Console().is_terminal else 180).print(table(new, f"{model} on {data}"))
+        console().print(table(new, f"{model} on {data}"))
         click.echo(f"Kept in {place / FILE}: analyze, chat and evaluate apply it.")
     for name, n in few.items():
         click.echo(f"{name}: {n} labelled conversations, fewer than {LEAST_ROWS}; left uncalibrated.", err=True)

@@ -41,14 +41,12 @@ def command(file: Path | None, model: str | None, max_tokens: int, temperature: 
       mlx_cc chat --model smollm2-135m
       echo "Why did the customer call?" | mlx_cc chat call.txt
     """
-    from rich.console import Console
-
     from mlx_cc.commands.analyze import load_analyst
     from mlx_cc.errors import UserError
     from mlx_cc.serve.chat import Chat
 
     conversation = only_conversation(file) if file else None
-    chat = Chat(load_analyst(model, Console(stderr=True, highlight=False)))
+    chat = Chat(load_analyst(model))
     interactive = sys.stdin.isatty()
     if conversation:
         start(chat, conversation)
@@ -104,15 +102,13 @@ def reply(chat: "Chat", question: str, max_tokens: int, temperature: float, inte
     """Print the reply to a question as it comes, or, for piped input, as one line."""
     from contextlib import closing
 
-    from mlx_cc.commands.analyze import printable
-
     with closing(chat.ask(question, max_tokens, temperature)) as pieces:
         if not interactive:
-            click.echo(" ".join(printable("".join(pieces)).split()))
+            click.echo(" ".join("".join(pieces).split()))
         else:
             try:
                 for piece in pieces:
-                    click.echo(printable(piece), nl=False)
+                    click.echo(piece, nl=False)
                 click.echo()
             except KeyboardInterrupt:
                 note("\nStopped; this exchange is forgotten.")

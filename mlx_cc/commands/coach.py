@@ -71,39 +71,25 @@ def command(
       mlx_cc coach --all --json > plans.jsonl
     """
     import msgspec
-    from rich.console import Console
-    from rich.progress import track
 
     from mlx_cc.agents.coaching_plan import coaching_plan, contacts_to_load
     from mlx_cc.centre import read_centre
     from mlx_cc.errors import UserError
+    from mlx_cc.terminal import progress
 
     known = _read(profiles / "agent_profiles.json")
     source = source or Path(_read(profiles / "agent_summary.json")["input"])
     chosen = _chosen(known, agents, everyone, team)
     needed = contacts_to_load(known, chosen)
-    stderr = Console(stderr=True, highlight=False)
-    conversations = _conversations(source, needed, stderr)
+    conversations = _conversations(source, needed)
     if missing := len(needed) - len(conversations):
-        stderr.print(
-            f"{source}: {missing} of {len(needed)} contacts the profiles name are not there",
-            markup=False,
-            soft_wrap=True,
-        )
+        click.echo(f"{source}: {missing} of {len(needed)} contacts the profiles name are not there", err=True)
     skills = read_centre(centre_file).skills
-    write = _writer(model, stderr) if model else None
+    write = _writer(model) if model else None
     plans = (coaching_plan(agent, known, conversations, skills, write) for agent in chosen)
-    shown = track(
-        plans,
-        "coaching",
-        len(chosen),
-        console=stderr,
-        transient=True,
-        disable=len(chosen) < 2 or not stderr.is_terminal,
-    )
     mails = _addresses(addresses) if addresses else {}
     drafts = 0
-    for found in shown:
+    for found in progress(plans, "coaching", len(chosen)):
         if failed := [name for name, passed in found["checks"].items() if not passed]:
             raise UserError(
                 f"{found['agent_id']}: the plan does not keep to {', '.join(failed)}; {source} has changed "
@@ -119,10 +105,10 @@ def command(
         click.echo(f"{folder}: {drafts} drafts; open, read and send them yourself", err=as_json)
 
 
-def _writer(model: str, console: Any) -> "Write":
+def _writer(model: str) -> "Write":
     from mlx_cc.commands.analyze import load_analyst
 
-    analyst = load_analyst(model, console)
+    analyst = load_analyst(model)
 
     def write(conversation: "Conversation", priority: Mapping[str, Any], turns: Sequence[int]) -> dict[str, Any]:
         return analyst.advise(conversation, priority["skill"], priority["reason"], priority["action"], turns)
@@ -161,20 +147,12 @@ def _chosen(known: Mapping[str, Any], agents: tuple[str, ...], everyone: bool, t
     ]
 
 
-def _conversations(source: Path, needed: set[str], console: Any) -> dict[str, "Conversation"]:
-    from rich.progress import track
-
+def _conversations(source: Path, needed: set[str]) -> dict[str, "Conversation"]:
     from mlx_cc.files import count_conversations
     from mlx_cc.redact import read_redacted
+    from mlx_cc.terminal import progress
 
-    stream = track(
-        read_redacted(source),
-        description=source.name,
-        total=count_conversations(source),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    stream = progress(read_redacted(source), source.name, count_conversations(source))
     return {one.id: one for one in stream if one.id in needed}
 
 
@@ -210,9 +188,7 @@ def _draft(found: "Plan", address: str | None, folder: Path) -> int:
 
 
 def _tell(found: "Plan") -> None:
-    from mlx_cc.commands.analyze import printable
-
-    click.echo(printable(found["text"]))
+    click.echo(found["text"])
     for fault, count in found["rejected"].items():
         click.echo(f"{count} of the model's recommendations left out: {fault}", err=True)
     click.echo()

@@ -84,8 +84,6 @@ def command(
     from datetime import datetime
 
     import msgspec
-    from rich.console import Console
-    from rich.progress import track
 
     from mlx_cc.centre import read_centre
     from mlx_cc.errors import UserError
@@ -96,25 +94,18 @@ def command(
     from mlx_cc.report.dashboard_page import page_of
     from mlx_cc.report.facts import facts_of, followed, profile_agents, read_agents
     from mlx_cc.temporal import TemporalFeatureEnhancer
+    from mlx_cc.terminal import progress, status
 
     began = time.perf_counter()
-    errors = Console(stderr=True, highlight=False)
     settings = read_centre(centre)
     enhancer = TemporalFeatureEnhancer(settings, timezone=timezone)
     found = read_agents(profiles) if profiles else None
     said = read_answers(answers) if answers else {}
-    stream = track(
-        read_redacted(source),
-        description=f"reading {source.name}",
-        total=count_conversations(source),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    )
+    stream = progress(read_redacted(source), f"reading {source.name}", count_conversations(source))
     conversations = list(stream)
     if not conversations:
         raise UserError(f"{source}: has no conversation. Pass a file that `mlx_cc ingest` or `mlx_cc prepare` wrote.")
-    with errors.status("profiling agents, packing transcripts"):
+    with status("profiling agents, packing transcripts"):
         dashboard = build(
             facts_of(conversations, followed(conversations), enhancer),
             found or profile_agents(conversations, settings.skills),

@@ -25,13 +25,13 @@ def command(folder: Path, fresh: bool) -> None:
       mlx_cc demo
       mlx_cc demo --folder /tmp/demo --fresh
     """
-    from rich.console import Console
     from rich.table import Table
 
     from mlx_cc.evaluate.compare import in_words
     from mlx_cc.files import read_json
     from mlx_cc.metrics import Estimate
     from mlx_cc.report.demo import RUN, run_demo
+    from mlx_cc.terminal import console
 
     page = run_demo(folder, fresh)
     overall = read_json(RUN / "evaluation/report.json")["overall"]
@@ -40,5 +40,5 @@ def command(folder: Path, fresh: bool) -> None:
         shown.add_row(model, in_words(Estimate(**e)), str(e["n"]))
     for model, e in overall["difference"].items():
         shown.add_row(f"tuned - {model}", in_words(Estimate(**e)), str(e["n"]))
-    Console().print(shown)
+    console().print(shown)
     click.echo(f"The page: {page}\nTalk to it: mlx_cc chat {folder}/conversation.jsonl --model models/demo")

@@ -26,7 +26,10 @@ def command(as_json: bool) -> None:
       mlx_cc doctor
       mlx_cc doctor --json
     """
-    found, faults = examine()
+    from mlx_cc.terminal import status
+
+    with status("looking at this machine and timing its matrix products"):
+        found, faults = examine()
     if as_json:
         import msgspec
 

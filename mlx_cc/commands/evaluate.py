@@ -98,11 +98,11 @@ def command(
       mlx_cc evaluate --model adapters/star --base none --rag data/index
     """
     import msgspec
-    from rich.console import Console
 
     from mlx_cc.evaluate.session import cases_table, evaluate, reasoning_table, table
     from mlx_cc.model.load import data_folder
     from mlx_cc.retrieve import ContactCenterRAG
+    from mlx_cc.terminal import console
     from mlx_cc.train.batches import find_split
 
     folder = data.parent if data else data_folder(model)
@@ -131,12 +131,12 @@ def command(
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
         return
-    console = Console(width=None if Console().is_terminal else 180)
-    console.print(table(report))
+    out = console()
+    out.print(table(report))
     if "reasoning" in report:
-        console.print(reasoning_table(report))
+        out.print(reasoning_table(report))
     if "cases" in report:
-        console.print(cases_table(report))
+        out.print(cases_table(report))
 
 
 def trained_tasks(model: str) -> list[str]:

@@ -37,12 +37,12 @@ def command(
       mlx_cc fairness --model models/mistral-7b-contact-center --edit agent_accent --edit control --limit 300
     """
     import msgspec
-    from rich.console import Console
 
     from mlx_cc.errors import UserError
     from mlx_cc.evaluate.fairness import fairness, table
     from mlx_cc.model.load import data_folder
     from mlx_cc.redact import read_redacted
+    from mlx_cc.terminal import console
     from mlx_cc.train.batches import find_split
 
     held_out = data or find_split(data_folder(model), "test")
@@ -53,4 +53,4 @@ def command(
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
         return
-    Console(width=None if Console().is_terminal else 180).print(table(report))
+    console().print(table(report))

@@ -66,24 +66,17 @@ def command(
       mlx_cc fingerprint --input conversations.jsonl --output-dir data/agent_profiles --fcr repeat --repeat-days 14
     """
     import msgspec
-    from rich.console import Console
-    from rich.progress import track
     from rich.table import Table
 
     from mlx_cc.agents.fingerprint import AgentFingerprinter
     from mlx_cc.centre import read_centre
     from mlx_cc.errors import UserError
     from mlx_cc.files import count_conversations, read_conversations, write_json
+    from mlx_cc.terminal import console, progress
 
     fingerprinter = AgentFingerprinter(min_conversations, read_centre(centre_file).skills, fcr, repeat_days)
     profiles = fingerprinter.compute_agent_profiles(
-        track(
-            read_conversations(source),
-            description=source.name,
-            total=count_conversations(source),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        progress(read_conversations(source), source.name, count_conversations(source))
     )
     if not profiles:
         raise UserError(f"{source}: no conversation names its agent. Ingest with agent ids (`agents`) and try again.")
@@ -103,7 +96,7 @@ def command(
         click.echo(msgspec.json.encode(summary))
         return
 
-    out = Console()
+    out = console()
     shown = ("quality", "csat", "fcr", "quality_deviation")
     table = Table("group", "agents", *shown)
     for name, group in groups.items():

@@ -60,16 +60,14 @@ def command(
       mlx_cc fuse adapters/star --data held_out.jsonl --overwrite --json
     """
     import msgspec
-    from rich.console import Console
 
+    from mlx_cc.terminal import status
     from mlx_cc.train.fuse import fuse, output_of, rows
 
     output = output or output_of(adapter)
     conversations = rows(adapter, data, count)
-    with Console(stderr=True).status("loading") as status:
-        made = fuse(
-            adapter, output, conversations, cast("Quantization", quantize), dtype, accept_loss, overwrite, status.update
-        )
+    with status("loading") as tell:
+        made = fuse(adapter, output, conversations, cast("Quantization", quantize), dtype, accept_loss, overwrite, tell)
     if as_json:
         click.echo(msgspec.json.encode({**made._asdict(), "folder": str(made.folder)}).decode())
         return

@@ -79,25 +79,20 @@ def command(
 
 def generate(ctx: click.Context, work: Any, workers: int) -> dict[str, Any]:
     """Write and join, with progress on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
     from mlx_cc.errors import UserError
     from mlx_cc.generate.join import join
     from mlx_cc.generate.journal import held
     from mlx_cc.generate.ranks import Ranks, is_launched
     from mlx_cc.generate.session import Shard, run, write_shard
+    from mlx_cc.terminal import bars
 
     if work.source.resolve() == work.output.resolve():
         raise UserError(f"--output {work.output} is the input. Name another file.")
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("writing"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("", total=None)
+    with bars() as shown:
+        bar = shown.add_task("writing", total=None)
 
         def show(state: "State") -> None:
-            bars.update(bar, total=state.about.conversations, completed=state.done, description=in_words(state))
+            shown.update(bar, total=state.about.conversations, completed=state.done, description=in_words(state))
 
         tell = partial(click.echo, err=True)
         ranks = Ranks() if is_launched() else None

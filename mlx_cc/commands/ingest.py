@@ -124,6 +124,7 @@ def command(
     from mlx_cc.ingest.rejects import rejects_file
     from mlx_cc.ingest.source import input_files, size_on_disk
     from mlx_cc.redact.key import pseudonym_key
+    from mlx_cc.terminal import bars
 
     centre = read_centre(centre_file)
     # Class names are the centre's own: without its settings `prepare` checks them.
@@ -293,12 +294,3 @@ def tell_what_was_left(rejects, rejected, dropped, ignored) -> None:
         click.echo(f"  {sum(dropped.values())} labels dropped in all")
     if ignored:
         click.echo("  keys not used: " + ", ".join(f"{key} ({n})" for key, n in ignored.most_common(8)))
-
-
-def bars():
-    """Progress bars with time remaining on stderr, gone at the end; none when stderr is not a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)

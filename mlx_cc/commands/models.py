@@ -52,8 +52,9 @@ def list_(as_json: bool) -> None:
         rows = [{"name": m.name, "bytes": m.bytes, "path": str(m.path), "source": m.source} for m in models]
         click.echo(msgspec.json.encode(rows))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from mlx_cc.terminal import console
 
     table = Table("name", "source", box=None)
     table.add_column("MB", justify="right")
@@ -61,7 +62,7 @@ def list_(as_json: bool) -> None:
     for model in models:
         table.add_row(model.name, model.source, f"{model.bytes / 1e6:,.0f}", str(model.path))
     if models:
-        Console().print(table)
+        console().print(table)
     absent = [name for name in WHEELS if name not in {m.name for m in models}]
     if absent:
         click.echo(f"Not here yet, `mlx_cc models pull NAME` fetches: {', '.join(absent)}.")

@@ -41,31 +41,21 @@ def command(config: Path | None, probe: int, no_probe: bool, as_json: bool, over
       mlx_cc plan --config configs/mistral_7b_mac.yaml --no-probe
       mlx_cc plan --config configs/smollm2_135m_cpu.yaml --max-seq-length 1024 --probe 20
     """
-    import sys
-
     import msgspec
-    from rich.console import Console
 
     from mlx_cc.settings import read_settings, with_overrides
 
     settings = (
         read_settings(config, TrainSettings, overrides) if config else with_overrides(TrainSettings, overrides, "flags")
     )
-    from rich.progress import track
-
+    from mlx_cc.terminal import console, progress
     from mlx_cc.train.plan import plan
 
-    console = Console(stderr=True, highlight=False)
-    found = plan(
-        settings,
-        0 if no_probe else probe,
-        lambda things, doing, count: track(things, doing, count, console=console),
-        console.print,
-    )
+    found = plan(settings, 0 if no_probe else probe, progress, lambda text: click.echo(text, err=True))
     if as_json:
         click.echo(msgspec.json.encode(as_document(found)))
     else:
-        show(found, Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120))
+        show(found, console())
 
 
 def as_document(plan: "Plan") -> dict[str, Any]:
@@ -173,7 +163,7 @@ def _show_example(example: "Marked", console: "Console") -> None:
     text = Text(example.text)
     if console.is_terminal:
         text.highlight_regex(r"(?s)⟦.*?⟧", "bold green")
-    console.print(text)
+    console.print(text, soft_wrap=True)
 
 
 def _table(*titles: str) -> "Table":

@@ -138,7 +138,7 @@ def command(
     import msgspec
 
     from mlx_cc.centre import read_centre
-    from mlx_cc.commands.ingest import bars, cleaner, processes_for, redactor_of, tell_what_was_left
+    from mlx_cc.commands.ingest import cleaner, processes_for, redactor_of, tell_what_was_left
     from mlx_cc.errors import UserError
     from mlx_cc.ingest.analyses import read_labelled
     from mlx_cc.ingest.format import Reading
@@ -148,6 +148,7 @@ def command(
     from mlx_cc.prepare import OUTPUTS, Options, prepare
     from mlx_cc.prompt import PromptSettings
     from mlx_cc.redact.key import pseudonym_key
+    from mlx_cc.terminal import bars
 
     sources = [*paths, *inputs, *([transcripts_dir] if transcripts_dir else [])]
     if not sources:
@@ -214,12 +215,11 @@ def _encoder(name: str):
 
 def _table(statistics: dict[str, Any], folder: Path) -> None:
     """Print what was made: rows per task and split, lengths, and the baselines to beat."""
-    from rich.console import Console
     from rich.table import Table
 
     from mlx_cc.splits import SPLITS
+    from mlx_cc.terminal import console
 
-    out = Console()
     rows, lengths, baselines = statistics["rows"], statistics["lengths"], statistics["baselines"]
     table = Table("rows", *SPLITS, "constant answer", "its score (95%)", title=f"{folder}", title_justify="left")
     for task in statistics["label_sources"]:
@@ -238,7 +238,7 @@ def _table(statistics: dict[str, Any], folder: Path) -> None:
     for name in ("p50", "p95", "max"):
         cells = (str(lengths[split][name]) if split in lengths else "" for split in SPLITS)
         table.add_row(f"{lengths['unit']} a row, {name}", *cells, "", "")
-    out.print(table)
+    console().print(table)
     if lengths["unit"] == "words":
         click.echo("Lengths are in words; pass --tokenizer MODEL for tokens.")
     agents = statistics["agents"]

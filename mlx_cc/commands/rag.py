@@ -86,22 +86,16 @@ def index(
       mlx_cc rag index data --embedder st:intfloat/multilingual-e5-small --rebuild
     """
     import msgspec
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from mlx_cc.files import count_conversations
     from mlx_cc.retrieve.build import sources
+    from mlx_cc.terminal import bars
 
-    files = sources(paths)
-    total = sum(count_conversations(file.path) or 0 for file in files)
-    columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with (
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
-        opened(folder, collection, chroma_host, embedder) as rag,
-    ):
-        bar = bars.add_task("", total=total)
-        report = rag.index(files, rebuild=rebuild, prune=prune, done=lambda n: bars.update(bar, completed=n))
+    with bars() as shown, opened(folder, collection, chroma_host, embedder) as rag:
+        bar = shown.add_task("indexing", total=None)
+        files = sources(paths)
+        shown.update(bar, total=sum(count_conversations(file.path) or 0 for file in files))
+        report = rag.index(files, rebuild=rebuild, prune=prune, done=lambda n: shown.update(bar, completed=n))
         where = rag.finder.index.where
     if as_json:
         click.echo(msgspec.json.encode(report._asdict()).decode())
@@ -157,11 +151,11 @@ def query(
       mlx_cc rag query "refund" --filter '{"$or": [{"queue": "billing"}, {"issue": "refund_request"}]}' --json
     """
     import msgspec
-    from rich.console import Console
 
     from mlx_cc.errors import UserError
     from mlx_cc.retrieve import extract_best_practices
     from mlx_cc.retrieve.filters import read
+    from mlx_cc.terminal import status
 
     if (text is None) == (file is None):
         raise UserError("what to look for? Give TEXT or --file, not both.")
@@ -172,7 +166,7 @@ def query(
             from mlx_cc.analyst import load
 
             rag.analyst = load(model)
-        with Console(stderr=True).status("reranking" if model else "looking"):
+        with status("reranking" if model else "looking"):
             found = rag.retrieve_similar(said, results, wanted, mode=mode, parts=parts or SEARCHED, rerank=bool(model))
     practices = extract_best_practices(found)
     if as_json:

@@ -61,20 +61,16 @@ def command(
     from collections import Counter
 
     import msgspec
-    from rich.console import Console
-    from rich.progress import track
 
     from mlx_cc.files import write_conversations, write_json
     from mlx_cc.simulate import Parameters, World, simulate
+    from mlx_cc.terminal import progress
 
     began = time.perf_counter()
     world = World(Parameters(conversations, agents, seed, turns, start.date(), months))
     stream = simulate(world)
     if conversations > 2000:
-        stderr = Console(stderr=True)
-        stream = track(
-            stream, "simulating", conversations, console=stderr, transient=True, disable=not stderr.is_terminal
-        )
+        stream = progress(stream, "simulating", conversations)
     resolutions: Counter[str] = Counter()
     sums: Counter[str] = Counter()
 

@@ -55,8 +55,6 @@ def command(
       mlx_cc table --input c.jsonl --format csv --format parquet
     """
     import msgspec
-    from rich.console import Console
-    from rich.progress import track
 
     from mlx_cc.centre import read_centre
     from mlx_cc.errors import UserError
@@ -72,8 +70,8 @@ def command(
         write_parquet,
     )
     from mlx_cc.temporal import TemporalFeatureEnhancer
+    from mlx_cc.terminal import progress
 
-    errors = Console(stderr=True, highlight=False)
     settings = read_centre(centre)
     enhancer = TemporalFeatureEnhancer(settings, timezone=timezone)
     found = read_agents(profiles) if profiles else None
@@ -81,14 +79,7 @@ def command(
     total = count_conversations(source)
 
     def read(what: str):
-        return track(
-            read_conversations(source),
-            description=what,
-            total=total,
-            console=errors,
-            transient=True,
-            disable=not errors.is_terminal,
-        )
+        return progress(read_conversations(source), what, total)
 
     columns = Columns()
     came_back = followed(columns.learn(read("finding labels")))

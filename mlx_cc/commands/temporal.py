@@ -50,8 +50,6 @@ def command(
     from collections.abc import Iterator
 
     import msgspec
-    from rich.console import Console
-    from rich.progress import track
     from rich.table import Table
 
     from mlx_cc.centre import read_centre
@@ -59,6 +57,7 @@ def command(
     from mlx_cc.files import count_conversations, is_chatml, lines, write_conversations
     from mlx_cc.redact import read_redacted
     from mlx_cc.temporal import TemporalFeatureEnhancer
+    from mlx_cc.terminal import console, progress
 
     centre = read_centre(centre_file)
     enhancer = TemporalFeatureEnhancer(centre, timezone=timezone, country=country, subdivision=subdivision)
@@ -67,13 +66,7 @@ def command(
     true: Counter[str] = Counter()
 
     def enhanced(path: Path) -> Iterator[Conversation]:
-        read = track(
-            read_redacted(path, country or centre.country),
-            description=path.name,
-            total=count_conversations(path),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        read = progress(read_redacted(path, country or centre.country), path.name, count_conversations(path))
         for conversation in enhancer.transform(read):
             features = msgspec.structs.asdict(conversation.temporal) if conversation.temporal else {}
             present.update(name for name, value in features.items() if value is not None)
@@ -106,10 +99,9 @@ def command(
     table = Table("feature", "present", "true where present")
     for name in names:
         table.add_row(name, _percent(summary["present"][name]), _percent(summary["true"].get(name)))
-    out = Console()
-    out.print(table)
+    console().print(table)
     for file in files:
-        out.print(f"{file['output']}: {file['conversations']} conversations, {file['rows']} rows", soft_wrap=True)
+        click.echo(f"{file['output']}: {file['conversations']} conversations, {file['rows']} rows")
     if present["hour"] < total:
         click.echo(
             f"{total - present['hour']} of {total} conversations have no known local time. "

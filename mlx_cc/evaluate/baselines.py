@@ -8,15 +8,13 @@ which features they use, is chosen by cross-validation inside the train split.
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from mlx_cc.analyst import BATCH, MOST_TOKENS, Analyst
 from mlx_cc.centre import Centre
@@ -27,6 +25,7 @@ from mlx_cc.files import written_whole
 from mlx_cc.prompt import PromptSettings, Tree, fact_line, groups, plant, turn_lines
 from mlx_cc.splits import unit_interval
 from mlx_cc.tasks import Task
+from mlx_cc.terminal import progress
 
 NAMES = {"constant": "constant", "tfidf": "TF-IDF", "frozen": "frozen LM"}
 """The word that asks for a baseline -> its name in a report."""
@@ -179,18 +178,13 @@ def _states(analyst: Analyst, trees: Sequence[Tree]) -> np.ndarray:
     batches = [group[start : start + BATCH] for group in close for start in range(0, len(group), BATCH)]
     machine.suit_threads()
     with machine.wired_limit():
-        for batch in _shown(batches, f"{NAMES['frozen']}: states"):
+        for batch in progress(batches, f"{NAMES['frozen']}: states"):
             rows = [tree.rows[0] for tree in batch]
             hidden = analyst.model.model(padded(rows)).astype(mx.float32)
             both = [mx.stack([hidden[n, : len(row)].mean(0), hidden[n, len(row) - 1]]) for n, row in enumerate(rows)]
             for tree, pair in zip(batch, np.array(mx.stack(both)), strict=True):
                 found[place_of[id(tree)]] = pair
     return np.stack(found)
-
-
-def _shown(steps: Sequence[Any], what: str) -> Iterable[Any]:
-    """The steps, with a line on stderr that says how far they are."""
-    return track(steps, what, console=Console(stderr=True), transient=True)
 
 
 # Linear models
@@ -278,7 +272,7 @@ def _choose(name: str, features: Sequence[Features], head: Head, places: np.ndar
     fold[np.argsort(targets, kind="stable")] = np.arange(len(some)) % FOLDS
     guesses: dict[tuple[int, float], list[tuple[np.ndarray, np.ndarray]]] = {}
     steps = list(product(range(len(features)), range(FOLDS)))
-    for number, out in _shown(steps, name):
+    for number, out in progress(steps, name):
         inside, outside = fold != out, fold == out
         way = features[number]
         scaler = way.scaler()

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
@@ -19,6 +16,7 @@ from mlx_cc.prompt import Cases
 from mlx_cc.retrieve import Case, ContactCenterRAG
 from mlx_cc.retrieve.filters import where
 from mlx_cc.tasks import Task
+from mlx_cc.terminal import progress
 
 WITHOUT, WITH = "without", "with cases"
 
@@ -37,8 +35,7 @@ def find(
             f"{rag.finder.index.where}: no conversation of it is known to be of the train split. Index the folder that "
             "`prepare` wrote, or its train file: mlx_cc rag index data/train_chatml.jsonl."
         )
-    shown = track(conversations, "similar cases", console=Console(stderr=True), transient=True)
-    return {c.id: rag.cases(c, similar, only=only) for c in shown}
+    return {c.id: rag.cases(c, similar, only=only) for c in progress(conversations, "similar cases")}
 
 
 def measure(

@@ -12,9 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.progress import track
-
 from mlx_cc import reasoning
 from mlx_cc.analyst import BATCH, Analyst
 from mlx_cc.conversation import Conversation
@@ -23,6 +20,7 @@ from mlx_cc.evaluate.predict import Predictions, digest, fingerprint, journal_ro
 from mlx_cc.metrics import wilson
 from mlx_cc.prompt import plant
 from mlx_cc.tasks import Task
+from mlx_cc.terminal import progress
 
 MODES = ("none", "after", "first")
 
@@ -111,7 +109,7 @@ def write(
     batches = [lacking[start : start + BATCH] for start in range(0, len(lacking), BATCH)]
     folder.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as file:
-        for batch in track(batches, "reasoning chains", console=Console(stderr=True), transient=True):
+        for batch in progress(batches, "reasoning chains"):
             started = time.perf_counter()
             texts = analyst.chains([c for c, _ in batch], [v for _, v in batch])
             seconds = round((time.perf_counter() - started) / len(batch), 4)

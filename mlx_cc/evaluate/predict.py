@@ -7,15 +7,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.progress import track
-
 from mlx_cc.analyst import BATCH, WINDOW, Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.files import drop_cut_line, lines
 from mlx_cc.model.load import hash_of_model
 from mlx_cc.prompt import Cases, plant_tasks
 from mlx_cc.tasks import all_tasks, pick
+from mlx_cc.terminal import progress
 
 
 class Said(NamedTuple):
@@ -89,7 +87,7 @@ def predictions(
     seconds = 0.0
     folder.mkdir(parents=True, exist_ok=True)
     with journal.open("a", encoding="utf-8") as file:
-        for group, names in track(work, analyst.name, console=Console(stderr=True), transient=True):
+        for group, names in progress(work, analyst.name):
             shown = [(notes.get(c.id, ""), cases.get(c.id, Cases())) for c in group]
             asked = [digest(model, _tree(analyst, c, names, *also)) for c, also in zip(group, shown, strict=True)]
             if lacking := [place for place, key in enumerate(asked) if key not in kept]:

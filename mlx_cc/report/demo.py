@@ -11,8 +11,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from mlx_cc import reasoning
 from mlx_cc.errors import UserError
 from mlx_cc.files import lines, read_conversations, read_json, write_json
@@ -57,7 +55,6 @@ def run_demo(folder: Path, fresh: bool = False) -> Path:
     """
     if not (SAMPLE / "transcripts").is_dir() or not CONFIG.exists():
         raise UserError(f"no {SAMPLE} here. Run the demo from the repository's top folder.")
-    console = Console(stderr=True, highlight=False)
     folder.mkdir(parents=True, exist_ok=True)
     diary = folder / "steps.json"
     done: dict[str, Any] = {} if fresh or not diary.exists() else read_json(diary)
@@ -68,12 +65,12 @@ def run_demo(folder: Path, fresh: bool = False) -> Path:
         key = _hash(key.encode(), " ".join(arguments).encode(), settings)
         command = "mlx_cc " + " ".join(arguments)
         if done.get(name, {}).get("key") == key and proof.exists():
-            console.print(f"[green]already done[/green]  {command}")
+            print(f"already done  {command}", file=sys.stderr)
             told.append({"name": name, "command": command, "seconds": done[name]["seconds"]})
             continue
         if name == "analyze":
             _pick(folder)
-        console.print(f"\n[bold]$ {command}[/bold]")
+        print(f"\n$ {command}", file=sys.stderr)
         started = time.perf_counter()
         keep = subprocess.PIPE if name == "analyze" else None
         result = subprocess.run([sys.executable, "-m", "mlx_cc", *arguments], stdout=keep)

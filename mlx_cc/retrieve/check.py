@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from rich.console import Console
 
 from mlx_cc.errors import UserError
 from mlx_cc.retrieve.entries import FIELDS, PARTS, conversation_of, part_of
@@ -29,6 +28,7 @@ from mlx_cc.retrieve.store import (
     told,
 )
 from mlx_cc.splits import unit_interval
+from mlx_cc.terminal import status
 
 PROBES = 50
 """Entries, about, that have to find themselves."""
@@ -69,7 +69,7 @@ def look_first(place: Path, next_alone: str | None = None) -> list[str]:
     """
     if not (place / DATABASE).exists() or is_held_here(place) or is_as_closed(place):
         return []
-    with Console(stderr=True).status(f"{place} was not closed when it was last used: looking at it"):
+    with status(f"{place} was not closed when it was last used: looking at it"):
         return _apart("vectors", str(place), next_alone or "").faults
 
 

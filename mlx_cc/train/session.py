@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from mlx_cc.errors import UserError
 from mlx_cc.files import locked
 from mlx_cc.model.load import parameters
+from mlx_cc.terminal import bars, status
 from mlx_cc.train.batches import find_data
 from mlx_cc.train.loop import Run, Step, Stopped, Trainer
 from mlx_cc.train.settings import TrainSettings
@@ -36,42 +34,31 @@ def _refuse_busy(folder: Path) -> None:
 
 
 def _train(settings: TrainSettings, folder: Path, resume: bool) -> Run:
-    console = Console(stderr=True, highlight=False)
     data = find_data(settings)
-    with console.status("loading the model"):
+    with status("loading the model"):
         trainer = Trainer(settings, folder, data.centre)
         if resume:
             trainer.resume()
     trainable, total = parameters(trainer.model)
-    console.print(
+    _tell(
         f"{settings.model.name}: {trainable:,} of {total:,} parameters are trained ({trainable / total:.2%}); "
         f"{len(data.train)} conversations, {len(data.validation)} for validation; "
         f"run in {folder}"
     )
-    progress = Progress(
-        TextColumn("training"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[said]}"),
-        console=console,
-    )
-    interactive = console.is_terminal
-    with progress:
-        bar = progress.add_task("training", total=None, said="first validation", completed=trainer.update)
+    with bars() as progress:
+        bar = progress.add_task("training: first validation", total=None, completed=trainer.update)
 
         def show(step: Step) -> None:
             said = f"loss {step.loss:.3f}  {step.tokens_per_s:,.0f} tok/s  peak {step.peak_memory_mb:,.0f} MB"
-            progress.update(bar, total=step.updates, completed=step.update, said=said)
+            doing = f"training: update {step.update}/{step.updates}  {said}"
+            progress.update(bar, total=step.updates, completed=step.update, description=doing)
             if step.validation_loss is not None:
-                console.print(
+                _tell(
                     f"update {step.update}/{step.updates}: train loss {step.loss:.3f}, "
                     f"validation loss {step.validation_loss:.3f}"
                 )
-            elif not interactive and step.update % 10 == 0:
-                print(f"update {step.update}/{step.updates}: {said}", file=sys.stderr)
+            elif progress.disable and step.update % 10 == 0:
+                _tell(f"update {step.update}/{step.updates}: {said}")
 
         try:
             with asked_to_stop() as stop:
@@ -82,8 +69,8 @@ def _train(settings: TrainSettings, folder: Path, resume: bool) -> Run:
                 "Add --resume to the same command to go on."
             ) from None
     if report.updates < report.planned_updates:
-        console.print(f"stopped early: {settings.training.early_stopping_patience} validations without a better one.")
-    console.print(
+        _tell(f"stopped early: {settings.training.early_stopping_patience} validations without a better one.")
+    _tell(
         f"{report.updates} updates in {report.seconds / 60:.1f} min, "
         f"{report.tokens / max(report.seconds, 1e-9):,.0f} tokens/s, peak {report.peak_memory_mb:,.0f} MB. "
         f"Validation loss {report.first_validation:.3f} -> {report.best_validation:.3f} "
@@ -91,6 +78,10 @@ def _train(settings: TrainSettings, folder: Path, resume: bool) -> Run:
         "from their middle; no answer was cut."
     )
     return report
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 @contextmanager
