@@ -1,16 +1,19 @@
-# Everything from a bare checkout: a Python of 3.11 or newer and make are all that has to be there.
+# All that a bare checkout needs is make and a Python of 3.11 or newer.
 # PYTHON=/path/to/python3 chooses the interpreter that .venv is made from.
 
 PY := .venv/bin/python
+ACTIVATE = @echo 'To use mlx_cc in this shell: source .venv/bin/activate'
 
 .PHONY: demo test check docs lock clean model
 
 demo: model    ## the whole pipeline on the sample data
 	@$(PY) -m mlx_cc demo
+	$(ACTIVATE)
 
 test: model check    ## set everything up, then check
+	$(ACTIVATE)
 
-check: .venv/tests    ## lint, form, types and tests
+check: .venv/tests    ## lint, format, types and tests
 	@printf 'lint:   '; $(PY) -m ruff check
 	@printf 'format: '; $(PY) -m ruff format --check
 	@printf 'types:  '; $(PY) -m basedpyright
@@ -19,20 +22,20 @@ check: .venv/tests    ## lint, form, types and tests
 docs: .venv/tests    ## write docs/commands.md and docs/API_REFERENCE.md
 	@$(PY) scripts/make_docs.py
 
-lock: .venv/tests    ## move constraints.txt to the newest versions that fit together
+lock: .venv/tests    ## update constraints.txt to the newest versions that work together
 	@$(PY) .ci/lock.py
 
-clean:    ## remove what make and the tools made; data, models and adapters stay
+clean:    ## remove what make and the tools made; keep data, models and adapters
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 model: .venv/runs
 	@$(PY) -m mlx_cc models pull smollm2-135m
 
-# Two marks in .venv: what is needed to run, and what is needed to test besides.
+# Two files in .venv say what is installed: what mlx_cc needs to run, and what the checks need too.
 
 .venv/runs: pyproject.toml constraints.txt $(PY)
-	@echo 'install: mlx_cc and what it needs (the first time takes minutes)'
+	@echo 'install: mlx_cc and its dependencies (takes minutes the first time)'
 	@$(PY) -m pip install --quiet --no-user --editable . --constraint constraints.txt
 	@touch $@
 

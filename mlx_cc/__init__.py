@@ -1,6 +1,12 @@
 """mlx_cc: a contact centre's own transcripts, turned into a private, local analyst."""
 
+import os
 from typing import Any
+
+__version__ = "0.1.0"
+
+# Else transformers says that PyTorch is missing; nothing here needs it.
+os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 _HOMES = {
     "load": "mlx_cc.analyst",

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from mlx_cc import __version__
 from mlx_cc.errors import UserError
 from mlx_cc.terminal import safe_output
 
@@ -43,7 +44,9 @@ class Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            if ctx.resilient_parsing:  # a shell that completes the line
+                return None
+            raise click.NoSuchCommand(cmd_name, possibilities=COMMANDS, ctx=ctx)
         return importlib.import_module(f"mlx_cc.commands.{cmd_name}").command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -53,7 +56,7 @@ class Lazy(click.Group):
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="mlx_cc")
+@click.version_option(__version__)
 def main_group() -> None:
     """Turn a contact centre's own transcripts into a private, local analyst.
 

@@ -9,7 +9,7 @@ import heapq
 import math
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +112,8 @@ def _prepare(conversations: Iterable[Conversation], part: Path, centre: Centre, 
             files[split].write(encode(rows))
             counted.add(conversation, split, rows, _lengths(conversation, rows, centre, options))
     if not counted.conversations:
-        dropped = f" Labels were dropped: {_most_frequent(first.dropped)}." if first.dropped else ""
+        dropped = f" Labels were dropped: {_most_frequent(first.dropped)}.{class_hint(first.dropped)}"
+        dropped = dropped if first.dropped else ""
         raise UserError(f"none of {total} conversations has a usable label, so there is nothing to train on.{dropped}")
     statistics = {
         "conversations_read": total,
@@ -323,6 +324,13 @@ def _rounded(value: float) -> float | None:
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:
     return dict(counts.most_common())
+
+
+def class_hint(dropped: Mapping[str, int]) -> str:
+    """The way out where labels were dropped because the centre has no such issue class; else empty."""
+    if not any("issue classes" in reason for reason in dropped):
+        return ""
+    return " Pass --issues auto to take the issue classes from the labels, or list them in --centre FILE."
 
 
 def _most_frequent(counts: Counter[str]) -> str:

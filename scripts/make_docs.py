@@ -191,17 +191,17 @@ def prose(node: ast.AST) -> str:
     """A docstring as Markdown: Google's sections become lists."""
     text = ast.get_docstring(node, clean=not isinstance(node, ast.Module)) or ""  # type: ignore[arg-type]
     lines: list[str] = []
-    inside = False
+    inside = ""
     for line in text.splitlines():
         if re.fullmatch(r"(Args|Returns|Yields|Raises|Attributes):", line):
-            inside = True
-            lines.append(f"**{line[:-1]}**\n")
-        elif inside and (entry := re.fullmatch(r"    (\S[^:]*): (.*)", line)):
+            inside = line[:-1]
+            lines.append(f"**{inside}**\n")
+        elif inside in ("Args", "Raises", "Attributes") and (entry := re.fullmatch(r"    (\S[^:]*): (.*)", line)):
             lines.append(f"- `{entry[1]}`: {entry[2]}")
         elif inside and line.startswith("    "):
-            lines.append("  " + line.strip())
+            lines.append("  " * (inside not in ("Returns", "Yields")) + line.strip())
         else:
-            inside = inside and not line
+            inside = "" if line else inside
             lines.append(line)
     return "\n".join(lines) + "\n"
 

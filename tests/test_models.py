@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from mlx_cc.commands import doctor, models
 from mlx_cc.errors import UserError
-from mlx_cc.model import gguf, pull
+from mlx_cc.model import gguf, load, pull
 
 NO_INDEX = {
     "PIP_CONFIG_FILE": os.devnull,
@@ -204,7 +204,21 @@ def test_other_things_are_told_from_a_model(tmp_path: Path):
 def test_an_unknown_name_gets_the_nearest_known():
     assert "Did you mean 'smollm2-135m'?" in fault_of("smolm2-135")
     assert "Known names: smollm2-135m" in fault_of("gpt-99")
-    assert "no such folder" in fault_of("./nowhere/at/all")
+
+
+@pytest.mark.parametrize(
+    "name", ["models/typo", "adapters/typo/", "./owner/name", "owner/name/", "~/owner/name", "/o/n"]
+)
+@pytest.mark.parametrize("door", [pull.resolve, load.load])
+def test_a_folder_that_is_not_there_is_never_asked_of_the_hub(tmp_path, monkeypatch, name, door):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(UserError, match=f"^{name}: no such folder. `mlx_cc train` makes one"):
+        door(name)
+    (tmp_path / "models" / "tuned").mkdir(parents=True)
+    (tmp_path / "models" / "tuned" / "config.json").touch()
+    with pytest.raises(UserError, match="There are models/tuned; other models: smollm2-135m"):
+        door(name)
 
 
 def test_the_hub_out_of_reach_is_one_line(tmp_path: Path):

@@ -167,7 +167,7 @@ def test_labels_outside_the_centres_taxonomy_are_dropped_counted_and_named_when_
     odd = {"issue": Label(value="gossip", source="teacher")}
     statistics = prepare([*map(call, range(20)), call(30, labels=odd)], tmp_path, Centre())
     assert statistics["labels_dropped"] == {"issue: 'gossip' is not one of the centre's issue classes": 1}
-    with pytest.raises(UserError, match="'gossip' is not one of the centre's issue classes"):
+    with pytest.raises(UserError, match="'gossip' is not one of the centre's issue classes.*--issues auto"):
         prepare([call(30, labels=odd)], tmp_path, Centre())
 
 
@@ -252,6 +252,14 @@ def test_transcripts_without_analysis_are_kept_for_inference(tmp_path):
     assert "29 x label dropped: quality: 140 is outside 0-100" in done.output
     assert "Lengths are in words" in done.output
     assert len(list(read_conversations(tmp_path / "data" / "conversations.jsonl"))) == 30
+
+
+@pytest.mark.parametrize(("issues", "advised"), [("centre", True), ("auto", False)])
+def test_who_loses_labels_of_other_classes_is_told_how_to_keep_them(tmp_path, issues, advised):
+    odd = [call(n, labels={**call(n).labels, "issue": Label(value="gossip", source="teacher")}) for n in range(20)]
+    write_conversations(tmp_path / "in.jsonl", odd)
+    done = run(tmp_path / "in.jsonl", "--output-dir", tmp_path / "data", "--issues", issues)
+    assert ("Pass --issues auto" in done.output) == advised, done.output
 
 
 def test_rejects_are_reported_with_exit_status_3(tmp_path):

@@ -6,20 +6,20 @@ import click
 
 
 class Fault(NamedTuple):
-    """One thing to mend."""
+    """One thing to fix."""
 
     what: str
     remedy: str
     essential: bool
-    """Whether nothing works until it is mended."""
+    """Whether nothing works until it is fixed."""
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 def command(as_json: bool) -> None:
-    """Show what this machine has for mlx_cc, measure its matrix products, and say what to fix.
+    """Check this machine: versions, speed of matrix products, models, disk. Says what to fix.
 
-    Exits with status 1 when something essential is broken, else 0.
+    Takes some seconds. The exit status is 1 when something essential is broken, else 0.
 
     \b
     Examples:
@@ -69,12 +69,12 @@ def examine() -> tuple[dict[str, Any], list[Fault]]:
         ("disk", _disk),
         ("time_zones", _time_zones),
     ):
+        name = topic.replace("_", " ")
         try:
             found[topic], more = look()
         except Exception as fault:  # the doctor reports what is broken, whatever it is
             found[topic] = None
-            reason = " ".join(str(fault).split())
-            what = f"{topic.replace('_', ' ')}: {reason}"
+            what = f"{name}: {' '.join(str(fault).split())}"
             more = [Fault(what, "Reinstall mlx_cc in a fresh environment", topic == "machine")]
         faults += more
     return found, faults
@@ -84,12 +84,14 @@ def _versions() -> dict[str, str | None]:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    found: dict[str, str | None] = {"mlx_cc": "run from its folder"}
-    for name in ("mlx_cc", "mlx", "mlx-lm"):
+    from mlx_cc import __version__
+
+    found: dict[str, str | None] = {"mlx_cc": __version__}
+    for name in ("mlx", "mlx-lm"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            found.setdefault(name, None)
+            found[name] = None
     return {**found, "python": platform.python_version(), "system": platform.platform(terse=True)}
 
 

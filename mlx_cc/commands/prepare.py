@@ -145,7 +145,7 @@ def command(
     from mlx_cc.ingest.jsonl_map import read_map
     from mlx_cc.ingest.rejects import rejects_file
     from mlx_cc.ingest.source import input_files, size_on_disk
-    from mlx_cc.prepare import OUTPUTS, Options, prepare
+    from mlx_cc.prepare import OUTPUTS, Options, class_hint, prepare
     from mlx_cc.prompt import PromptSettings
     from mlx_cc.redact.key import pseudonym_key
     from mlx_cc.terminal import bars
@@ -199,6 +199,8 @@ def command(
     else:
         _table(statistics, output_dir)
         tell_what_was_left(rejects, rejected, Counter(statistics["labels_dropped"]), reading.ignored)
+        if hint := class_hint(statistics["labels_dropped"]):
+            click.echo(f" {hint}")
     if rejects.count:
         ctx.exit(3)
 

@@ -84,12 +84,18 @@ def _can_be_quantized(_: str, module: nn.Module) -> bool:
 
 
 def find(path: str | Path) -> Path:
-    """Where a run is: the path itself, or `adapters/NAME` when `models/NAME` was not fused yet."""
-    path = Path(path)
+    """Where a run is: the path itself, or `adapters/NAME` when `models/NAME` was not fused yet.
+
+    Raises:
+        UserError: it can only be a folder, and is not there.
+    """
+    name, path = str(path), Path(path).expanduser()
     if not path.exists() and path.parent.name == "models":
         adapter = path.parent.parent / "adapters" / path.name
         if (adapter / "adapter_config.json").exists():
             return adapter
+    if not path.exists() and pull.is_path(name):
+        raise pull.no_such_folder(name)
     return path
 
 

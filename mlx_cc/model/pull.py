@@ -119,11 +119,27 @@ def resolve(name_or_path: str | Path, pull_missing: bool = True) -> Path:
         if lack := what_is_missing(path):
             raise UserError(f"{path}: not a model folder, {lack}. Choose another folder or a model's name.")
         return path
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
+    if is_path(name):
+        raise no_such_folder(name)
+    if "/" in name:
         return _resolve_hub(name, pull_missing)
     near = difflib.get_close_matches(name.lower(), WHEELS, n=1)
     hint = f"Did you mean '{near[0]}'?" if near else f"Known names: {', '.join(WHEELS)}; else owner/name of the hub."
     raise UserError(f"{name}: no such folder and no model of that name. {hint}")
+
+
+def is_path(name: str) -> bool:
+    """Whether a name can only be a folder: one of the hub is owner/name, and owner is not where we keep models."""
+    on_hub = re.fullmatch(r"(?!(?:models|adapters)/)[A-Za-z0-9][\w.-]*/[\w.-]+", name)
+    return bool(re.search(r"[/\\]|^~", name)) and not on_hub
+
+
+def no_such_folder(name: str) -> UserError:
+    """The fault of a folder that is not there, with those that could be meant."""
+    folders = {Path("models"), Path("adapters"), Path(name).expanduser().parent}
+    near = [str(file.parent) for folder in sorted(folders) for file in sorted(folder.glob("*/*config.json"))]
+    there = f"There are {', '.join(dict.fromkeys(near))}" if near else "`mlx_cc train` makes one under models/"
+    return UserError(f"{name}: no such folder. {there}; other models: {', '.join(WHEELS)}, owner/name of the hub.")
 
 
 def what_is_missing(folder: Path) -> str | None:
