@@ -9,21 +9,23 @@ import heapq
 import math
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from mlx_cc.centre import Centre, write_centre
+from mlx_cc.centre import Centre, read_centre, write_centre
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.export import encode, row_maker
 from mlx_cc.files import Row, read_conversations, write_conversations, write_json, written_whole
 from mlx_cc.ingest.analyses import with_valid_labels
 from mlx_cc.ingest.format import Reject
+from mlx_cc.ingest.rejects import Rejects
+from mlx_cc.ingest.run import Transcripts
 from mlx_cc.metrics import interval
 from mlx_cc.prompt import Encoder, PromptSettings, plant_tasks
 from mlx_cc.splits import SPLITS, Split, SplitKey, split_of, unit_interval
@@ -85,6 +87,77 @@ def prepare(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return statistics
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare_files` did."""
+
+    statistics: dict[str, Any]
+    """As in statistics.json, with the reasons of rejects."""
+    rejects: Rejects
+    keys_not_used: Counter[str]
+    """Key that no field of a record takes -> how often it was met."""
+
+
+def prepare_files(
+    paths: Sequence[Path | str],
+    folder: Path | str = "data",
+    *,
+    centre: Centre | Path | str | None = None,
+    issues: Literal["centre", "auto"] = "centre",
+    tasks: Sequence[str] = (),
+    split_by: SplitKey = "conversation",
+    shares: tuple[float, float] = (0.8, 0.1),
+    train_limit: int | None = None,
+    customer_turns: int = 0,
+    encoder: Encoder | None = None,
+    **how: Any,
+) -> Prepared:
+    """Read transcripts or conversations and write the training files into a folder, as `mlx_cc prepare` does.
+
+    What can't be read goes to rejects.jsonl in the folder, with the reason.
+
+    Args:
+        paths: files, and folders that are searched to any depth.
+        folder: where the files go; they appear together at the end.
+        centre: its settings; None takes the defaults.
+        issues: the issue classes are the centre's, or (`auto`) those of the labels.
+        tasks: tasks that get rows; empty means all that are not optional.
+        split_by: keep all conversations of one agent (or customer) in the same split.
+        shares: of the training and validation split; the rest is test.
+        train_limit: keep only so many training conversations.
+        customer_turns: show only the customer's first so many turns; 0 shows all.
+        encoder: measures lengths in tokens; None counts words.
+        how: fields of `mlx_cc.ingest.run.Transcripts`.
+
+    Raises:
+        UserError: there is nothing to read or to train on, or no test split is left.
+    """
+    if not paths:
+        raise UserError("nothing to prepare. Pass --transcripts-dir FOLDER, or a conversations file.")
+    if sum(shares) >= 1:
+        raise UserError(f"--shares {shares[0]:g} {shares[1]:g}: leaves nothing for test. Their sum must be below 1.")
+    folder, transcripts = Path(folder), Transcripts(paths, **how)
+    centre = centre if isinstance(centre, Centre) else read_centre(centre)
+    places = {"timezone": transcripts.timezone, "country": transcripts.country}
+    centre = msgspec.structs.replace(centre, **{name: value for name, value in places.items() if value})
+    with transcripts.opened(folder / "rejects.jsonl", centre, [folder / name for name in OUTPUTS]) as opened:
+        written = opened.bars.add_task("writing", total=None)
+        options = Options(
+            prompt=PromptSettings(customer_turns=customer_turns),
+            tasks=tuple(tasks),
+            split_by=split_by,
+            shares=shares,
+            train_limit=train_limit,
+            issues_from_labels=issues == "auto",
+            encoder=encoder,
+            rejects=opened.rejects,
+            progress=lambda done, total: opened.bars.update(written, completed=done, total=total),
+        )
+        statistics = prepare(opened.conversations, folder, centre, options)
+    statistics["rejected"] = dict(opened.rejects.reasons.most_common())
+    return Prepared(statistics, opened.rejects, opened.reading.ignored)
 
 
 def _prepare(conversations: Iterable[Conversation], part: Path, centre: Centre, options: Options) -> dict[str, Any]:

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "mlx_cc"
 ROOMS = [
     "errors",
     "terminal",
+    "cores",
     "conversation",
     "files",
     "splits",
@@ -115,7 +116,7 @@ def test_help_waits_for_no_heavy_import():
 def test_every_command_of_the_table_has_its_file_and_every_file_its_line():
     from mlx_cc.cli import COMMANDS
 
-    assert set(COMMANDS) == {path.stem for path in (PACKAGE / "commands").glob("[a-z]*.py")}
+    assert {*COMMANDS, "options"} == {path.stem for path in (PACKAGE / "commands").glob("[a-z]*.py")}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("[a-z]*.py")), ids=lambda path: path.stem)

@@ -18,8 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from mlx_cc.bench.worker import About, Fault, Unit
+from mlx_cc.cores import cores
 from mlx_cc.errors import UserError
-from mlx_cc.model.blas import cores
 from mlx_cc.terminal import bars
 
 Done = Callable[..., None]

@@ -85,7 +85,7 @@ def ingest(conversations: int, turns: int, workers: int | None, no_redact: bool,
     import msgspec
 
     from mlx_cc.bench.ingest import ingest_speed
-    from mlx_cc.model.blas import cores
+    from mlx_cc.cores import cores
 
     found = ingest_speed(conversations, turns, workers or cores(), not no_redact)
     if as_json:

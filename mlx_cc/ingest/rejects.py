@@ -26,6 +26,7 @@ class Rejects:
     reasons: Counter[str] = field(default_factory=Counter)
     """Reason, with what is particular to one case left out -> how often."""
     first: Reject | None = None
+    path: Path = Path("rejects.jsonl")
 
     def __call__(self, reject: Reject) -> None:
         """Set one aside."""
@@ -42,7 +43,7 @@ class Rejects:
 def rejects_file(path: Path | str, clean: Callable[[str], str] = str) -> Iterator[Rejects]:
     """`rejects.jsonl`, one {file, line, reason} a line; there is no such file when nothing was rejected."""
     with written_whole(path) as file:
-        rejects = Rejects(file, clean)
+        rejects = Rejects(file, clean, path=Path(path))
         yield rejects
     if not rejects.count:
         Path(path).unlink()

@@ -16,7 +16,6 @@ other, so `machine.suit_threads` goes down to one thread while that is faster.
 import ctypes
 import functools
 import importlib.util
-import math
 import mmap
 import os
 import struct
@@ -24,6 +23,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from mlx_cc.cores import cores
 
 FUNCTIONS = ("cblas_sgemm", "cblas_dgemm")
 
@@ -59,18 +60,6 @@ class Fast(NamedTuple):
     handle: ctypes.CDLL
     prefix: str
     """What the library puts before every symbol: "" or "scipy_"."""
-
-
-def cores() -> int:
-    """How many cores this process may use: its affinity, bounded by a container's quota."""
-    if not hasattr(os, "sched_getaffinity"):
-        return os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(allowed, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2, or "max"
-        return allowed
 
 
 @functools.cache

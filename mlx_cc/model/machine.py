@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mlx_cc.model.blas import Blas, cores, thread_setter, use_fast_blas
+from mlx_cc.cores import cores
+from mlx_cc.model.blas import Blas, thread_setter, use_fast_blas
 
 if TYPE_CHECKING:
     import mlx.core as mx
