@@ -20,10 +20,9 @@ from msgspec import Meta, Struct
 
 from mlx_cc.centre import Centre
 from mlx_cc.files import read_json, write_json
+from mlx_cc.folders import RunFolder
 from mlx_cc.tasks import Answer, Task
 
-FILE = "calibration.json"
-"""Beside an adapter's or a fused model's weights."""
 LEAST_ROWS = 30
 """A task with fewer labelled rows is left as it is."""
 LEAST_ROWS_FOR_MAP, LEAST_LABELS_FOR_MAP = 50, 3
@@ -257,7 +256,7 @@ def threshold(confidence: np.ndarray, right: np.ndarray, accuracy: float) -> Thr
 
 def weights_of(folder: Path) -> str | None:
     """Short hash of the weights in a model's folder: all of an adapter, samples of larger files; None without any."""
-    adapter = folder / "adapters.safetensors"
+    adapter = RunFolder(folder).adapter
     digest, weights = blake2b(digest_size=8), [adapter] if adapter.exists() else sorted(folder.glob("*.safetensors"))
     for path in weights:
         step = PAGE if path == adapter else max(PAGE, path.stat().st_size // SAMPLES)
@@ -274,7 +273,7 @@ def read_calibration(folder: Path) -> Calibration | None:
     Raises:
         UserError: the file is not a calibration.
     """
-    path = folder / FILE
+    path = RunFolder(folder).calibration
     if not path.exists():
         return None
     found: Calibration = read_json(path, Calibration)
@@ -288,4 +287,4 @@ def read_calibration(folder: Path) -> Calibration | None:
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:
     """Keep a calibration in a model's folder."""
-    write_json(folder / FILE, calibration)
+    write_json(RunFolder(folder).calibration, calibration)

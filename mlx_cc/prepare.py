@@ -22,6 +22,7 @@ from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.export import encode, row_maker
 from mlx_cc.files import Row, read_conversations, write_conversations, write_json, written_whole
+from mlx_cc.folders import DataFolder
 from mlx_cc.ingest.analyses import with_valid_labels
 from mlx_cc.ingest.format import Reject
 from mlx_cc.ingest.rejects import Rejects
@@ -32,9 +33,6 @@ from mlx_cc.splits import SPLITS, Split, SplitKey, split_of, unit_interval
 from mlx_cc.tasks import Task, all_tasks, pick
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
-CHATML = {split: f"{split}_chatml.jsonl" for split in SPLITS}
-OUTPUTS = (*CHATML.values(), "conversations.jsonl", "centre.yaml", "statistics.json")
-"""Names of the files made."""
 BASELINE_ROWS = 1_000
 """Held-out conversations per task that the baselines are measured on, at most."""
 FIT_ROWS = 20_000
@@ -81,7 +79,7 @@ def prepare(
     part = folder / ".prepare.part"
     shutil.rmtree(part, ignore_errors=True)
     try:
-        statistics = _prepare(conversations, part, centre, options)
+        statistics = _prepare(conversations, DataFolder(part), centre, options)
         for made in sorted(part.iterdir()):
             made.replace(folder / made.name)
     finally:
@@ -142,7 +140,8 @@ def prepare_files(
     centre = centre if isinstance(centre, Centre) else read_centre(centre)
     places = {"timezone": transcripts.timezone, "country": transcripts.country}
     centre = msgspec.structs.replace(centre, **{name: value for name, value in places.items() if value})
-    with transcripts.opened(folder / "rejects.jsonl", centre, [folder / name for name in OUTPUTS]) as opened:
+    made = DataFolder(folder)
+    with transcripts.opened(made.rejects, centre, made.prepared) as opened:
         written = opened.bars.add_task("writing", total=None)
         options = Options(
             prompt=PromptSettings(customer_turns=customer_turns),
@@ -160,21 +159,23 @@ def prepare_files(
     return Prepared(statistics, opened.rejects, opened.reading.ignored)
 
 
-def _prepare(conversations: Iterable[Conversation], part: Path, centre: Centre, options: Options) -> dict[str, Any]:
+def _prepare(
+    conversations: Iterable[Conversation], part: DataFolder, centre: Centre, options: Options
+) -> dict[str, Any]:
     first = FirstPass(centre, options)
-    total = write_conversations(part / "conversations.jsonl", first.run(conversations))
+    total = write_conversations(part.conversations, first.run(conversations))
     if not total:
         raise UserError("no conversation could be read. The first lines of rejects.jsonl say why.")
     if first.classes:
         centre = msgspec.structs.replace(centre, issues={"issues": tuple(sorted(first.classes))})
-    write_centre(part / "centre.yaml", centre)
+    write_centre(part.centre, centre)
 
     counted = Counted()
     rows_of = row_maker(centre, options.prompt, options.tasks)
     last_place = first.last_place()
     with ExitStack() as stack:
-        files = {split: stack.enter_context(written_whole(part / name)) for split, name in CHATML.items()}
-        for done, conversation in enumerate(read_conversations(part / "conversations.jsonl"), 1):
+        files = {split: stack.enter_context(written_whole(part.chatml(split))) for split in SPLITS}
+        for done, conversation in enumerate(read_conversations(part.conversations), 1):
             if done % 500 == 0 or done == total:
                 options.progress(done, total)
             rows = rows_of(conversation)
@@ -193,7 +194,7 @@ def _prepare(conversations: Iterable[Conversation], part: Path, centre: Centre, 
         **counted.summary(centre, options),
         "labels_dropped": _sorted(first.dropped),
     }
-    write_json(part / "statistics.json", statistics)
+    write_json(part.statistics, statistics)
     return statistics
 
 

@@ -22,6 +22,7 @@ from mlx_cc import reasoning  # noqa: E402
 from mlx_cc.agents.skill_turns import skill_turn  # noqa: E402
 from mlx_cc.conversation import Conversation, replace  # noqa: E402
 from mlx_cc.files import read_conversations, write_conversations  # noqa: E402
+from mlx_cc.folders import DataFolder
 from mlx_cc.generate.checks import code, faults  # noqa: E402
 
 MODEL = "simulated"
@@ -171,14 +172,14 @@ def main(folder: Path) -> None:
     found: Counter[str] = Counter()
 
     def with_chains() -> Iterator[Conversation]:
-        for conversation in read_conversations(folder / "train_chatml.jsonl"):
+        for conversation in read_conversations(DataFolder(folder).chatml("train")):
             text = chain(conversation)
             wrong = faults(text, True, conversation, _scores(conversation), "", "en")
             found.update({code(fault) for fault in wrong} or {"kept"})
             yield conversation if wrong else replace(conversation, reasoning=reasoning.parse(text, MODEL))
 
-    count = write_conversations(folder / "train_reasoning.jsonl", with_chains())
-    print(f"{folder / 'train_reasoning.jsonl'}: {count} conversations; {dict(found)}; chains are simulated")
+    count = write_conversations(DataFolder(folder).reasoning("train"), with_chains())
+    print(f"{DataFolder(folder).reasoning('train')}: {count} conversations; {dict(found)}; chains are simulated")
 
 
 if __name__ == "__main__":

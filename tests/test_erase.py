@@ -21,10 +21,12 @@ from mlx_cc.commands.erase import command
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, write_conversations, write_json
+from mlx_cc.folders import DataFolder
 from mlx_cc.generate.journal import held
-from mlx_cc.prepare import CHATML, prepare
+from mlx_cc.prepare import prepare
 from mlx_cc.redact import pseudonym
 from mlx_cc.simulate import Parameters, World, simulate
+from mlx_cc.splits import SPLITS
 
 
 @pytest.fixture(scope="module")
@@ -115,11 +117,13 @@ def test_a_conversation_is_gone_from_every_file_and_the_adapter_that_learned_it_
 
 def test_everything_else_stays_as_it_was(project, conversations):
     gone = followed(conversations)
-    before = {name: list(read_conversations(project / "data" / name)) for name in (*CHATML.values(), "copy.jsonl.gz")}
+    data = DataFolder(project / "data")
+    files = [*map(data.chatml, SPLITS), data.path / "copy.jsonl.gz"]
+    before = {file: list(read_conversations(file)) for file in files}
     run("--conversation", gone, "--yes")
-    for name, was in before.items():
+    for file, was in before.items():
         kept = [replace(c, previous_contact_id=None) if c.previous_contact_id == gone else c for c in was]
-        assert list(read_conversations(project / "data" / name)) == [c for c in kept if c.id != gone]
+        assert list(read_conversations(file)) == [c for c in kept if c.id != gone]
     journal = (project / "adapters/run/evaluation/answers-0a1b.jsonl").read_text().splitlines()
     assert [json.loads(line)["conversation_id"] for line in journal] == [c.id for c in conversations if c.id != gone]
 

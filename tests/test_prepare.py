@@ -14,7 +14,8 @@ from mlx_cc.conversation import Conversation, Label, Turn
 from mlx_cc.errors import UserError
 from mlx_cc.export import row_maker, write_chatml
 from mlx_cc.files import read_conversations, write_conversations
-from mlx_cc.prepare import OUTPUTS, Options, baseline, percentiles, prepare
+from mlx_cc.folders import DataFolder
+from mlx_cc.prepare import Options, baseline, percentiles, prepare
 from mlx_cc.prompt import PromptSettings, messages
 from mlx_cc.splits import split_of, unit_interval
 from mlx_cc.tasks import all_tasks, pick
@@ -148,9 +149,9 @@ def test_the_same_input_gives_the_same_files_in_any_number_of_runs(tmp_path):
     for source in ("in.jsonl", "in.jsonl", "conversations.jsonl"):
         done = CliRunner().invoke(command, [str(tmp_path / source), "--output-dir", str(tmp_path)])
         assert done.exit_code == 0, done.output
-        made.append({name: (tmp_path / name).read_bytes() for name in OUTPUTS})
+        made.append({file.name: file.read_bytes() for file in DataFolder(tmp_path).prepared})
     assert made[0] == made[1] == made[2]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*OUTPUTS, "in.jsonl"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*made[0], "in.jsonl"])
 
 
 def test_a_run_that_fails_leaves_earlier_files_as_they_were(tmp_path):

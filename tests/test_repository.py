@@ -20,6 +20,7 @@ ROOMS = [
     "conversation",
     "files",
     "splits",
+    "folders",
     "metrics",
     "settings",
     "centre",

@@ -18,10 +18,9 @@ from mlx_cc.centre import SKILLS, Skill
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations
+from mlx_cc.folders import DataFolder
 from mlx_cc.metrics import wilson
 
-INPUTS = ("data/train_temporal.jsonl", "data/train_chatml.jsonl")
-"""`compute_agent_profiles()` without conversations reads the first of these that exists."""
 FEWEST_AGENTS = 4
 """With fewer agents than this, nobody has a strength or weakness: a quarter would be less than one agent."""
 FEWEST_OUTCOMES = 100
@@ -154,17 +153,16 @@ class AgentFingerprinter:
         """Fit on conversations and transform the same ones, in one pass.
 
         Args:
-            conversations: None reads the first of `INPUTS` that exists.
+            conversations: conversations, or a file of them; None reads the train split under data/.
 
         Raises:
             UserError: there is no such file, or a label is no number.
         """
         if conversations is None:
-            conversations = next((path for path in INPUTS if Path(path).exists()), None)
-            if conversations is None:
-                raise UserError(
-                    f"neither {' nor '.join(INPUTS)} exists. Run `mlx_cc prepare` first, or pass conversations."
-                )
+            found = DataFolder(Path("data")).find("train")
+            if found is None:
+                raise UserError("no train split under data/ here. Run `mlx_cc prepare`, or pass conversations.")
+            conversations = found
         table = self._tabulate(conversations)
         return self._profiles(table, self._fit(table))
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from mlx_cc.bench.command import run
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
+from mlx_cc.folders import AgentsFolder, DataFolder
 from mlx_cc.metrics import Estimate, difference, interval, spearman
 from mlx_cc.simulate import Parameters, World, simulate
 
@@ -51,11 +52,11 @@ def recovery(agents: int, per_agent: float, seed: int) -> Recovery:
     world = World(Parameters(round(agents * per_agent), agents, seed))
     planted = world.truth()["agents"]
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "conversations.jsonl"
+        source = DataFolder(Path(folder)).conversations
         count = write_conversations(source, simulate(world))
         seconds, peak = run(["fingerprint", "--input", str(source), "--output-dir", folder])
-        profiles: dict[str, Any] = msgspec.json.decode((Path(folder) / "agent_profiles.json").read_bytes())
-        clusters: dict[str, Any] = msgspec.json.decode((Path(folder) / "agent_clusters.json").read_bytes())
+        profiles: dict[str, Any] = msgspec.json.decode((AgentsFolder(Path(folder)).profiles).read_bytes())
+        clusters: dict[str, Any] = msgspec.json.decode((AgentsFolder(Path(folder)).clusters).read_bytes())
     seen = [agent for agent, profile in profiles.items() if profile["metrics"]["quality"]["value"] is not None]
     if len(seen) < 2:
         raise UserError(f"{per_agent:g} conversations an agent leave {len(seen)} with enough data; take more.")

@@ -10,6 +10,7 @@ from msgspec import Struct
 from mlx_cc.bench.command import run
 from mlx_cc.conversation import Conversation, Turn, replace
 from mlx_cc.files import write_conversations
+from mlx_cc.folders import DataFolder
 from mlx_cc.simulate import Parameters, World, simulate
 
 DIFFERENT = 2000
@@ -93,11 +94,11 @@ def stage_speed(count: int, turns: int) -> list[StageSpeed]:
     with tempfile.TemporaryDirectory() as folder:
         source, data = Path(folder) / "in.jsonl", Path(folder) / "data"
         write_conversations(source, exports(count, turns))
-        train = data / "train_temporal.jsonl"
+        train = DataFolder(data).temporal("train")
         for command in (
             ["prepare", str(source), "--output-dir", str(data)],
             ["temporal", "--input", str(data), "--output", str(data)],
-            ["fingerprint", "--input", str(train), "--output-dir", str(data / "agent_profiles")],
+            ["fingerprint", "--input", str(train), "--output-dir", str(DataFolder(data).agents.path)],
         ):
             seconds, peak = run(command)
             found.append(StageSpeed(command[0], count, seconds, count / seconds, peak))

@@ -20,6 +20,7 @@ from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations
+from mlx_cc.folders import DataFolder
 from mlx_cc.metrics import Estimate, interval
 from mlx_cc.retrieve.build import index_conversations
 from mlx_cc.retrieve.embed import Embedder
@@ -97,7 +98,7 @@ def retrieval_quality(
     Raises:
         UserError: a file is missing, or holds no such label.
     """
-    train, held_out = (_labelled(folder / f"{split}_chatml.jsonl", label) for split in ("train", "test"))
+    train, held_out = (_labelled(DataFolder(folder).chatml(split), label) for split in ("train", "test"))
     train, held_out = train[:limit], held_out[:queries]
     sizes = Counter(str(c.label(label)) for c in train)
     truth = {c.id: str(c.label(label)) for c in train}

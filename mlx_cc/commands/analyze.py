@@ -120,7 +120,7 @@ def load_analyst(model: str | None) -> "Analyst":
 
     with status("loading the model"):
         from mlx_cc.analyst import load
-        from mlx_cc.model.load import only_run
+        from mlx_cc.folders import only_run
 
         chosen = model or str(only_run())
         analyst = load(chosen)

@@ -1,16 +1,17 @@
 """`mlx_cc calibrate`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.folders import DataFolder, RunFolder
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from mlx_cc.calibration import TaskCalibration
-    from mlx_cc.conversation import Conversation
 
 
 @click.command(name="calibrate")
@@ -49,7 +50,6 @@ def command(
 
     from mlx_cc.analyst import Analyst
     from mlx_cc.calibration import (
-        FILE,
         LEAST_ROWS,
         Calibration,
         fit,
@@ -59,11 +59,11 @@ def command(
     )
     from mlx_cc.commands.evaluate import trained_tasks
     from mlx_cc.errors import UserError
-    from mlx_cc.evaluate.session import refuse_leak
+    from mlx_cc.evaluate.guards import refuse_test_split, refuse_trained_on
     from mlx_cc.model import load as disk
     from mlx_cc.tasks import pick
     from mlx_cc.terminal import console, progress, status
-    from mlx_cc.train.batches import find_split, labelled
+    from mlx_cc.train.batches import labelled
 
     place = disk.find(model)
     if not place.is_dir():
@@ -73,10 +73,10 @@ def command(
     if not asked:
         raise UserError(f"--tasks {tasks}: decoded, so there are no probabilities to calibrate. Name other tasks.")
     of_run = (disk.run_settings(model) or {}).get("data", {})
-    data = data or find_split(disk.data_folder(model), "validation", of_run.get("validation", ""))
+    data = data or DataFolder(disk.data_folder(model)).split("validation", of_run.get("validation", ""))
     conversations = sorted(labelled(data, asked), key=lambda c: c.id)
-    refuse_leak(place, conversations, data)
-    refuse_test(conversations, data, disk.data_folder(model))
+    refuse_trained_on(place, conversations, data)
+    refuse_test_split(conversations, data, disk.data_folder(model))
     conversations = conversations[:limit]
 
     with status("loading the model"):
@@ -103,7 +103,7 @@ def command(
         click.echo(msgspec.json.encode(calibration).decode())
     else:
         console().print(table(new, f"{model} on {data}"))
-        click.echo(f"Kept in {place / FILE}: analyze, chat and evaluate apply it.")
+        click.echo(f"Kept in {RunFolder(place).calibration}: analyze, chat and evaluate apply it.")
     for name, n in few.items():
         click.echo(f"{name}: {n} labelled conversations, fewer than {LEAST_ROWS}; left uncalibrated.", err=True)
     for name, found in new.items():
@@ -112,21 +112,6 @@ def command(
                 f"{name}: at no confidence are {accuracy:.0%} of the answers right, so all need review. "
                 f"Lower --accuracy for it: --tasks {name} --accuracy {max(0.1, accuracy - 0.2):.1f}.",
                 err=True,
-            )
-
-
-def refuse_test(conversations: "Sequence[Conversation]", data: Path, folder: Path) -> None:
-    """Refuse to fit on conversations of the test split beside the data or in the run's data folder."""
-    from mlx_cc.errors import UserError
-    from mlx_cc.files import read_conversations
-
-    for test in sorted({*data.parent.glob("test_*.jsonl"), *folder.glob("test_*.jsonl")}):
-        ids = {conversation.id for conversation in read_conversations(test)}
-        shared = [conversation.id for conversation in conversations if conversation.id in ids]
-        if shared:
-            raise UserError(
-                f"{data}: {len(shared)} of {len(conversations)} conversations (such as {shared[0]}) are in {test}, "
-                "which is kept for the test. Take the validation split."
             )
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.folders import AgentsFolder
+
 if TYPE_CHECKING:
     from mlx_cc.agents.coaching_plan import Plan, Write
     from mlx_cc.conversation import Conversation
@@ -77,8 +79,8 @@ def command(
     from mlx_cc.errors import UserError
     from mlx_cc.terminal import progress
 
-    known = _read(profiles / "agent_profiles.json")
-    source = source or Path(_read(profiles / "agent_summary.json")["input"])
+    known = _read(AgentsFolder(profiles).profiles)
+    source = source or Path(_read(AgentsFolder(profiles).summary)["input"])
     chosen = _chosen(known, agents, everyone, team)
     needed = contacts_to_load(known, chosen)
     conversations = _conversations(source, needed)

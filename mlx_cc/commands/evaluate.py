@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mlx_cc.folders import DataFolder
+
 
 @click.command(name="evaluate")
 @click.option("--model", required=True, help="Adapter folder, fused model or base model.")
@@ -103,12 +105,11 @@ def command(
     from mlx_cc.model.load import data_folder
     from mlx_cc.retrieve import ContactCenterRAG
     from mlx_cc.terminal import console
-    from mlx_cc.train.batches import find_split
 
     folder = data.parent if data else data_folder(model)
-    held_out = data or find_split(folder, "test")
+    held_out = data or DataFolder(folder).split("test")
     if train_file is None:
-        train_file = next(iter(sorted(folder.glob("train_*.jsonl"))), None)
+        train_file = next(iter(DataFolder(folder).every("train")), None)
     names = [name.strip() for name in tasks.split(",")] if tasks else trained_tasks(model)
     plain_base = None if base == "none" else base
     report = evaluate(

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mlx_cc.folders import DataFolder
+
 
 @click.command()
 @click.option("--model", required=True, help="Adapter folder, fused model or base model.")
@@ -43,9 +45,8 @@ def command(
     from mlx_cc.model.load import data_folder
     from mlx_cc.redact import read_redacted
     from mlx_cc.terminal import console
-    from mlx_cc.train.batches import find_split
 
-    held_out = data or find_split(data_folder(model), "test")
+    held_out = data or DataFolder(data_folder(model)).split("test")
     conversations = sorted(read_redacted(held_out), key=lambda one: one.id)[:limit]
     if not conversations:
         raise UserError(f"{held_out}: has no conversation. Name another file with --data.")

@@ -5,6 +5,8 @@ from typing import Literal
 
 import click
 
+from mlx_cc.folders import AgentsFolder
+
 
 @click.command()
 @click.option(
@@ -89,9 +91,10 @@ def command(
         "silhouette": clusters["silhouette"],
         "stability": clusters["stability"],
     }
-    write_json(folder / "agent_profiles.json", profiles)
-    write_json(folder / "agent_clusters.json", clusters)
-    write_json(folder / "agent_summary.json", summary)
+    made = AgentsFolder(folder)
+    write_json(made.profiles, profiles)
+    write_json(made.clusters, clusters)
+    write_json(made.summary, summary)
     if as_json:
         click.echo(msgspec.json.encode(summary))
         return

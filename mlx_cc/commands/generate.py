@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.folders import DataFolder
 from mlx_cc.generate.settings import GenerateSettings
 from mlx_cc.settings import flags
 
@@ -147,7 +148,7 @@ def status_command(output: Path, as_json: bool) -> None:
 def _centre(source: Path, named: Path | None) -> Any:
     from mlx_cc.centre import read_centre
 
-    beside = source.parent / "centre.yaml"
+    beside = DataFolder(source.parent).centre
     return read_centre(named or (beside if beside.exists() else None))
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mlx_cc.folders import DataFolder
+
 
 @click.command()
 @click.option(
@@ -119,7 +121,7 @@ def _files(source: Path, target: Path) -> list[tuple[Path, Path]]:
         if target.is_dir():
             raise UserError(f"--output {target} is a folder and --input a file. Name the file to write.")
         return [(source, target)]
-    pairs = [(source / f"{split}_chatml.jsonl", target / f"{split}_temporal.jsonl") for split in SPLITS]
+    pairs = [(DataFolder(source).chatml(split), DataFolder(target).temporal(split)) for split in SPLITS]
     found = [(read, write) for read, write in pairs if read.exists()]
     if not found:
         wanted = ", ".join(read.name for read, _ in pairs)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mlx_cc.folders import RunFolder
 from mlx_cc.settings import flags
 from mlx_cc.train.settings import TrainSettings
 
@@ -47,7 +48,7 @@ def command(
             arguments = ["--config", str(file), "--run", folder.name]
             arguments += [flag for flag, given in (("--resume", resume), ("--json", as_json)) if given]
             tell = partial(click.echo, err=True)
-            sys.exit(supervise(arguments, folder / "checkpoint.safetensors", settings.training.max_restarts, tell))
+            sys.exit(supervise(arguments, RunFolder(folder).checkpoint, settings.training.max_restarts, tell))
     from mlx_cc.train.session import train
 
     report = train(settings, folder, resume=resume)
@@ -68,6 +69,6 @@ def _resolved(settings: TrainSettings) -> Iterator[Path]:
     import yaml
 
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "settings.yaml"
+        file = RunFolder(Path(scratch)).settings
         file.write_text(yaml.safe_dump(msgspec.to_builtins(settings)))
         yield file

@@ -31,6 +31,7 @@ from mlx_cc.erase.walk import (
 )
 from mlx_cc.errors import UserError
 from mlx_cc.files import locked
+from mlx_cc.folders import AgentsFolder, DataFolder, ModelFolder, RunFolder
 from mlx_cc.ingest import all_contact_formats, choose, read_folder
 from mlx_cc.ingest.format import Reading, Reject
 from mlx_cc.ingest.source import open_file
@@ -40,11 +41,11 @@ from mlx_cc.retrieve.store import DATABASE, MOVING, OWN, REWRITTEN
 from mlx_cc.retrieve.store import held as held_index
 
 PLACES = ("data", "adapters", "models", "demo", "rejects", "coaching")
-FILES = ("conversations.jsonl", "conversations.jsonl.gz", "rejects.jsonl")
+FILES = (DataFolder.conversations.name, DataFolder.zipped.name, DataFolder.rejects.name)
 """Where a project keeps what mlx_cc writes, in its own folder."""
 CITING = ("evidence", "conversation_ids")
 """Keys whose lists hold ids of conversations."""
-MANIFEST, REJECTS, PROFILES, STATES = "manifest.txt", "rejects.jsonl", "agent_profiles.json", "states-*.npy"
+STATES = "states-*.npy"
 INDEX = Path(DATABASE).suffix
 NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -80,7 +81,7 @@ class Change(NamedTuple):
     @property
     def aggregate(self) -> bool:
         """Whether figures stay in it that were computed with the conversation: those of agents' profiles."""
-        return bool(self.entries) and self.path.name == PROFILES
+        return bool(self.entries) and self.path.name == AgentsFolder.profiles.name
 
     def __str__(self) -> str:
         one, more = ("entry", "entries") if self.path.suffix in (".json", INDEX) else ("line", "lines")
@@ -136,7 +137,7 @@ def held(paths: Sequence[Path]) -> Iterator[None]:
     runs = {
         path.parent
         for path in files_under(paths)
-        if path.name in ("adapter_config.json", MANIFEST) or path.parent.suffix == ".journal"
+        if path.name in (RunFolder.config.name, RunFolder.manifest.name) or path.parent.suffix == ".journal"
     }
     with ExitStack() as stack:
         for folder in sorted(runs):
@@ -210,7 +211,7 @@ def erase(changes: Sequence[Change], target: Target) -> None:
                 for _, line in _lines_without(path, target, finds):
                     left += len(line)
                     file.write(line)
-            if not left and path.name == REJECTS:
+            if not left and path.name == DataFolder.rejects.name:
                 delete(path)  # as if nothing had been rejected
 
 
@@ -401,10 +402,10 @@ def search(paths: Sequence[Path], target: Target, skip: Collection[Path] = ()) -
 
 
 def _train_again(folder: Path) -> str:
-    if not (folder / "adapter_config.json").exists():
+    run = RunFolder(folder)
+    if not run.config.exists():
         return "merged from an adapter that was trained on it. Train that again without it, then `mlx_cc fuse`."
-    settings = folder / "settings.yaml"
-    return f"trained on it. Train again without it: mlx_cc train --config {settings} --run {folder.name}"
+    return f"trained on it. Train again without it: mlx_cc train --config {run.settings} --run {folder.name}"
 
 
 def _way_out(path: Path, finds: Find) -> str:
@@ -424,8 +425,8 @@ def _way_out(path: Path, finds: Find) -> str:
 
 def _is_manifest(path: Path) -> bool:
     """Whether a file is a model's list of the conversations it was trained on."""
-    beside = (path.with_name(name) for name in ("adapter_config.json", "config.json"))
-    return path.name == MANIFEST and any(config.exists() for config in beside)
+    beside = RunFolder(path.parent).config, ModelFolder(path.parent).config
+    return path.name == RunFolder.manifest.name and any(config.exists() for config in beside)
 
 
 def _trained_on(manifest: Path, target: Target) -> bool:

@@ -12,8 +12,9 @@ from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.compare import in_words
 from mlx_cc.evaluate.edits import EDITS, Edit
-from mlx_cc.evaluate.predict import Predictions, folder_beside, predictions
+from mlx_cc.evaluate.predict import Predictions, predictions
 from mlx_cc.files import write_json
+from mlx_cc.folders import EvaluationFolder, RunFolder
 from mlx_cc.metrics import Estimate, bias, interval, mean_absolute_error, wilson
 from mlx_cc.model import load as disk
 from mlx_cc.prompt import Cases
@@ -74,7 +75,7 @@ def fairness(
     """
     edits = _edits(names)
     place = disk.find(model)
-    folder = folder or folder_beside(place)
+    folder = folder or RunFolder(place).evaluation.path
     analyst = Analyst(disk.load(model))
     tasks = [task.name for task in pick([]) if task.name in DECISIONS]
     variants: dict[str, Conversation] = {}
@@ -107,7 +108,7 @@ def fairness(
             if pairs[edit.name]
         },
     )
-    write_json(folder / "fairness.json", report)
+    write_json(EvaluationFolder(folder).fairness, report)
     return report
 
 

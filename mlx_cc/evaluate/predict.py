@@ -42,11 +42,6 @@ def fingerprint(analyst: Analyst) -> str:
     return digest(hash_of_model(analyst.name), settings, tokens)
 
 
-def folder_beside(place: Path) -> Path:
-    """Where what is measured of a model is kept: in its folder, or here for one that has none."""
-    return place / "evaluation" if place.is_dir() else Path("evaluation")
-
-
 def journal_rows(journal: Path) -> list[dict[str, Any]]:
     """The rows of an append-only file; a line that a crash cut off is dropped from it."""
     if not journal.exists():

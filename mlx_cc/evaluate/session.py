@@ -13,8 +13,10 @@ from mlx_cc.evaluate import cases
 from mlx_cc.evaluate.baselines import NAMES, constants, frozen, tfidf
 from mlx_cc.evaluate.chains import MODES, measure
 from mlx_cc.evaluate.compare import compare, in_words, overall
-from mlx_cc.evaluate.predict import Predictions, folder_beside, predictions
+from mlx_cc.evaluate.guards import refuse_trained_on
+from mlx_cc.evaluate.predict import Predictions, predictions
 from mlx_cc.files import read_json, write_json
+from mlx_cc.folders import EvaluationFolder, RunFolder
 from mlx_cc.model import load as disk
 from mlx_cc.retrieve import ContactCenterRAG
 from mlx_cc.tasks import Task, pick
@@ -68,12 +70,12 @@ def evaluate(
     conversations = sorted(labelled(held_out, asked), key=lambda c: c.id)
     base_name = _base_of(place) if base == "auto" else base
     for learned in (place, *([disk.find(base_name)] if base_name else [])):
-        refuse_leak(learned, conversations, held_out)
+        refuse_trained_on(learned, conversations, held_out)
     conversations = conversations[:limit]
     names = [task.name for task in asked]
     models: dict[str, Predictions] = {}
     seconds: dict[str, float] = {}
-    folder = output or folder_beside(place)
+    folder = output or RunFolder(place).evaluation.path
     tuned = Analyst(disk.load(model, calibrated))
     held = {c.id for c in conversations}
     seen = [c for c in labelled(train, asked) if c.id not in held] if train is not None else []
@@ -119,26 +121,12 @@ def evaluate(
     if rag is not None:
         answered = models["model"], seconds["model"]
         report["cases"] = cases.measure(tuned, conversations, asked, answered, rag, similar, folder, seen)
-    write_json(folder / "report.json", report)
+    write_json(EvaluationFolder(folder).report, report)
     return report
 
 
-def refuse_leak(place: Path, conversations: Sequence[Conversation], held_out: Path) -> None:
-    """Refuse to measure or fit on conversations that the model's own manifest says it was trained on."""
-    manifest = place / disk.MANIFEST
-    if not manifest.exists():
-        return
-    seen = set(manifest.read_text().split("\n"))
-    leaked = [c.id for c in conversations if c.id in seen]
-    if leaked:
-        raise UserError(
-            f"{held_out}: {len(leaked)} of {len(conversations)} conversations (such as {leaked[0]}) are in {manifest}: "
-            "the model was trained on them. Take another split."
-        )
-
-
 def _base_of(place: Path) -> str | None:
-    note = place / "adapter_config.json"
+    note = RunFolder(place).config
     return read_json(note)["model"] if note.exists() else None
 
 

@@ -13,6 +13,7 @@ from mlx_cc.conversation import Conversation, Role, Source, Turn
 from mlx_cc.cores import cores
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
+from mlx_cc.folders import DataFolder
 from mlx_cc.ingest.analyses import read_labelled, with_valid_labels
 from mlx_cc.ingest.contacts import Contacts
 from mlx_cc.ingest.contacts_map import read_contact_map
@@ -205,7 +206,7 @@ def ingest(
             flagged.update(conversation.flags)
             yield conversation
 
-    with Transcripts(paths, **how).opened(out.with_name("rejects.jsonl"), settings, [out]) as opened:
+    with Transcripts(paths, **how).opened(DataFolder(out.parent).rejects, settings, [out]) as opened:
         count = write_conversations(out, counted(opened.conversations))
     reading = opened.reading
     return Summary(

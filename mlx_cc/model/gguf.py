@@ -9,6 +9,7 @@ from typing import Any
 
 from mlx_cc import files
 from mlx_cc.errors import UserError
+from mlx_cc.folders import ModelFolder
 
 GROUP_SIZE = 32
 """Weights per scale in the GGUF types that MLX reads packed (Q4_0, Q4_1, Q8_0)."""
@@ -53,8 +54,8 @@ def convert(gguf: Path | str, folder: Path | str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config = _config(metadata, tied="output.weight" not in tensors)
     with mx.stream(mx.cpu):
-        _save(folder / "model.safetensors", _weights(tensors, config))
-    files.write_json(folder / "config.json", config)
+        _save(ModelFolder(folder).weights, _weights(tensors, config))
+    files.write_json(ModelFolder(folder).config, config)
     _write_tokenizer(metadata, folder)
 
 
@@ -144,10 +145,10 @@ def _write_tokenizer(metadata: dict[str, Any], folder: Path) -> None:
     kinds = metadata["tokenizer.ggml.token_type"].tolist()
     special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == SPECIAL_TOKEN]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    files.write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    files.write_text(ModelFolder(folder).tokenizer, tokenizer.to_str(pretty=True))
     name = {role: tokens[metadata[f"tokenizer.ggml.{role}_token_id"]] for role in ("bos", "eos", "unknown", "padding")}
     files.write_json(
-        folder / "tokenizer_config.json",
+        ModelFolder(folder).tokenizer_config,
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": name["bos"],

@@ -10,15 +10,11 @@ from mlx_cc.calibration import Calibration, read_calibration, weights_of, write_
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_json, write_text
+from mlx_cc.folders import ModelFolder, RunFolder
 from mlx_cc.model import machine, pull
 from mlx_cc.prompt import PromptSettings
 from mlx_cc.settings import read_settings
 
-CENTRE = "centre.yaml"
-PROMPT = "prompt.yaml"
-"""Files that travel with an adapter or a fused model."""
-MANIFEST = "manifest.txt"
-"""Beside an adapter or a fused model: ids of the conversations it learned from, one a line."""
 MAX_TOKENS = "max_seq_length"
 """Key of an adapter's or a fused model's config: the longest row it was tuned for, in tokens."""
 QUANTIZATION = "base_quantization"
@@ -92,7 +88,7 @@ def find(path: str | Path) -> Path:
     name, path = str(path), Path(path).expanduser()
     if not path.exists() and path.parent.name == "models":
         adapter = path.parent.parent / "adapters" / path.name
-        if (adapter / "adapter_config.json").exists():
+        if RunFolder(adapter).config.exists():
             return adapter
     if not path.exists() and pull.is_path(name):
         raise pull.no_such_folder(name)
@@ -110,7 +106,8 @@ def load(path: str | Path, calibrated: bool = True) -> Loaded:
     """
     folder = find(path)
     kept = read_calibration if calibrated else lambda _: None
-    adapter = folder / "adapter_config.json"
+    run = RunFolder(folder)
+    adapter = run.config
     if not adapter.exists():
         model, tokenizer, config = base_model(folder)
         here = pull.resolve(str(folder))
@@ -118,7 +115,7 @@ def load(path: str | Path, calibrated: bool = True) -> Loaded:
     note = read_json(adapter, dict)
     if "model" not in note:
         raise UserError(f"{adapter}: names no base model under `model`, so it is no MLX adapter. Choose another.")
-    if not (folder / "adapters.safetensors").exists():
+    if not run.adapter.exists():
         raise UserError(f"{folder}: no adapters.safetensors yet. Finish the training run, or choose another adapter.")
     model, tokenizer, config = base_model(note["model"], note.get(QUANTIZATION, "none"))
     from mlx_lm.tuner.utils import load_adapters
@@ -137,35 +134,17 @@ def hash_of_model(path: str | Path) -> str:
     """Short hash of a model: its weights, config and prompt settings, and those of an adapter's base."""
     place = find(path)
     folders = [place if place.is_dir() else pull.resolve(str(path))]
-    if (note := folders[0] / "adapter_config.json").exists():
+    if (note := RunFolder(folders[0]).config).exists():
         folders.append(pull.resolve(read_json(note, dict)["model"]))
     parts = [str(weights_of(folder)).encode() for folder in folders]
-    configs = [folder / name for folder in folders for name in ("config.json", "adapter_config.json", PROMPT)]
+    configs = [file for at in folders for file in (ModelFolder(at).config, RunFolder(at).config, RunFolder(at).prompt)]
     parts += [file.read_bytes() for file in configs if file.exists()]
     return blake2b(b"\n".join(parts), digest_size=12).hexdigest()
 
 
-def only_run(root: Path = Path()) -> Path:
-    """The one tuned model under models/ and adapters/; of a run that is in both, whichever is newer.
-
-    Raises:
-        UserError: there is none, or more than one name to choose from.
-    """
-    found = [*root.glob("models/[!.]*/config.json"), *root.glob("adapters/[!.]*/adapters.safetensors")]
-    runs: dict[str, Path] = {}
-    for file in sorted(found, key=lambda file: -file.stat().st_mtime):
-        runs.setdefault(file.parent.name, file.parent)
-    if not runs:
-        raise UserError("no tuned model under models/ or adapters/. Run `mlx_cc train`, or name a model with --model.")
-    if len(runs) > 1:
-        names = ", ".join(map(str, runs.values()))
-        raise UserError(f"more than one tuned model here, newest first: {names}. Choose one with --model.")
-    return next(iter(runs.values()))
-
-
 def tuned_for(folder: Path) -> tuple[Centre, PromptSettings]:
     """The centre and prompt settings kept beside a model; the defaults where none are."""
-    centre, prompt = folder / CENTRE, folder / PROMPT
+    centre, prompt = RunFolder(folder).centre, RunFolder(folder).prompt
     return (
         read_centre(centre if centre.exists() else None),
         read_settings(prompt, PromptSettings) if prompt.exists() else PromptSettings(),
@@ -179,15 +158,15 @@ def keep_beside(folder: Path, centre: Centre, prompt: PromptSettings, calibratio
 
     from mlx_cc.centre import write_centre
 
-    write_centre(folder / CENTRE, centre)
-    write_text(folder / PROMPT, yaml.safe_dump(msgspec.to_builtins(prompt)))
+    write_centre(RunFolder(folder).centre, centre)
+    write_text(RunFolder(folder).prompt, yaml.safe_dump(msgspec.to_builtins(prompt)))
     if calibration:
         write_calibration(folder, msgspec.structs.replace(calibration, weights=None))
 
 
 def _max_tokens(folder: Path) -> int:
     """The longest row `fuse` noted, else what the model can take, at most 4096."""
-    config = read_json(folder / "config.json", dict)
+    config = read_json(ModelFolder(folder).config, dict)
     return int(config.get(MAX_TOKENS) or min(config.get("max_position_embeddings") or 2048, 4096))
 
 
@@ -204,7 +183,7 @@ def run_settings(model: str | Path) -> dict[str, Any] | None:
     """The settings an adapter was trained with, as its run wrote them; None for other models."""
     import yaml
 
-    path = find(model) / "settings.yaml"
+    path = RunFolder(find(model)).settings
     return yaml.safe_load(path.read_text()) if path.exists() else None
 
 

@@ -14,6 +14,7 @@ import mlx.nn as nn
 import numpy as np
 
 from mlx_cc.errors import UserError
+from mlx_cc.folders import ModelFolder
 from mlx_cc.model import cpu_kernels, machine, pull
 
 MOST_TOKENS = 2048
@@ -97,10 +98,10 @@ class MiniLM:
 
         machine.prepare()
         try:
-            config = json.loads((folder / "config.json").read_text())
+            config = json.loads((ModelFolder(folder).config).read_text())
             longest = json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"]
-            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            weights: Any = mx.load(str(folder / "model.safetensors"))
+            self.tokenizer = Tokenizer.from_file(str(ModelFolder(folder).tokenizer))
+            weights: Any = mx.load(str(ModelFolder(folder).weights))
             self.model = Encoder(config)
             kept = [(_named(name), value) for name, value in weights.items() if "pooler" not in name]
             self.model.load_weights([(n, v.astype(mx.float32)) for n, v in kept if "position_ids" not in n])

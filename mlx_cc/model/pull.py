@@ -23,6 +23,7 @@ import msgspec
 
 from mlx_cc import files
 from mlx_cc.errors import UserError
+from mlx_cc.folders import ModelFolder, RunFolder
 
 MARKER = "pulled.json"
 """Written last into a pulled folder: where it came from and what belongs to it."""
@@ -146,11 +147,11 @@ def what_is_missing(folder: Path) -> str | None:
     """What keeps a folder from being a model that mlx-lm loads, in a few words; None when nothing does."""
     if not folder.is_dir():
         return "but a file"
-    if not (folder / "config.json").exists():
-        return "but a LoRA adapter" if (folder / "adapter_config.json").exists() else "config.json is missing"
+    if not (ModelFolder(folder).config).exists():
+        return "but a LoRA adapter" if (RunFolder(folder).config).exists() else "config.json is missing"
     try:
-        config = files.read_json(folder / "config.json", dict)
-        index = folder / "model.safetensors.index.json"
+        config = files.read_json(ModelFolder(folder).config, dict)
+        index = ModelFolder(folder).index
         shards = set(files.read_json(index, dict).get("weight_map", {}).values()) if index.exists() else set()
     except UserError:
         return "config.json or the weights' index is not JSON"
@@ -158,7 +159,7 @@ def what_is_missing(folder: Path) -> str | None:
         return "config.json names no model_type"
     if absent := sorted(shard for shard in shards if not (folder / shard).exists()):
         return f"{absent[0]} is missing ({len(absent)} of {len(shards)} weight files)"
-    if not any(folder.glob("model*.safetensors")):
+    if not ModelFolder(folder).shards:
         return "model*.safetensors is missing"
     if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
         return "the tokenizer (tokenizer.json) is missing"

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
+from mlx_cc.folders import DataFolder, split_of_file
 from mlx_cc.redact import read_redacted
 from mlx_cc.retrieve.embed import Embedder
 from mlx_cc.retrieve.entries import PARTS, Entry, conversation_of, entries, entry_id, thread_of
@@ -48,20 +49,15 @@ def sources(paths: Sequence[Path]) -> list[Source]:
     found: list[Source] = []
     for path in paths:
         if path.is_dir():
-            here = [Source(file, split) for split in SPLITS if (file := _split_file(path, split))]
-            plain = [path / name for name in ("conversations.jsonl", "conversations.jsonl.gz")]
-            here = here or [Source(file, None) for file in plain if file.exists()][:1]
+            folder = DataFolder(path)
+            here = [Source(file, split) for split in SPLITS if (file := folder.find(split))]
+            here = here or [Source(file, None) for file in (folder.conversations, folder.zipped) if file.exists()][:1]
             if not here:
                 raise UserError(f"{path}: neither train_chatml.jsonl nor conversations.jsonl is there. Name the file.")
             found += here
         else:
-            found.append(Source(path, next((s for s in SPLITS if path.name.startswith(f"{s}_")), None)))
+            found.append(Source(path, split_of_file(path)))
     return found
-
-
-def _split_file(folder: Path, split: str) -> Path | None:
-    files = (folder / f"{split}_{kind}.jsonl" for kind in ("temporal", "chatml"))
-    return next((file for file in files if file.exists()), None)
 
 
 def read(files: Sequence[Source]) -> Iterator[tuple[Conversation, str | None]]:

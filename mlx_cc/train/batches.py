@@ -19,6 +19,7 @@ from mlx_cc import reasoning
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
+from mlx_cc.folders import DataFolder
 from mlx_cc.prompt import Encoder, Tree, plant_tasks
 from mlx_cc.redact import read_redacted
 from mlx_cc.tasks import Task, pick
@@ -28,21 +29,6 @@ WINDOW = 32
 """Updates whose conversations are sorted by length together."""
 Plant = Callable[[Sequence[Conversation], Sequence[int]], list[Tree]]
 """(conversations, visits), as `plant` takes them."""
-
-
-def find_split(folder: Path, split: str, named: str = "") -> Path:
-    """The file of a split: the named one, else the most enriched one in the folder; chains are for training alone.
-
-    Raises:
-        UserError: there is none.
-    """
-    if named:
-        return Path(named)
-    for kind in ("reasoning", "temporal", "chatml") if split == "train" else ("temporal", "chatml"):
-        path = folder / f"{split}_{kind}.jsonl"
-        if path.exists():
-            return path
-    raise UserError(f"{folder}: no {split}_chatml.jsonl. Run `mlx_cc prepare` first, or name the file under `data`.")
 
 
 def labelled(path: Path, tasks: Sequence[Task]) -> list[Conversation]:
@@ -74,8 +60,8 @@ def find_data(settings: TrainSettings) -> Data:
         UserError: there is no file, no label to learn from, or only one split has temporal features, so that
             prompts would differ.
     """
-    tasks, folder = pick(settings.training.tasks), Path(settings.data.dir)
-    paths = [find_split(folder, split, getattr(settings.data, split)) for split in ("train", "validation")]
+    tasks, folder = pick(settings.training.tasks), DataFolder(Path(settings.data.dir))
+    paths = [folder.split(split, getattr(settings.data, split)) for split in ("train", "validation")]
     found = [labelled(path, tasks) for path in paths]
     bare, full = sorted(zip(paths, found, strict=True), key=lambda pair: any(c.temporal for c in pair[1]))
     if any(c.temporal for c in full[1]) and not any(c.temporal for c in bare[1]):
@@ -83,7 +69,7 @@ def find_data(settings: TrainSettings) -> Data:
             f"{bare[0]}: has no temporal features while {full[0]} has them, so their prompts would differ. "
             f"Run `mlx_cc temporal` on both."
         )
-    centre = paths[0].parent / "centre.yaml"
+    centre = DataFolder(paths[0].parent).centre
     validation = sorted(found[1], key=lambda c: c.id)[: settings.training.eval_conversations]
     return Data(found[0], validation, read_centre(centre if centre.exists() else None))
 

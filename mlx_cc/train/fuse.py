@@ -20,8 +20,9 @@ from mlx_cc.analyst import Analyst, difference
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, read_json
+from mlx_cc.folders import DataFolder, ModelFolder, RunFolder
 from mlx_cc.model import machine, pull
-from mlx_cc.model.load import MANIFEST, MAX_TOKENS, data_folder, keep_beside, run_settings
+from mlx_cc.model.load import MAX_TOKENS, data_folder, keep_beside, run_settings
 from mlx_cc.model.load import load as load_from_disk
 from mlx_cc.tasks import Answer
 
@@ -100,8 +101,9 @@ def fuse(
             tell("writing")
             _save(part, base, loaded.model, loaded.tokenizer, config, quantization)
             keep_beside(part, loaded.centre, loaded.prompt, loaded.calibration)
-            if (adapter / MANIFEST).exists():
-                shutil.copy(adapter / MANIFEST, part)
+            manifest = RunFolder(adapter).manifest
+            if manifest.exists():
+                shutil.copy(manifest, part)
             for file in [*part.iterdir(), part]:
                 pull.sync(file)
         del loaded
@@ -139,7 +141,7 @@ def rows(adapter: Path, data: Path | None, count: int) -> list[Conversation]:
         UserError: there is no such file, or nothing in it.
     """
     folder = data_folder(adapter)
-    found = [folder / f"{split}_chatml.jsonl" for split in ("test", "validation")]
+    found = [DataFolder(folder).chatml(split) for split in ("test", "validation")]
     path = data or next((path for path in found if path.exists()), None)
     if path is None:
         raise UserError(f"{folder}: neither {found[0].name} nor {found[1].name}. Name conversations with --data.")
@@ -191,7 +193,7 @@ def merge(model: nn.Module, dtype: mx.Dtype) -> int:
 def stored_dtype(folder: Path) -> str:
     """The floating dtype that most of a model's weights have on disk."""
     sizes: Counter[str] = Counter()
-    for file in folder.glob("model*.safetensors"):
+    for file in ModelFolder(folder).shards:
         arrays: Any = mx.load(str(file))  # lazy: only the header is read
         for array in arrays.values():
             sizes[str(array.dtype).rpartition(".")[2]] += array.size
@@ -200,9 +202,9 @@ def stored_dtype(folder: Path) -> str:
 
 def _base_of(adapter: Path) -> Path:
     """The folder of an adapter's base model."""
-    note = adapter / "adapter_config.json"
+    note = RunFolder(adapter).config
     if not note.exists():
-        what = "no such folder" if not adapter.exists() else "not an adapter, adapter_config.json is missing"
+        what = "no such folder" if not adapter.exists() else "not an adapter, {note.name} is missing"
         raise UserError(f"{adapter}: {what}. Pass the folder of a run, such as adapters/NAME.")
     name = read_json(note, dict).get("model")
     if not name:

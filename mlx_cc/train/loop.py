@@ -29,6 +29,7 @@ from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_json, write_text, written_whole
+from mlx_cc.folders import RunFolder
 from mlx_cc.model import machine
 from mlx_cc.model.load import QUANTIZATION, base_model, keep_beside, parameters
 from mlx_cc.model.tree import checkpointed, shares_trunk
@@ -38,7 +39,6 @@ from mlx_cc.train.batches import Stream, plant
 from mlx_cc.train.loss import Objective, rows_loss, tree_loss, weight_of
 from mlx_cc.train.settings import Lora, Training, TrainSettings
 
-ADAPTER, CHECKPOINT = "adapters.safetensors", "checkpoint.safetensors"
 SPIKES = 3
 """Updates on end above the limit that stop a run."""
 
@@ -165,6 +165,7 @@ class Trainer:
     def __init__(self, settings: TrainSettings, folder: Path, centre: Centre, model: Any = None, tokenizer: Any = None):
         training = settings.training
         self.settings, self.folder, self.centre = settings, folder, centre
+        self.files = RunFolder(folder)
         self.tasks: list[Task] = pick(training.tasks)
         unknown = set(training.task_weights) - {task.name for task in self.tasks}
         if unknown:
@@ -198,8 +199,8 @@ class Trainer:
         state |= {f"optimizer.{k}": v for k, v in tree_flatten(self.optimizer.state)}
         position = {"update": self.update, "best": self.best, "first": self.first, "stale": self.stale}
         if best:
-            save_arrays(self.folder / ADAPTER, weights, {"format": "mlx"})
-        save_arrays(self.folder / CHECKPOINT, state, {"position": json.dumps(position)})
+            save_arrays(self.files.adapter, weights, {"format": "mlx"})
+        save_arrays(self.files.checkpoint, state, {"position": json.dumps(position)})
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint.
@@ -207,7 +208,7 @@ class Trainer:
         Raises:
             UserError: there is none, or it belongs to other settings.
         """
-        path = self.folder / CHECKPOINT
+        path = self.files.checkpoint
         if not path.exists():
             raise UserError(f"{path}: nothing to resume. Start without --resume.")
         loaded = mx.load(str(path), return_metadata=True)
@@ -317,7 +318,7 @@ class Trainer:
         tokens = 0
         self.model.train()
         if self.update == 0:
-            (self.folder / "metrics.jsonl").unlink(missing_ok=True)
+            self.files.metrics.unlink(missing_ok=True)
             self.first = self.validate(held_out)[0]
         else:
             self._forget_after(self.update)
@@ -330,7 +331,7 @@ class Trainer:
             training.seed,
         )
         spikes, saved = 0, time.monotonic()
-        log = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
+        log = self.files.metrics.open("a", encoding="utf-8")
         around = checkpointed(self.model) if training.gradient_checkpointing else nullcontext()
         try:
             with log, around, machine.wired_limit():
@@ -396,10 +397,10 @@ class Trainer:
             omitted_turns=sum(shortened.values()),
             peak_memory_mb=machine.peak_memory_bytes() / 1e6,
         )
-        write_json(self.folder / "report.json", {**report.__dict__, "folder": str(self.folder)})
+        write_json(self.files.report, {**report.__dict__, "folder": str(self.folder)})
         from mlx_cc.report.plots import loss_plot
 
-        loss_plot(self.folder / "metrics.jsonl", self.folder / "loss.png", self.first)
+        loss_plot(self.files.metrics, self.files.loss, self.first)
         return report
 
     def _judge(self, step: Step, held_out: Sequence[Tree]) -> bool:
@@ -446,7 +447,7 @@ class Trainer:
         """Write what a later `load`, `fuse` or `erase` must know, before anything is trained."""
         settings = self.settings
         write_json(
-            self.folder / "adapter_config.json",
+            self.files.config,
             {
                 "model": settings.model.name,
                 **self.adapter_config,
@@ -454,13 +455,13 @@ class Trainer:
                 QUANTIZATION: settings.model.quantization,
             },
         )
-        write_text(self.folder / "settings.yaml", yaml.safe_dump(msgspec.to_builtins(settings), sort_keys=False))
+        write_text(self.files.settings, yaml.safe_dump(msgspec.to_builtins(settings), sort_keys=False))
         keep_beside(self.folder, self.centre, settings.prompt)
-        write_text(self.folder / "manifest.txt", "".join(f"{c.id}\n" for c in train))
+        write_text(self.files.manifest, "".join(f"{c.id}\n" for c in train))
 
     def _forget_after(self, update: int) -> None:
         """Drop metric lines later than the state that is resumed."""
-        path = self.folder / "metrics.jsonl"
+        path = self.files.metrics
         kept = (
             [line for line in path.read_text().splitlines() if json.loads(line)["update"] <= update]
             if path.exists()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mlx_cc.files import read_json
+from mlx_cc.folders import ModelFolder
 from mlx_cc.prompt import Encoder, Tokenizer, Tree
 from mlx_cc.train.batches import find_data, plant
 from mlx_cc.train.memory import (
@@ -174,8 +175,9 @@ def plan(
 
     training = settings.training
     folder = pull.resolve(settings.model.name, pull_missing=False)
-    config = read_json(folder / "config.json", dict)
-    shape = read_shape(config, str(folder / "config.json"))
+    file = ModelFolder(folder).config
+    config = read_json(file, dict)
+    shape = read_shape(config, str(file))
     conversations, held_out, centre = find_data(settings)
     order = np.random.default_rng(training.seed).permutation(len(conversations))
     sample = [conversations[place] for place in order[:SAMPLE]]
