@@ -480,7 +480,7 @@ def test_an_agent_like_the_centre_gets_a_plan_that_says_so():
 
 def test_the_default_input_is_the_file_with_temporal_features(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="data/train_temporal.jsonl nor data/train_chatml.jsonl"):
+    with pytest.raises(UserError, match="no train split under data/"):
         AgentFingerprinter().compute_agent_profiles()
     (tmp_path / "data").mkdir()
     write_conversations("data/train_chatml.jsonl", scored("old", [50] * 5))
