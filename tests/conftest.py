@@ -1,6 +1,9 @@
 """Small real things: a random two-layer model with a byte tokenizer, the sample conversations, data and a run."""
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,33 @@ from mlx_cc.conversation import Conversation
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"
+
+
+def run_python(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own, with the package of this checkout; it has five minutes."""
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, **{"capture_output": True, "text": True, "timeout": 300, **options})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test marked `own_process` in a pytest of its own: what a large model takes is given back."""
+    if not pyfuncitem.get_closest_marker("own_process") or os.environ.get("PYTEST_OWN_PROCESS"):
+        return None
+    alone = run_python(
+        "-m", "pytest", "-p", "no:cacheprovider", f"{pyfuncitem.path}::{pyfuncitem.name}", "-m", "own_process", cwd=ROOT,
+        env={**os.environ, "PYTEST_OWN_PROCESS": "1"},
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    return True
+
+
+@pytest.fixture
+def own_package(tmp_path: Path) -> Path:
+    """A folder with a copy of the package, for tests that add files to it: run Python there."""
+    shutil.copytree(ROOT / "mlx_cc", tmp_path / "copy" / "mlx_cc", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "copy"
+
 
 VOCABULARY = 1000
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

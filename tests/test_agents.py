@@ -1,13 +1,12 @@
 """Fingerprints say of an agent what the labels support, and no more."""
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import run_python
 from scipy import stats
 
 from mlx_cc.agents.clusters import cluster
@@ -526,5 +525,5 @@ def test_fingerprints_need_no_model_library():
         "AgentFingerprinter().compute_agent_profiles([]);"
         "print({'mlx', 'torch', 'transformers', 'sklearn'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = run_python("-c", program)
     assert done.stdout == "set()\n"

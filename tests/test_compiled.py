@@ -1,13 +1,12 @@
 """What MLX compiles is what it computes uncompiled. Every other test runs without its compiler (conftest.py)."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import tiny_settings
+from conftest import run_python, tiny_settings
 
 
 def computed(model: Path, folder: Path) -> dict[str, np.ndarray]:
@@ -49,8 +48,8 @@ def test_a_training_step_kernels_and_decoding_are_the_same_compiled(
 ):
     plain = computed(tiny_model, tmp_path)
     cache = pytestconfig.cache.mkdir("mlx")  # kernels that g++ compiled in an earlier run are there already
-    code = [sys.executable, __file__, str(tiny_model), str(tmp_path)]
-    subprocess.run(code, env={**os.environ, "TMPDIR": str(cache)}, check=True, timeout=300)
+    child = run_python(__file__, tiny_model, tmp_path, env={**os.environ, "TMPDIR": str(cache)})
+    assert child.returncode == 0, child.stderr
     assert list(cache.rglob("*.so")), "the child compiled nothing"
     with np.load(tmp_path / "compiled.npz") as found:
         compiled = dict(found)

@@ -2,12 +2,11 @@
 
 import gzip
 import signal
-import subprocess
-import sys
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from conftest import run_python
 
 from mlx_cc.bench.records import records
 from mlx_cc.conversation import Conversation, Label, Turn
@@ -74,7 +73,7 @@ def test_a_writer_killed_in_the_middle_leaves_the_old_file(tmp_path):
         "def doomed():\n    for n, c in enumerate(records(10000)):\n        if n == 5000: os.kill(os.getpid(), signal.SIGKILL)\n        yield c\n"
         "write_conversations(sys.argv[1], doomed())"
     )
-    result = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    result = run_python("-c", code, path)
     assert result.returncode == -signal.SIGKILL
     assert len(list(read_conversations(path))) == 3
 
@@ -87,7 +86,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path):
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n    write_text(sys.argv[1], 'n' * 100000)\nexcept UserError as fault:\n    print(fault)"
     )
-    said = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
+    said = run_python("-c", code, path).stdout
     assert "x.txt: file too large" in said
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
@@ -98,7 +97,7 @@ def test_memory_stays_flat_while_streaming(tmp_path):
         "import resource, sys\nfrom mlx_cc.bench.records import record_speed\n"
         "small = record_speed(2000).memory_mb\nprint(record_speed(20000).memory_mb - small)"
     )
-    grown = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    grown = float(run_python("-c", code).stdout)
     assert grown < 8
 
 

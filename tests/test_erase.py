@@ -5,14 +5,13 @@ import gzip
 import json
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from conftest import run_python
 
 from mlx_cc import erase
 from mlx_cc.agents.fingerprint import AgentFingerprinter
@@ -353,7 +352,7 @@ def test_killed_at_any_step_no_file_is_half_and_the_next_time_completes_it(made,
         erase.erase(erase.plan([folder], target), target)
         return snapshot(folder)
 
-    subprocess.run([sys.executable, "-c", KILLED, str(made), str(tmp_path), customer], check=True)
+    assert run_python("-c", KILLED, made, tmp_path, customer).returncode == 0
     trials = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
     *killed, whole = trials
     before, after = snapshot(made), snapshot(whole)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from chain_texts import ENDINGS, OPENINGS, TALK, chain
 from click.testing import CliRunner
+from conftest import run_python
 
 from mlx_cc import reasoning
 from mlx_cc.cli import main_group
@@ -256,9 +257,6 @@ def command(work: Work, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-
-
 def outcome(work: Work) -> bytes:
     """What a run of the tiny model leaves: a random model's chains are all rejected, with their texts."""
     return beside(work.output, REJECTS).read_bytes() + work.output.read_bytes()
@@ -271,9 +269,7 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> tu
     folder = tmp_path_factory.mktemp("alone")
     write_conversations(folder / "in.jsonl", talks("c0", "c1", "c2"))
     work = Work(folder / "in.jsonl", folder / "out.jsonl", GenerateSettings(model=str(tiny_model)), read_centre(None))
-    ended = subprocess.run(
-        [sys.executable, "-m", "mlx_cc", *command(work)], env=ENVIRONMENT, capture_output=True, text=True
-    )
+    ended = run_python("-m", "mlx_cc", *command(work))
     assert ended.returncode in (0, 3), ended.stderr
     return work, outcome(work)
 
@@ -283,16 +279,14 @@ def test_a_run_killed_at_random_moments_ends_as_one_left_alone(left_alone: tuple
     work = alone._replace(output=tmp_path / "out.jsonl")
     rng = random.Random(5)
     for _ in range(2):
-        child = subprocess.Popen([sys.executable, "-m", "mlx_cc", *command(work)], env=ENVIRONMENT)
+        child = subprocess.Popen([sys.executable, "-m", "mlx_cc", *command(work)])
         started = time.monotonic()
         while not list(work.folder.glob("part-*.jsonl")) and time.monotonic() < started + 60:
             time.sleep(0.05)
         time.sleep(rng.uniform(0, 1.5))
         child.send_signal(signal.SIGKILL)
-        child.wait()
-    ended = subprocess.run(
-        [sys.executable, "-m", "mlx_cc", *command(work)], env=ENVIRONMENT, capture_output=True, text=True
-    )
+        child.wait(60)
+    ended = run_python("-m", "mlx_cc", *command(work))
     assert ended.returncode in (0, 3), ended.stderr
     assert outcome(work) == expected
 
@@ -300,12 +294,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_left_alone(left_alone: tuple
 def test_two_workers_write_what_one_writes(left_alone: tuple[Work, bytes], tmp_path: Path):
     alone, expected = left_alone
     work = alone._replace(output=tmp_path / "out.jsonl")
-    ended = subprocess.run(
-        [sys.executable, "-m", "mlx_cc", *command(work, "--workers", "2")],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
+    ended = run_python("-m", "mlx_cc", *command(work, "--workers", "2"))
     assert ended.returncode in (0, 3), ended.stderr
     assert len(list(work.folder.glob("part-*.jsonl"))) == 2
     assert outcome(work) == expected
@@ -318,17 +307,15 @@ def test_ranks_of_a_launch_share_the_work_and_one_that_is_killed_is_taken_up_aga
     work = alone._replace(output=tmp_path / "out.jsonl")
     launcher = Path(sys.executable).with_name("mlx.launch")
     launch = [str(launcher), "-n", "2", sys.executable, "-m", "mlx_cc", *command(work)]
-    first = subprocess.Popen(
-        launch, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    first = subprocess.Popen(launch, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     victim = _rank(first.pid, work.folder)
     os.kill(victim, signal.SIGKILL)
     try:
         first.wait(timeout=5)
     except subprocess.TimeoutExpired:
         os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
-    again = subprocess.run(launch, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+        first.wait(60)
+    again = subprocess.run(launch, capture_output=True, text=True, timeout=120)
     assert outcome(work) == expected, again.stdout + again.stderr
 
 

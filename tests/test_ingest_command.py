@@ -2,12 +2,10 @@
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import run_python
 
 from mlx_cc.centre import Centre
 from mlx_cc.commands import analyze, prepare, temporal
@@ -218,11 +216,6 @@ def test_a_key_is_made_once_and_kept_to_its_owner(tmp_path, monkeypatch):
 
 def test_the_command_runs_in_a_process_of_its_own(tmp_path):
     source = write(tmp_path / "a.jsonl", [record(n) for n in range(3)])
-    done = subprocess.run(
-        [sys.executable, "-m", "mlx_cc", "ingest", str(source), "--out", str(tmp_path / "c.jsonl"), "--workers", "2"],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-    )
+    done = run_python("-m", "mlx_cc", "ingest", source, "--out", tmp_path / "c.jsonl", "--workers", "2")
     assert (done.returncode, done.stderr) == (0, "")
     assert "3 conversations" in done.stdout

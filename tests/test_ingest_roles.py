@@ -5,6 +5,7 @@ import re
 from collections import Counter
 
 import pytest
+from conftest import ROOT
 
 from mlx_cc.conversation import Conversation, Turn
 from mlx_cc.ingest import cues, read_folder
@@ -12,7 +13,6 @@ from mlx_cc.ingest.format import Incoming, Reading
 from mlx_cc.ingest.roles import guess_roles, look_swapped, name_in, resolve, role_of
 from mlx_cc.ingest.text import parse
 from scripts.measure_roles import measure
-from tests.conftest import ROOT
 
 SHARED = ROOT.parent / "shared"
 SAMPLES = SHARED / "samples"

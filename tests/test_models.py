@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import run_python
 
 from mlx_cc.commands import doctor, models
 from mlx_cc.errors import UserError
@@ -131,7 +132,7 @@ try:
 except pull.UserError as fault:
     print(fault)
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    run = run_python("-c", code)
     assert "file too large; nothing was changed there" in run.stdout or "tiny was not pulled" in run.stdout, run.stderr
     assert run.stdout.count("\n") == 1
     assert visible(tmp_path / "cache" / "models") == []
@@ -230,7 +231,7 @@ except pull.UserError as fault:
     print(fault)
 """
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
-    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    run = run_python("-c", code, env=environment)
     assert "mlx-community/nothing: no such folder, and the hub gave no model" in run.stdout, run.stderr
     assert "need no hub" in run.stdout or "needs no hub" in run.stdout
     assert run.stdout.count("\n") == 1

@@ -3,12 +3,12 @@
 import ast
 import re
 import subprocess
-import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from conftest import run_python
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mlx_cc"
@@ -53,14 +53,14 @@ ROOMS = [
 
 def python(code: str) -> str:
     """What a fresh interpreter in the repository prints."""
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    run = run_python("-c", code, cwd=ROOT)
     assert run.returncode == 0, run.stderr
     return run.stdout.strip()
 
 
 def tracked() -> list[Path]:
     """The files git keeps."""
-    run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     if run.returncode:
         pytest.skip("not a git checkout")
     return [path for name in run.stdout.split("\0") if name and (path := ROOT / name).is_file()]
@@ -129,9 +129,7 @@ def test_a_script_gives_user_code_what_it_promises(path):
 
 
 def test_a_training_script_runs_from_the_repository_s_root():
-    run = subprocess.run(
-        [sys.executable, "scripts/train_mac.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    run = run_python("scripts/train_mac.py", "--help", cwd=ROOT)
     assert "--config" in run.stdout and "--learning-rate" in run.stdout
 
 
@@ -139,8 +137,9 @@ def test_a_training_script_runs_from_the_repository_s_root():
 
 
 def test_generated_documents_are_current():
-    check = [sys.executable, "scripts/make_docs.py", "--check"]  # its own process: click keeps what other tests called
-    run = subprocess.run(check, cwd=ROOT, capture_output=True, text=True)
+    run = run_python(
+        "scripts/make_docs.py", "--check", cwd=ROOT
+    )  # its own process: click keeps what other tests called
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
@@ -192,6 +191,20 @@ def test_the_readme_s_tree_names_what_exists_and_every_room():
     assert [str(path) for path in paths if not any(ROOT.glob(str(path)))] == []
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))}
     assert rooms - {part for path in paths for part in path.parts} == set()
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_no_test_waits_without_a_limit(path):
+    waits = {"communicate", "wait", "urlopen", "check_call", "check_output", "subprocess.run"}
+    endless = [
+        f"line {call.lineno}: {name}"
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and {name := ast.unparse(call.func), name.rpartition(".")[2]} & waits
+        and not (name.endswith(".wait") and call.args)
+        and not {keyword.arg for keyword in call.keywords} & {"timeout", None}
+    ]
+    assert endless == []
 
 
 def test_pins_name_packages_and_no_place_to_get_them_from():

@@ -1,7 +1,6 @@
 """An index holds every conversation once, survives kills, and is never opened where that would corrupt it."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import run_python, save_bert
 
 from mlx_cc.conversation import Conversation, Label, Turn, replace
 from mlx_cc.errors import UserError
@@ -27,7 +27,6 @@ from mlx_cc.retrieve.entries import entries, thread_of
 from mlx_cc.retrieve.rag import COLLECTION
 from mlx_cc.retrieve.store import COMPLETE, DATABASE, NEXT, OLD, REPLACES, WRITTEN, open_index
 from mlx_cc.simulate import Parameters, World, simulate
-from tests.conftest import save_bert
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,7 +52,7 @@ def index(tmp_path, conversations, tiny) -> Path:
 
 def mlx_cc(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     """A command in its own process."""
-    return subprocess.run([sys.executable, "-m", "mlx_cc", *arguments], capture_output=True, text=True, **options)
+    return run_python("-m", "mlx_cc", *arguments, **options)
 
 
 # Entries
@@ -143,7 +142,7 @@ def test_a_killed_run_leaves_a_whole_index_and_the_next_completes_it(tmp_path, t
         while run.poll() is None and time.monotonic() < deadline and _rows_in(folder) <= before:
             time.sleep(0.02)
         run.send_signal(signal.SIGKILL)
-        run.communicate()
+        run.communicate(timeout=60)
         assert run.returncode == -signal.SIGKILL, "it ended before it was killed"
         with open_index(folder, "contact_center_transcripts") as index:
             counts.append(index.count())
@@ -214,7 +213,7 @@ def test_several_processes_share_an_index_through_a_server(tmp_path, conversatio
             assert len(found) == 5 and check(rag.finder.index) == []
     finally:
         server.kill()
-        server.wait()
+        server.wait(60)
 
 
 # What is refused, in one line
@@ -473,7 +472,7 @@ def test_indexing_and_searching_ask_for_no_network(tmp_path, conversations, tiny
     )
     place = ["--index", str(tmp_path / "index")]
     for arguments in (["index", str(source), "--embedder", str(tiny_bert), *place], ["query", "my bill", *place]):
-        done = subprocess.run([sys.executable, "-c", code, "rag", *arguments], capture_output=True, text=True)
+        done = run_python("-c", code, "rag", *arguments)
         assert done.returncode == 0, done.stderr
 
 
@@ -486,5 +485,5 @@ def test_importing_the_door_waits_for_no_heavy_library():
         "from scripts.setup_rag_integration import ContactCenterRAG as same\nassert same is ContactCenterRAG\n"
         "print({'mlx', 'torch', 'chromadb', 'bm25s', 'tokenizers', 'scipy'} & {n.split('.')[0] for n in sys.modules})"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=dict(os.environ))
+    run = run_python("-c", code, cwd=ROOT)
     assert run.stdout.strip() == "set()", run.stderr

@@ -1,11 +1,11 @@
 """Erasing takes a conversation out of an index to the last byte, and leaves the rest as it was."""
 
 import json
-import subprocess
-import sys
+import shutil
 
 import pytest
 from click.testing import CliRunner
+from conftest import run_python
 
 from mlx_cc.commands.erase import command
 from mlx_cc.conversation import replace
@@ -119,8 +119,7 @@ def test_an_index_still_answers_afterwards(folder, conversations):
 
 def test_an_index_in_use_is_not_erased_behind_its_user_s_back(folder, conversations):
     with open_index(folder, NAME):
-        code = [sys.executable, "-m", "mlx_cc", "erase", "--conversation", conversations[0].id, str(folder), "--yes"]
-        done = subprocess.run(code, capture_output=True, text=True)
+        done = run_python("-m", "mlx_cc", "erase", "--conversation", conversations[0].id, folder, "--yes")
     assert done.returncode == 2 and "another process uses this index" in done.stderr
 
 
@@ -133,7 +132,7 @@ def test_killed_while_the_copy_takes_its_place_the_move_is_finished_later(folder
             (path / "chroma.sqlite3").unlink()
         if stage == "half moved":
             for old in [one for one in path.iterdir() if one.name != REWRITTEN]:
-                subprocess.run(["rm", "-r", str(old)], check=True)
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
             (path / REWRITTEN).rename(path / MOVING)
             (path / MOVING / "chroma.sqlite3").rename(path / "chroma.sqlite3")
         raise KeyboardInterrupt

@@ -1,13 +1,12 @@
 """Similar conversations are found by meaning and by words, within filters, and what they teach is counted."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import run_python
 
 from mlx_cc.analyst import Analyst
 from mlx_cc.commands.rag import command
@@ -301,7 +300,7 @@ def test_the_command_indexes_finds_and_tells(tmp_path, tiny_bert, prepared):
 
 def test_the_script_is_the_command():
     script = ROOT / "scripts" / "setup_rag_integration.py"
-    done = subprocess.run([sys.executable, str(script), "query", "--help"], capture_output=True, text=True, cwd=ROOT)
+    done = run_python(script, "query", "--help", cwd=ROOT)
     assert done.returncode == 0 and "--filter" in done.stdout
 
 

@@ -1,8 +1,6 @@
 """The pipeline on the real SmolLM2-135M: prepare, train, evaluate, fuse, analyse, as commands."""
 
 import json
-import subprocess
-import sys
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import run_python
 
 from mlx_cc.errors import UserError
 from mlx_cc.prompt import Branch, Tree
@@ -29,9 +28,7 @@ def smollm2() -> str:
 
 
 def run(folder: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-m", "mlx_cc", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    result = run_python("-m", "mlx_cc", *arguments, cwd=folder)
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout
 
@@ -50,6 +47,7 @@ def plain_loss(model: Any, tree: Tree) -> Any:
     return mx.stack(losses).sum()
 
 
+@pytest.mark.own_process
 def test_its_loss_and_gradients_on_the_tree_are_those_of_rows(smollm2: str):
     import mlx.core as mx
     import mlx.nn as nn
@@ -87,6 +85,7 @@ def test_its_loss_and_gradients_on_the_tree_are_those_of_rows(smollm2: str):
             assert (difference / squares) ** 0.5 < 1e-4
 
 
+@pytest.mark.own_process
 def test_texts_written_together_are_those_it_decodes_alone(smollm2: str):
     from mlx_cc.model.decode import Grammars, decode
     from mlx_cc.model.load import base_model

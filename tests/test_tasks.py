@@ -1,11 +1,9 @@
 """The six tasks: answers, parsers, faults, readings; and a seventh dropped in as a file."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from conftest import run_python
 
 from mlx_cc import reasoning
 from mlx_cc.centre import Centre
@@ -88,18 +86,11 @@ def test_an_unknown_task_is_named_with_the_known_ones():
         pick(["mood"])
 
 
-def test_a_further_task_is_one_more_file():
-    folder = Path(sys.modules["mlx_cc.tasks"].__path__[0])
-    extra = folder / "zz_dropped_in.py"
+def test_a_further_task_is_one_more_file(own_package):
+    folder = own_package / "mlx_cc" / "tasks"
     source = (folder / "csat.py").read_text().replace('name="csat"', 'name="effort"').replace("ORDER = 2", "ORDER = 8")
-    extra.write_text(source)
-    try:
-        said = subprocess.run(
-            [sys.executable, "-c", "from mlx_cc.tasks import all_tasks; print(*all_tasks())"],
-            capture_output=True, text=True, check=True,
-        ).stdout.split()  # fmt: skip
-    finally:
-        extra.unlink()
+    (folder / "zz_dropped_in.py").write_text(source)
+    said = run_python("-c", "from mlx_cc.tasks import all_tasks; print(*all_tasks())", cwd=own_package).stdout.split()
     assert said[-1] == "effort"
     assert len(said) == 8
 

@@ -1,13 +1,12 @@
 """The 18 temporal features follow the site's own clock and calendar."""
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
+from conftest import run_python
 
 from mlx_cc.centre import Centre, Hours, Queue, read_centre, write_centre
 from mlx_cc.commands.temporal import command
@@ -505,9 +504,7 @@ def test_temporal_features_need_no_model_library():
         "TemporalFeatureEnhancer(country='US').extract_temporal_features('2025-07-04T10:30');"
         "print({'mlx', 'torch', 'transformers'} & set(sys.modules))"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "set()\n"
-    )
+    assert run_python("-c", program).stdout == "set()\n"
 
 
 def test_the_record_has_exactly_the_eighteen_features():

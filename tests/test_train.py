@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import LLAMA, ROOT, save_tiny, tiny_settings
+from conftest import LLAMA, ROOT, run_python, save_tiny, tiny_settings
 from msgspec.structs import replace
 
 from mlx_cc.commands.train import command
@@ -100,7 +100,7 @@ def write_settings(settings: TrainSettings, path: Path) -> Path:
 def wait_for(path: Path, lines: int, process: subprocess.Popen[Any]) -> None:
     """Until a file has so many lines."""
     while not path.exists() or path.read_text().count("\n") < lines:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.communicate(timeout=60)
         time.sleep(0.005)
 
 
@@ -121,7 +121,9 @@ def test_a_run_killed_at_random_moments_ends_with_the_weights_of_one_left_alone(
         done = logged.read_text().count("\n") if logged.exists() else 0
         wait_for(logged, min(done + rng.randint(1, 4), whole.updates - 1), process)
         time.sleep(rng.random() * 0.05)
-        child = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout.split()
+        child = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, timeout=60
+        ).stdout.split()
         found = [int(pid) for pid, parent in zip(child[::2], child[1::2], strict=True) if int(parent) == process.pid]
         for pid in found:
             os.kill(pid, signal.SIGKILL)
@@ -155,7 +157,7 @@ def test_a_child_that_is_always_killed_is_not_started_for_ever(tmp_path: Path, m
     from mlx_cc.train import supervise
 
     killed = "import os; print('child', flush=True); os.kill(os.getpid(), 9)"
-    monkeypatch.setattr(supervise, "_run", lambda command: subprocess.run([sys.executable, "-c", killed]).returncode)
+    monkeypatch.setattr(supervise, "_run", lambda command: run_python("-c", killed).returncode)
     told: list[str] = []
     with pytest.raises(UserError, match=r"training was killed 3 times, last by SIGKILL.*--resume"):
         supervise.supervise([], tmp_path / "checkpoint.safetensors", 2, told.append, pause_s=0)
@@ -170,7 +172,7 @@ def test_a_run_ends_when_its_supervisor_is_gone(tiny_model: Path, prepared: Path
     folder = tmp_path / "adapters" / "orphan"
     wait_for(folder / "metrics.jsonl", 1, process)
     process.kill()
-    process.wait()
+    process.wait(60)
     with locked(folder, lambda: None):  # waits for the child to end
         done = (folder / "metrics.jsonl").read_text().count("\n")
     assert 0 < done < 2 * 18
@@ -296,7 +298,7 @@ def test_two_runs_in_one_folder_are_refused(tiny_model: Path, prepared: Path, tm
     assert other.stdout is not None
     other.stdout.readline()
     assert "another process trains in it" in fault(tiny_settings(tiny_model, prepared), tmp_path)
-    other.communicate("\n")
+    other.communicate("\n", timeout=60)
 
 
 @pytest.mark.parametrize("stop", [1, 3])
