@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import run_python
 
 from mlx_cc.terminal import printable
 
@@ -17,8 +18,7 @@ EVIL = f"{ESC}]52;c;cHduZWQ={BEL}{CSI}2J{OVERRIDE}[red]x"
 
 
 def mlx_cc(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mlx_cc", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    return run_python("-m", "mlx_cc", *arguments, cwd=cwd)
 
 
 def record(name: str, **more: object) -> str:
@@ -66,12 +66,16 @@ def test_progress_is_shown_on_a_terminal_and_what_is_piped_stays_apart(tmp_path:
     code = "from mlx_cc.terminal import progress\nfor n in progress(range(3), 'count[ing]'): print(n)"
     ours, theirs = pty.openpty()
     run = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+        timeout=60,
     )
     os.close(theirs)
     shown = os.read(ours, 1 << 16).decode()
     assert run.stdout == b"0\n1\n2\n" and "count[ing]" in shown and re.search(r"ETA", shown)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    run = run_python("-c", code, text=False)
     assert (run.stdout, run.stderr) == (b"0\n1\n2\n", b"")
 
 
