@@ -1,10 +1,8 @@
 """The program's front door: names that were misspelt, the version, what is said before anything happens."""
 
-import subprocess
-import sys
-
 import pytest
 from click.testing import CliRunner
+from conftest import run_python
 
 import mlx_cc
 from mlx_cc.cli import main_group
@@ -24,5 +22,5 @@ def test_the_version_is_the_same_everywhere():
 
 
 def test_nobody_is_told_that_pytorch_is_missing():
-    run = subprocess.run([sys.executable, "-c", "import mlx_cc, transformers"], capture_output=True, text=True)
+    run = run_python("-c", "import mlx_cc, transformers")
     assert (run.returncode, run.stderr) == (0, "")
