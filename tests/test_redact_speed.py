@@ -1,4 +1,4 @@
-"""What is looked at only where a word hints at it, or kept from one pass to the next, is what all rules find."""
+"""Redaction that skips rules by word flags and keeps what it read between passes finds what all rules find."""
 
 import random
 import re
@@ -7,7 +7,7 @@ import pytest
 
 from mlx_cc.conversation import Conversation, Turn
 from mlx_cc.ingest import cues as role_cues
-from mlx_cc.redact import Redactor, cues, hints, talk
+from mlx_cc.redact import Redactor, number_context, state, word_flags
 from mlx_cc.redact.words import _read
 
 SIGNS = [
@@ -70,15 +70,15 @@ def talks(seed: int) -> list[Conversation]:
     ]
 
 
-def test_a_hint_is_in_every_turn_in_which_its_rule_finds_something():
+def test_a_flag_is_set_in_every_turn_in_which_its_rule_finds_something():
     some = [
         text for text in texts(3000, seed=4) if "ß" not in text
     ]  # no letter to a cue, which then starts within a word
     met = 0
-    for text, bits in zip(some, hints.hints(some), strict=True):
-        for kind, pattern, hint in cues.KINDS:
-            if pattern.search(talk.lower(text)):
-                assert bits & hint, (kind, text)
+    for text, bits in zip(some, word_flags.turn_flags(some), strict=True):
+        for entity_type, pattern, flag in number_context.CUES:
+            if pattern.search(state.lower(text)):
+                assert bits & flag, (entity_type, text)
                 met += 1
     assert met > 500
 

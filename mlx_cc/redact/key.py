@@ -1,7 +1,7 @@
-"""The key that customers' pseudonyms are made with: one per machine, so that the same customer is the same pseudonym.
+"""The key of customers' pseudonyms: one per machine, so that a customer always has the same pseudonym.
 
-Without the key nobody can try out telephone numbers until one fits. Who erases a customer, or reads exports on a
-second machine, needs the same key.
+Without the key, nobody can find a customer by trying all telephone numbers. To erase a customer, or to read exports on
+a second machine, the same key is needed.
 """
 
 import os
@@ -13,22 +13,23 @@ from mlx_cc.errors import UserError
 from mlx_cc.redact import pseudonym
 
 VARIABLE = "MLX_CC_PSEUDONYM_KEY"
-SHORTEST = 16
+FEWEST_CHARACTERS = 16
+"""64 bits when written in hex; fewer could be guessed."""
 PERSONAL = re.compile(r"@|^\+?[\d\s().\-/]{7,}$|^[^\W\d_]+[ ,][^\W\d]")
-"""An address, a telephone number, two words: what tells who somebody is. An opaque id stays as it is."""
+"""An e-mail address, a telephone number, or two words (a name). Any other id is opaque and stays as it is."""
 
 
 def key_file() -> Path:
-    """Where the key is kept when the environment does not give it."""
+    """The file of the key, used where the environment gives none."""
     folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(folder) / "mlx_cc" / "pseudonym.key"
 
 
 def pseudonym_key() -> bytes:
-    """This machine's key, made when there is none; the environment's MLX_CC_PSEUDONYM_KEY goes before it.
+    """The key in the environment's MLX_CC_PSEUDONYM_KEY, else this machine's, which is made where there is none.
 
     Raises:
-        UserError: the key is too short, or can't be read or written.
+        UserError: the key is too short, or its file can't be read or written.
     """
     given = os.environ.get(VARIABLE)
     path = key_file()
@@ -39,7 +40,7 @@ def pseudonym_key() -> bytes:
             with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_hex(32) + "\n")
             try:
-                os.link(staged, path)  # fails where another process was faster: its key counts
+                os.link(staged, path)  # fails where another process was faster; that key is used
             except FileExistsError:
                 pass
             finally:
@@ -47,14 +48,17 @@ def pseudonym_key() -> bytes:
         key = (path.read_text() if given is None else given).strip()
     except OSError as fault:
         raise UserError(
-            f"{path}: {(fault.strerror or str(fault)).lower()}. Mend it, or give the key in {VARIABLE}."
+            f"{path}: {(fault.strerror or str(fault)).lower()}. Correct that, or set {VARIABLE} to the key."
         ) from fault
-    if len(key) < SHORTEST:
+    if len(key) < FEWEST_CHARACTERS:
         where = path if given is None else VARIABLE
-        raise UserError(f"{where}: the key has {len(key)} characters, fewer than {SHORTEST}. Restore it.")
+        raise UserError(
+            f"{where}: the key has {len(key)} characters, fewer than {FEWEST_CHARACTERS}. "
+            "Restore the one that made your pseudonyms."
+        )
     return key.encode()
 
 
 def pseudonymous(customer: str, key: bytes) -> str:
-    """A customer's id as it may be written: its pseudonym where it tells who they are, else itself."""
+    """The pseudonym of a customer's id that says who the customer is; any other id as it is."""
     return pseudonym(customer, key) if PERSONAL.search(customer) else customer

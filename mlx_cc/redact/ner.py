@@ -1,4 +1,4 @@
-"""More names and places, from a model the operator installs: Presidio with a spaCy pipeline (extra `pii`).
+"""Names and places found by a model that the user installs: Presidio with a spaCy pipeline (extra `pii`).
 
 redactor = Redactor(country="US", ner=presidio("en_core_web_lg"))
 """
@@ -8,8 +8,8 @@ from typing import Any
 
 from mlx_cc.errors import UserError
 
-KINDS = {"PERSON": "NAME", "LOCATION": "ADDRESS"}
-"""Presidio's entity -> our type; its others are found by rules already."""
+PLACEHOLDER_OF = {"PERSON": "NAME", "LOCATION": "ADDRESS"}
+"""Presidio's entity -> our entity type; rules find its other entities already."""
 
 INSTALL = "Install it with: pip install 'mlx_cc[pii]'."
 
@@ -22,18 +22,18 @@ def presidio(
     Args:
         model: an installed spaCy pipeline, such as `en_core_web_lg`. Nothing is downloaded.
         language: ISO 639-1 of the pipeline; turns of conversations in other languages are left to the rules.
-        score: Presidio's confidence from which a hit counts.
+        score: hits below this confidence of Presidio are ignored.
 
     Raises:
         UserError: presidio-analyzer or the spaCy pipeline is not installed.
     """
     engine = _engine(model, language)
 
-    def recognise(text: str, spoken: str) -> Iterable[tuple[int, int, str]]:
-        if spoken not in ("", language):
+    def recognise(text: str, text_language: str) -> Iterable[tuple[int, int, str]]:
+        if text_language not in ("", language):
             return
-        for hit in engine.analyze(text=text, language=language, entities=list(KINDS), score_threshold=score):
-            yield hit.start, hit.end, KINDS[hit.entity_type]
+        for hit in engine.analyze(text=text, language=language, entities=list(PLACEHOLDER_OF), score_threshold=score):
+            yield hit.start, hit.end, PLACEHOLDER_OF[hit.entity_type]
 
     return recognise
 

@@ -15,27 +15,33 @@ def _read() -> dict[str, Any]:
 
 
 def words(name: str) -> frozenset[str]:
-    """The words of a list."""
+    """The words of a list of the file."""
     return frozenset(_read()[name].split())
 
 
 def source(name: str) -> str:
-    """A verbose regular expression, as a group."""
+    """A verbose regular expression of the file, as a group."""
     return f"(?:{_read()[name].strip()})"
 
 
 def cue_sources() -> dict[str, tuple[str, str]]:
-    """Kind of number -> verbose regular expressions: the words that name it, and what one of these words has in it."""
+    """Entity type -> verbose regular expressions: the words that name it, and what every such phrase contains."""
     read = _read()
-    return {kind: (pattern.strip(), read["cue_hints"][kind].strip()) for kind, pattern in read["cues"].items()}
+    return {
+        entity_type: (pattern.strip(), read["cue_prefilter"][entity_type].strip())
+        for entity_type, pattern in read["cues"].items()
+    }
 
 
 def leftmost(patterns: Sequence[re.Pattern[str]], text: str) -> Iterator[tuple[int, re.Match[str]]]:
-    """What the alternation of some patterns finds in a text: the place of one among them, and its match."""
-    following = [(match.start(), place, match) for place, one in enumerate(patterns) if (match := one.search(text))]
+    """Matches of the alternation of some patterns, in order: index of the pattern and its match.
+
+    One expression `a|b|…` would try every alternative at every character.
+    """
+    following = [(match.start(), index, match) for index, one in enumerate(patterns) if (match := one.search(text))]
     while following:
-        _, place, match = nearest = min(following)
-        yield place, match
+        _, index, match = nearest = min(following)
+        yield index, match
         for at, other in enumerate(following):
             if other[0] < match.end():
                 again = patterns[other[1]].search(text, match.end())
@@ -44,5 +50,5 @@ def leftmost(patterns: Sequence[re.Pattern[str]], text: str) -> Iterator[tuple[i
 
 
 def either(some: frozenset[str] | set[str]) -> str:
-    """A regular expression of words, longer ones first."""
+    """A regular expression that matches any of the words, longer ones first."""
     return "(?:" + "|".join(map(re.escape, sorted(some, key=lambda word: (-len(word), word)))) + ")"

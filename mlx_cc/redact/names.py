@@ -1,12 +1,12 @@
-"""Names of people: those the export knows, those who introduce themselves, those asked for their name."""
+"""Rules for people's names: from the export's metadata, of those who introduce themselves or are asked for it."""
 
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from mlx_cc.redact.hints import CHINESE as HAS_CHINESE
-from mlx_cc.redact.hints import hint
-from mlx_cc.redact.talk import HIDDEN, Span, Talk
+from mlx_cc.redact.state import HIDDEN, RedactionState, Span
+from mlx_cc.redact.word_flags import CHINESE as HAS_CHINESE
+from mlx_cc.redact.word_flags import word_flag
 from mlx_cc.redact.words import either, leftmost, source, words
 
 _TOKEN = r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?"
@@ -15,36 +15,36 @@ COMMON, ALSO_WORDS, PARTICLES = words("common"), words("also_words"), words("par
 SURNAMES = "".join(sorted(words("surnames")))
 
 INTRODUCED = re.compile(rf"(?<![^\W_]){source('introduced')}[\s,:]+", re.X)
-"""What a name follows at once."""
+"""A name follows these words at once."""
 
 MAYBE_INTRODUCED = re.compile(rf"(?<![^\W_]){source('maybe_introduced')}\ +", re.X)
-"""What a name may follow: it needs a capital, or one of the words of PRESENTING after it."""
+"""A name can follow these words; it needs a capital, or a match of PRESENTING after it."""
 
 PRESENTING = re.compile(rf"[\s,]+{source('presenting')}\b", re.I | re.X)
 CLOSING = re.compile(rf"\b{source('closing')}", re.X)
 BEFORE_CLOSING = re.compile(rf"(?<![^\W_])(?P<name>{_TOKEN}(?:\s{_TOKEN}){{0,2}}),?\s+{source('closing')}", re.I | re.X)
-INTRODUCES = hint(
+INTRODUCES = word_flag(
     r"name|nom|regist|call(?:ed)?\Z|goe?s?\Z|speaking|chatting|talking|through|connected|reached|attended|assisted|served|helped"
     r"|llamo|apellido|atiende|saluda|habla|appelle|parlez|hei(?:ß|ss)e|spricht|sprechen|apparat|chamo"
     r"|(?<![^\W_])(?:mr|mrs|ms|mister|missus|señora?|sra?|monsieur|madame|mme|herrn?|frau|senhora?|doña|don)\Z"
 )
-MAY_INTRODUCE = hint(
+MAY_INTRODUCE = word_flag(
     r"this\Z|am\Z|i['’]?m\Z|\bit(?:['’]?s)?\Z|soy|con\Z|suis\Z|est\Z|ici\Z|bin\Z|hier\Z|sou\Z|aqui\Z|dear|miss\Z|dr\Z|spoke"
     r"|talked|chatted|named|tell\Z|hablé|husband|wife|spouse|partner|son\Z|daughter|child|mother|mom|mum|father|dad"
     r"|brother|sister|aunt|uncle|cousin|niece|nephew|grand|friend|boss|manager|neighb|colleague|assistant|mate\Z|fianc"
     r"|marido|espos|mujer|hij[oa]|madre|padre|herman|amig|mari\Z|femme|fils|fille|mère|père|frère|sœur|ami|mann\Z|frau"
     r"|sohn|tochter|mutter|vater|bruder|schwester|freund|kolleg"
 )
-CLOSES = hint(r"speaking|here|appareil|service|apparat|habla|aparato")
+CLOSES = word_flag(r"speaking|here|appareil|service|apparat|habla|aparato")
 NOT_PERSON = re.compile(rf"\b{either(words('not_person'))}\s$")
-"""Before `name is` it says that the name is no person's."""
+"""Before `name is`, these words make the name one of a thing: product, company, street."""
 
 ASKED = re.compile(rf"(?<![^\W_\u4e00-\u9fff]){source('asked')}", re.X)
-ASKS = hint(r"name|nom|who|spell|call|apellido|qui|llama|hei(?:ß|ss)en|we[mr]|quem")
-"""A question that a name answers."""
+ASKS = word_flag(r"name|nom|who|spell|call|apellido|qui|llama|hei(?:ß|ss)en|we[mr]|quem")
+"""Questions for a name."""
 
 FILLER = re.compile(rf"(?:\s|[,.!:;-]|\b{source('filler')}\b)*", re.I | re.X)
-"""What may stand before the name in an answer."""
+"""Allowed before the name in an answer."""
 
 _FAMILY = f"(?:欧阳|上官|司马|诸葛|[{SURNAMES}])"
 CHINESE = re.compile(
@@ -57,27 +57,27 @@ CHINESE_ANSWER = re.compile(
 )
 
 
-ANSWERED = 2
-"""A name answers a question at most so many turns before."""
+ANSWER_TURNS = 2
+"""A question for a name is answered within this many turns."""
 
 
-def find_names(talk: Talk, turns: Sequence[int]) -> None:
-    """Claim the names that are introduced in the turns."""
+def find_names(state: RedactionState, turns: Sequence[int]) -> None:
+    """Claim the names that the turns introduce."""
     for turn in turns:
-        text = talk.texts[turn]
-        if talk.hints[turn] & (INTRODUCES | MAY_INTRODUCE | CLOSES):
-            chinese = _chinese(text) if talk.hints[turn] & HAS_CHINESE else ()
-            for start, end in [*_introduced(text, talk.lowered[turn], talk.hints[turn]), *chinese]:
-                _claim(talk, turn, start, end)
-        if (asker := _asker(talk, turn)) is not None and HIDDEN * 3 not in "".join(talk.texts[asker + 1 : turn + 1]):
+        text = state.texts[turn]
+        if state.flags[turn] & (INTRODUCES | MAY_INTRODUCE | CLOSES):
+            chinese = _chinese(text) if state.flags[turn] & HAS_CHINESE else ()
+            for start, end in [*_introduced(text, state.lowered[turn], state.flags[turn]), *chinese]:
+                _claim(state, turn, start, end)
+        if (asker := _asker(state, turn)) is not None and HIDDEN * 3 not in "".join(state.texts[asker + 1 : turn + 1]):
             for start, end in _answer(text):
-                _claim(talk, turn, start, end)
+                _claim(state, turn, start, end)
 
 
-def find_known(talk: Talk, names: Sequence[str]) -> None:
-    """Claim every place where a name stands that is known: from the export, or introduced in this conversation."""
+def find_known_names(state: RedactionState, names: Sequence[str]) -> None:
+    """Claim each mention of a name from the export's metadata, or of one that the conversation introduced."""
     people = [" ".join(name.split()) for name in names if name.strip()]
-    people += [found.key for found in talk.found if found.kind == "NAME"]
+    people += [value.key for value in state.values if value.entity_type == "NAME"]
     if not people:
         return
     owner: dict[str, str] = {}
@@ -89,33 +89,33 @@ def find_known(talk: Talk, names: Sequence[str]) -> None:
                 owner.setdefault(low, person.lower())
     longest_first = sorted(owner, key=len, reverse=True)
     sure, unsure = [n for n in longest_first if n not in ALSO_WORDS], [n for n in longest_first if n in ALSO_WORDS]
-    for turn, stand in sorted(_standing(talk, longest_first).items()):
-        text = talk.texts[turn]
-        for match in _named([name for name in sure if name in stand], text):
-            said = " ".join(match[0].lower().split())
-            talk.claim("NAME", owner.get(said, said), Span(turn, *match.span()))  # s matches ſ, which is no key
-        for match in _named([name for name in unsure if name in stand], text):
-            if match[0][0].isupper() and not match[0].isupper() and INSIDE.search(text[: match.start()]):
-                talk.claim("NAME", owner.get(match[0].lower(), match[0].lower()), Span(turn, *match.span()))
+    for turn, possible in sorted(_possible_names(state, longest_first).items()):
+        text = state.texts[turn]
+        for match in _named([name for name in sure if name in possible], text):
+            written = " ".join(match[0].lower().split())
+            state.claim("NAME", owner.get(written, written), Span(turn, *match.span()))  # s matches ſ, which is no key
+        for match in _named([name for name in unsure if name in possible], text):
+            if match[0][0].isupper() and not match[0].isupper() and INSIDE_SENTENCE.search(text[: match.start()]):
+                state.claim("NAME", owner.get(match[0].lower(), match[0].lower()), Span(turn, *match.span()))
 
 
-INSIDE = re.compile(r"[^\s.!?。][\s]*$")
-"""What is before a word inside a sentence."""
+INSIDE_SENTENCE = re.compile(r"[^\s.!?。][\s]*$")
+"""Text before a word that is inside a sentence, where a capital means a name."""
 
 
-def _standing(talk: Talk, names: Sequence[str]) -> dict[int, set[str]]:
-    """Turn -> those of the names that may stand in it, told by their first word."""
-    stand: dict[int, set[str]] = {}
+def _possible_names(state: RedactionState, names: Sequence[str]) -> dict[int, set[str]]:
+    """Turn -> the names whose first word is in it."""
+    possible: dict[int, set[str]] = {}
     for name in names:
         first = name.partition(" ")[0]
-        turns = (turn for turn, text in enumerate(talk.lowered) if first in text or not (text + name).isascii())
+        turns = (turn for turn, text in enumerate(state.lowered) if first in text or not (text + name).isascii())
         for turn in turns:
-            stand.setdefault(turn, set()).add(name)
-    return stand
+            possible.setdefault(turn, set()).add(name)
+    return possible
 
 
 def _named(names: Sequence[str], text: str) -> Iterator[re.Match[str]]:
-    """Where names stand in a text, the first of `names` where several do."""
+    """Mentions of the names in a text; where several match, the first of `names`."""
     return (match for _, match in leftmost([_pattern(name) for name in names], text))
 
 
@@ -126,28 +126,28 @@ def _pattern(name: str) -> re.Pattern[str]:
     return re.compile(body if chinese else rf"(?<!\w){body}(?!\w)", re.I)
 
 
-def _claim(talk: Talk, turn: int, start: int, end: int) -> None:
-    name = " ".join(talk.texts[turn][start:end].lower().replace(".", " ").split())
-    for found in talk.found:
-        if found.kind == "NAME" and (name in found.key.split() or name == found.key):
-            name = found.key
+def _claim(state: RedactionState, turn: int, start: int, end: int) -> None:
+    name = " ".join(state.texts[turn][start:end].lower().replace(".", " ").split())
+    for value in state.values:
+        if value.entity_type == "NAME" and (name in value.key.split() or name == value.key):
+            name = value.key
             break
-    talk.claim("NAME", name, Span(turn, start, end))
+    state.claim("NAME", name, Span(turn, start, end))
 
 
-def _introduced(text: str, lowered: str, hints: int) -> Iterator[tuple[int, int]]:
+def _introduced(text: str, lowered: str, flags: int) -> Iterator[tuple[int, int]]:
     cased = text != lowered
-    for match in INTRODUCED.finditer(lowered) if hints & INTRODUCES else ():
+    for match in INTRODUCED.finditer(lowered) if flags & INTRODUCES else ():
         if NOT_PERSON.search(lowered, 0, match.start()):
             continue
         if span := _name_at(text, match.end(), cased):
             yield span
-    for match in MAYBE_INTRODUCED.finditer(lowered) if hints & MAY_INTRODUCE else ():
+    for match in MAYBE_INTRODUCED.finditer(lowered) if flags & MAY_INTRODUCE else ():
         span = _name_at(text, match.end(), cased)
         company = span and re.match(r"\s[A-Z]", text[span[1] :])  # This is Acme Support
         if span and not company and (cased or PRESENTING.match(text, span[1])):
             yield span
-    for match in BEFORE_CLOSING.finditer(text) if hints & CLOSES and _closes(text, lowered, cased) else ():
+    for match in BEFORE_CLOSING.finditer(text) if flags & CLOSES and _closes(text, lowered, cased) else ():
         words = list(_NAME.finditer(match["name"]))
         while words and not _is_name(words[0][0], cased):
             words.pop(0)
@@ -156,7 +156,7 @@ def _introduced(text: str, lowered: str, hints: int) -> Iterator[tuple[int, int]
 
 
 def _closes(text: str, lowered: str, cased: bool) -> bool:
-    """Whether a word that closes an introduction may stand behind a name."""
+    """Whether a word that closes an introduction (`speaking`) can follow a name here."""
     for match in CLOSING.finditer(lowered):
         before = text[: match.start()].rsplit(None, 1)[-1:]
         if before and (not _NAME.fullmatch(word := before[0].rstrip(",")) or _is_name(word, cased)):
@@ -165,7 +165,7 @@ def _closes(text: str, lowered: str, cased: bool) -> bool:
 
 
 def _name_at(text: str, start: int, cased: bool, most: int = 3) -> tuple[int, int] | None:
-    """The name at a place: up to three words that are no common ones, with capitals where the turn has any."""
+    """Span of the name at an offset: up to three uncommon words, with capitals where the turn has any."""
     end, at, count = None, start, 0
     while count < most:
         word = _NAME.match(text, at)
@@ -192,16 +192,16 @@ def _is_name(word: str, cased: bool) -> bool:
     return len(low) > 1 or cased
 
 
-def _asker(talk: Talk, turn: int) -> int | None:
-    """The turn, at most two before and of the other side, that asks this one for a name."""
-    for place in range(turn - 1, max(-1, turn - ANSWERED - 1), -1):
-        if talk.roles[place] != talk.roles[turn] or talk.roles[place] == "unknown":
-            return place if talk.hints[place] & ASKS and ASKED.search(talk.lowered[place]) else None
+def _asker(state: RedactionState, turn: int) -> int | None:
+    """The turn of the other side, within ANSWER_TURNS before, that asks for a name; None where it asks for none."""
+    for earlier in range(turn - 1, max(-1, turn - ANSWER_TURNS - 1), -1):
+        if state.roles[earlier] != state.roles[turn] or state.roles[earlier] == "unknown":
+            return earlier if state.flags[earlier] & ASKS and ASKED.search(state.lowered[earlier]) else None
     return None
 
 
 def _answer(text: str) -> Iterator[tuple[int, int]]:
-    """The name in the answer to a question for it, and its spelling."""
+    """Spans of the name in an answer to a question for it, and of its spelling."""
     if match := CHINESE_ANSWER.match(text):
         yield match.span("name")
         return

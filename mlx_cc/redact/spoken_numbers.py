@@ -1,4 +1,4 @@
-"""Digits however they are said: 4111, four one double one, forty one eleven, quatre-vingt-dix, 幺三八."""
+"""Read digits in figures and words: 4111, four one double one, forty one eleven, quatre-vingt-dix, 幺三八."""
 
 import re
 import unicodedata
@@ -47,12 +47,14 @@ TOKEN = re.compile(
 
 
 class Piece(NamedTuple):
-    """Characters `start` to `end` of a turn, read as digits (or as letters that stand alone or touch digits)."""
+    """Characters `start` to `end` of a turn, read as digits, or as letters that stand alone or touch digits."""
 
     text: str
+    """The digits or letters as read."""
     start: int
     end: int
     spoken: bool
+    """Whether the turn has them in words."""
 
     @property
     def is_digits(self) -> bool:
@@ -61,7 +63,7 @@ class Piece(NamedTuple):
 
 @cache
 def lexicon(language: str) -> dict[str, int]:
-    """Number word -> value. An unknown language knows all words that mean a number and nothing else."""
+    """Number word -> value. For an unknown language: the words of all languages without `AMBIGUOUS`."""
     if language == "zh":
         return {}
     if language not in UNITS:
@@ -81,92 +83,79 @@ def lexicon(language: str) -> dict[str, int]:
     return values | OTHER[language]
 
 
-AMBIGUOUS = {
-    "once",
-    "un",
-    "une",
-    "uno",
-    "una",
-    "um",
-    "uma",
-    "meia",
-    "onze",
-    "neuf",
-    "elf",
-    "acht",
-    "cent",
-    "mil",
-    "nil",
-}
+AMBIGUOUS = set(
+    ["once", "un", "une", "uno", "una", "um", "uma", "meia", "onze", "neuf", "elf", "acht", "cent", "mil", "nil"]
+)
+"""Number words of one language that are common words of another; not read as numbers in an unknown language."""
 
 
 def number_words() -> frozenset[str]:
-    """Every word of every language that means a number."""
+    """The number words of all languages."""
     return frozenset(word for name in UNITS for word in lexicon(name)) | frozenset(TIMES)
 
 
 def pieces(text: str, language: str) -> list[Piece]:
-    """The digits, number words and spelled letters of a turn, in order; a number said in several words is one piece."""
+    """The digits, number words and spelled letters of a turn, in order; a number of several words is one piece."""
     tokens: list[Piece] = []
     for token in TOKEN.finditer(text):
-        said = token[0]
-        if said.isdecimal():
-            digits = said if said.isascii() else "".join(str(unicodedata.decimal(digit)) for digit in said)
+        written = token[0]
+        if written.isdecimal():
+            digits = written if written.isascii() else "".join(str(unicodedata.decimal(digit)) for digit in written)
             tokens.append(Piece(digits, *token.span(), False))
             continue
-        reading = _reading(said, language)
+        reading = _reading(written, language)
         if reading is None:
             continue
         start, end = token.span()
         if reading.isupper():
             touches = (start and text[start - 1].isdigit()) or text[end : end + 1].isdigit()
-            hyphen = text[end : end + 1] == "-" and text[end + 1 : end + 2].isdigit() and len(said) <= 4
-            if not touches and (said.lower() == AND.get(language) or (len(said) > 1 and not hyphen)):
+            hyphen = text[end : end + 1] == "-" and text[end + 1 : end + 2].isdigit() and len(written) <= 4
+            if not touches and (written.lower() == AND.get(language) or (len(written) > 1 and not hyphen)):
                 continue
         tokens.append(Piece(reading, start, end, not reading.isupper()))
     return _joined(text, tokens, language, lexicon(language))
 
 
 @lru_cache(1 << 15)
-def _reading(said: str, language: str) -> str | None:
-    """A number word in lower case, a Chinese digit as our digit; letters that may be spelled in capitals; else None."""
-    low = said.lower()
-    if said in CHINESE:
-        return CHINESE[said]
+def _reading(word: str, language: str) -> str | None:
+    """A number word in lower case, a Chinese digit as 0-9, up to five letters (maybe spelled) in capitals, or None."""
+    low = word.lower()
+    if word in CHINESE:
+        return CHINESE[word]
     if low in lexicon(language) or low in TIMES or low in SCALE:
         return low
-    return said.upper() if len(said) <= 5 and said.isascii() else None
+    return word.upper() if len(word) <= 5 and word.isascii() else None
 
 
 def _joined(text: str, tokens: list[Piece], language: str, words: dict[str, int]) -> list[Piece]:
-    """Tokens with numbers of several words made one, and words turned into digits."""
-    made: list[Piece] = []
+    """Tokens with number words turned into digits, the words of one number joined."""
+    joined: list[Piece] = []
     at = 0
     while at < len(tokens):
         token = tokens[at]
         if not token.spoken or token.text.isdigit():
             zero = token.text == "O" and _beside_digits(text, tokens, at)
-            made.append(token._replace(text="0", spoken=True) if zero else token)
+            joined.append(token._replace(text="0", spoken=True) if zero else token)
             at += 1
             continue
         if token.text in TIMES:
             after = tokens[at + 1] if at + 1 < len(tokens) and _near(text, token, tokens[at + 1]) else None
             digit = after and (after.text if after.text.isdigit() else str(words.get(after.text, "")))
             if after and digit and len(digit) == 1:
-                made.append(Piece(digit * TIMES[token.text], token.start, after.end, True))
+                joined.append(Piece(digit * TIMES[token.text], token.start, after.end, True))
                 at += 2
             else:
                 at += 1
             continue
-        value, upto = _number(text, tokens, at, language, words)
+        value, last = _number(text, tokens, at, language, words)
         if value is not None:
-            made.append(Piece(value, token.start, tokens[upto].end, True))
-        at = upto + 1
-    return made
+            joined.append(Piece(value, token.start, tokens[last].end, True))
+        at = last + 1
+    return joined
 
 
 def _number(text: str, tokens: list[Piece], at: int, language: str, words: dict[str, int]) -> tuple[str | None, int]:
-    """The digits of the number that starts at a token, and its last token; None for a lone `hundred`."""
+    """The digits of the number that starts at token `at`, and its last token's index; None for a lone `hundred`."""
     value, upto = words.get(tokens[at].text), at
     if value is None:
         return None, at
@@ -215,7 +204,7 @@ def _near(text: str, left: Piece, right: Piece) -> bool:
 
 def _beside_digits(text: str, tokens: list[Piece], at: int) -> bool:
     """Whether a single letter O stands between or beside digits: then it is a zero."""
-    around = [tokens[place] for place in (at - 1, at + 1) if 0 <= place < len(tokens)]
+    around = [tokens[index] for index in (at - 1, at + 1) if 0 <= index < len(tokens)]
     return any(
         (piece.spoken or piece.text.isdigit())
         and not text[min(piece.end, tokens[at].end) : max(piece.start, tokens[at].start)].strip(" ")

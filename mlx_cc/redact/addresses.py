@@ -1,11 +1,11 @@
-"""E-mail addresses, postal addresses and dates of birth."""
+"""Rules for e-mail addresses, postal addresses and dates of birth."""
 
 import re
 
-from mlx_cc.redact.cues import LOOK_BACK, asked, cues
-from mlx_cc.redact.hints import DIGIT, hint
-from mlx_cc.redact.spoken import Piece, number_words
-from mlx_cc.redact.talk import HIDDEN, Span, Talk
+from mlx_cc.redact.number_context import LOOK_BACK, cues, deciding_cue
+from mlx_cc.redact.spoken_numbers import Piece, number_words
+from mlx_cc.redact.state import HIDDEN, RedactionState, Span
+from mlx_cc.redact.word_flags import DIGIT, word_flag
 from mlx_cc.redact.words import either, words
 
 EMAIL = re.compile(r"[\w.+%-]+\s?@\s?[\w-]+(?:\.[\w-]+)+", re.A)
@@ -17,31 +17,31 @@ LINK |= {"tiret", "unterstrich", "bindestrich", "bajo", "bas", "under", "score",
 SPOKEN_EMAIL = re.compile(
     rf"(?<!\w){AT}\s+(?P<domain>(?:[\w-]+\s+){{0,3}}?[\w-]+(?:{DOT}[\w-]+){{0,2}}{DOT}[a-z]{{2,6}})(?!\w)", re.I
 )
-AT_WORD = hint(rf"(?<!\w){AT}\Z")
+AT_WORD = word_flag(rf"(?<!\w){AT}\Z")
 DOTTED = re.compile(r"\b(?:dot|punto|point|punkt|ponto)\b|点|\w\.[a-z]{2}")
 SIGNS = [(r"\s*\b(?:dot|punto|point|punkt|ponto)\b\s*", "."), (rf"\s*\b{AT}\b\s*", "@"), (r"\s+", "")]
 SIGNS.insert(0, (r"\s*\b(?:underscore|under score|guion bajo|guión bajo|tiret bas|unterstrich)\b\s*", "_"))
 
 
-def find_email(talk: Talk, turn: int) -> None:
-    text = talk.texts[turn]
+def find_email(state: RedactionState, turn: int) -> None:
+    text = state.texts[turn]
     for match in EMAIL.finditer(text) if "@" in text else ():
         end = match.end() - len(match[0]) + len(match[0].rstrip(".-"))
-        talk.claim("EMAIL", re.sub(r"\s", "", text[match.start() : end]).lower(), Span(turn, match.start(), end))
-    spoken = talk.hints[turn] & AT_WORD and DOTTED.search(talk.lowered[turn])
+        state.claim("EMAIL", re.sub(r"\s", "", text[match.start() : end]).lower(), Span(turn, match.start(), end))
+    spoken = state.flags[turn] & AT_WORD and DOTTED.search(state.lowered[turn])
     for match in SPOKEN_EMAIL.finditer(text) if spoken else ():
         start = _local_part(text, match.start())
         if start is not None:
-            said = text[start : match.end()].lower()
+            address = text[start : match.end()].lower()
             spelled = any(
                 word in LINK or word in NUMBERS or len(word) == 1
                 for word in text[start : match.start()].lower().split()
             )
-            if not spelled and not MAIL.search(match["domain"] + " ".join(talk.texts[max(0, turn - 2) : turn + 1])):
+            if not spelled and not MAIL.search(match["domain"] + " ".join(state.texts[max(0, turn - 2) : turn + 1])):
                 continue  # look at amazon dot com
             for pattern, sign in SIGNS:
-                said = re.sub(pattern, sign, said)
-            talk.claim("EMAIL", said, Span(turn, start, match.end()))
+                address = re.sub(pattern, sign, address)
+            state.claim("EMAIL", address, Span(turn, start, match.end()))
 
 
 NUMBERS = number_words()
@@ -49,19 +49,19 @@ MAIL = re.compile(r"mail|correo|courriel|yahoo|outlook|icloud|\baol\b|inbox", re
 
 
 def _local_part(text: str, at: int) -> int | None:
-    """Where the words before `at` start that spell the name of a mailbox; None when there is none."""
+    """Start of the words before `at` that spell the name of a mailbox; None when there are none."""
     words = list(re.finditer(r"[^\s,;:!?]+", text[:at]))
     start, linked = None, True
     while words:
         word = words.pop()
-        said = word[0].lower()
-        if HIDDEN in said:
+        lowered = word[0].lower()
+        if HIDDEN in lowered:
             break
-        if said in LINK:
+        if lowered in LINK:
             linked = True
-        elif said in NUMBERS or said.isdigit() or (len(said) == 1 and said not in "iayeo"):
+        elif lowered in NUMBERS or lowered.isdigit() or (len(lowered) == 1 and lowered not in "iayeo"):
             pass
-        elif linked and said not in ("is", "es", "est", "ist", "it's", "email", "e-mail", "correo", "address", "me"):
+        elif linked and lowered not in ("is", "es", "est", "ist", "it's", "email", "e-mail", "correo", "address", "me"):
             linked = False
         else:
             break
@@ -77,9 +77,9 @@ ORDINAL = (
     r"(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth|fifteenth|sixteenth"
     r"|seventeenth|eighteenth|nineteenth|twentieth|thirtieth|primero|premier|erste[nr]?|(?:\w*zwanzig|\w*dreißig|\w+)ste[nr]?|\w{2,}te[nr])"
 )
-_SAID = rf"(?:{'|'.join(sorted(NUMBERS, key=len, reverse=True))}|vingts|hundred|thousand|mille|mil|cents?|et)"
+_SPOKEN_DATE = rf"(?:{'|'.join(sorted(NUMBERS, key=len, reverse=True))}|vingts|hundred|thousand|mille|mil|cents?|et)"
 AROUND = re.compile(
-    rf"(?:\d+(?:st|nd|rd|th|er|\.)?|(?:{_SAID}-)?{ORDINAL}|{_SAID}(?:-{_SAID})*|\w*hundert\w*|\w*tausend\w*|the|of|in|de|del|le|año|and|y|und)",
+    rf"(?:\d+(?:st|nd|rd|th|er|\.)?|(?:{_SPOKEN_DATE}-)?{ORDINAL}|{_SPOKEN_DATE}(?:-{_SPOKEN_DATE})*|\w*hundert\w*|\w*tausend\w*|the|of|in|de|del|le|año|and|y|und)",
     re.I,
 )
 NUMERIC_DATE = re.compile(
@@ -93,26 +93,26 @@ JOINTS = {"of", "in", "de", "del", "and", "y", "et", "und", "año"}
 
 
 BIRTH = re.compile(r"birth|\bd\W?o\W?b\b|\bborn\b|\bnac|nasc|naiss|\bnée?\b|\bgeb|cumple|anniv|出生|生日")
-BORN = hint(r"birth|\b(?:(?:d\W?)?o\W?)?b\b|\bborn\b|\bnac|nasc|naiss|\bnée?\b|\bgeb|cumple|anniv")
+BORN = word_flag(r"birth|\b(?:(?:d\W?)?o\W?)?b\b|\bborn\b|\bnac|nasc|naiss|\bnée?\b|\bgeb|cumple|anniv")
 
 
-def find_birth_date(talk: Talk, turn: int) -> None:
-    """Dates that a birth is spoken of with: in their turn before them, or asked for."""
+def find_birth_date(state: RedactionState, turn: int) -> None:
+    """Claim dates of birth: dates with a word for birth before them, in their turn or in the question."""
     near = range(max(0, turn - LOOK_BACK), turn + 1)
-    if not any(talk.hints[place] & BORN and BIRTH.search(talk.lowered[place]) for place in near):
+    if not any(state.flags[earlier] & BORN and BIRTH.search(state.lowered[earlier]) for earlier in near):
         return
-    for start, end in _dates(talk, turn):
-        kind, back = asked(talk, turn, start, end)
-        if kind != "DOB" or talk.answered("DOB", turn - back, turn):
+    for start, end in _dates(state, turn):
+        entity_type, back = deciding_cue(state, turn, start, end)
+        if entity_type != "DOB" or state.answered("DOB", turn - back, turn):
             continue
-        written = re.sub(r"\W+", " ", talk.texts[turn][start:end].lower()).strip()
-        talk.claim("DOB", written, Span(turn, start, end))
+        written = re.sub(r"\W+", " ", state.texts[turn][start:end].lower()).strip()
+        state.claim("DOB", written, Span(turn, start, end))
 
 
-def _dates(talk: Talk, turn: int) -> list[tuple[int, int]]:
-    text = talk.texts[turn]
-    found = [match.span() for match in CHINESE_DATE.finditer(text)]
-    found += [match.span() for match in NUMERIC_DATE.finditer(text)]
+def _dates(state: RedactionState, turn: int) -> list[tuple[int, int]]:
+    text = state.texts[turn]
+    dates = [match.span() for match in CHINESE_DATE.finditer(text)]
+    dates += [match.span() for match in NUMERIC_DATE.finditer(text)]
     words = list(re.finditer(r"[^\s,]+", text))
     for month in MONTH.finditer(text):
         at = next((i for i, word in enumerate(words) if word.start() <= month.start() < word.end()), None)
@@ -129,18 +129,18 @@ def _dates(talk: Talk, turn: int) -> list[tuple[int, int]]:
             last -= 1
         if first < last:
             end = words[last].end()
-            found.append((words[first].start(), end - len(text[:end]) + len(text[:end].rstrip(".?!"))))
-    if not found:  # said as digits: oh three oh four eighty five
+            dates.append((words[first].start(), end - len(text[:end]) + len(text[:end].rstrip(".?!"))))
+    if not dates:  # spoken as digits: oh three oh four eighty five
         near: list[list[Piece]] = []
-        for piece in talk.pieces(turn):
+        for piece in state.pieces(turn):
             if near and piece.start - near[-1][-1].end <= 3:
                 near[-1].append(piece)
             else:
                 near.append([piece])
         for run in near:
             if 6 <= sum(len(piece.text) for piece in run) <= 8 and all(piece.is_digits for piece in run):
-                found.append((run[0].start, run[-1].end))
-    return found
+                dates.append((run[0].start, run[-1].end))
+    return dates
 
 
 # Postal addresses
@@ -186,20 +186,20 @@ POSTCODE = re.compile(r"(?<![\w-])[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}(?![\w-])")
 
 DATE_AND_STREET_WORDS = words("street_words") | words("maybe_street_words") | MONTHS
 DATE_AND_STREET_WORDS -= {"way", "close", "place", "view", "run"}
-"""Words that make two digits beside them worth reading."""
+"""With one of these words, two digits are enough to search a turn for a date or an address."""
 
 SUFFIX = re.compile(rf"\b(?:{_SURE}|{_OFTEN})\b")
-STREET_WORD = hint(rf"{SUFFIX.pattern}|\bsac\b")  # the end of cul-de-sac
+STREET_WORD = word_flag(rf"{SUFFIX.pattern}|\bsac\b")  # the end of cul-de-sac
 GERMAN_SUFFIX = re.compile(
     r"stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|ring|damm|ufer|chaussee|\b(?:am|an|im|in|auf|zum|zur)\b"
 )
-GERMAN_STREET = hint(GERMAN_SUFFIX.pattern.replace(r"str\.", r"str\Z"))
-ROMANCE_STREET = hint(
+GERMAN_STREET = word_flag(GERMAN_SUFFIX.pattern.replace(r"str\.", r"str\Z"))
+ROMANCE_STREET = word_flag(
     r"\bc\b|calle|avenida|avda|\bav\Z|plaza|pza|paseo|camino|carretera|ronda|travesía|rua|rue|avenue|boulevard|bd|place"
     r"|chemin|impasse|allée|quai|cours|route"
 )
 FIVE_DIGITS = re.compile(r"\d{5}|\b(?:zip|post|pin|plz)")
-POSTAL = hint(FIVE_DIGITS.pattern)
+POSTAL = word_flag(FIVE_DIGITS.pattern)
 NAMED_CODE = re.compile(
     r"\b(?:zip|post(?:al)?|pin|código postal|code postal|plz)\s?(?:code)?"
     r"(?:\s(?:is|es|est|ist)|[:,])?\s(\d{3}\s?\d{3}|\d{4,6})(?![\d-])",
@@ -207,29 +207,29 @@ NAMED_CODE = re.compile(
 )
 
 
-def find_address(talk: Talk, turn: int) -> None:
-    text, lowered, hints = talk.texts[turn], talk.lowered[turn], talk.hints[turn]
-    if hints & ROMANCE_STREET and talk.language in ("es", "fr", "pt", "") and (match := ROMANCE.search(text)):
-        _claim(talk, turn, *match.span())
-    if hints & GERMAN_STREET and talk.language in ("de", "") and GERMAN_SUFFIX.search(lowered):
+def find_address(state: RedactionState, turn: int) -> None:
+    text, lowered, flags = state.texts[turn], state.lowered[turn], state.flags[turn]
+    if flags & ROMANCE_STREET and state.language in ("es", "fr", "pt", "") and (match := ROMANCE.search(text)):
+        _claim(state, turn, *match.span())
+    if flags & GERMAN_STREET and state.language in ("de", "") and GERMAN_SUFFIX.search(lowered):
         for match in GERMAN.finditer(text):
-            _claim(talk, turn, *match.span())
+            _claim(state, turn, *match.span())
     for match in CHINESE.finditer(text) if "号" in text or "弄" in text else ():
         lead = CHINESE_LEAD.match(match[0][:-2])
-        _claim(talk, turn, match.start() + (lead.end() if lead else 0), match.end())
-    if hints & STREET_WORD and talk.language in ("en", "") and SUFFIX.search(lowered):
+        _claim(state, turn, match.start() + (lead.end() if lead else 0), match.end())
+    if flags & STREET_WORD and state.language in ("en", "") and SUFFIX.search(lowered):
         for match in STREET.finditer(text):
             near = range(max(0, turn - 2), turn + 1)
-            named = any(kind == "ADDRESS" for place in near for _, _, kind in cues(talk, place))
-            _english(talk, turn, match, named)
-    for match in POSTCODE.finditer(text) if hints & DIGIT else ():
-        _claim(talk, turn, *match.span())
-    if hints & POSTAL and FIVE_DIGITS.search(lowered):
-        _postal_code(talk, turn)
+            named = any(entity_type == "ADDRESS" for earlier in near for _, _, entity_type in cues(state, earlier))
+            _english(state, turn, match, named)
+    for match in POSTCODE.finditer(text) if flags & DIGIT else ():
+        _claim(state, turn, *match.span())
+    if flags & POSTAL and FIVE_DIGITS.search(lowered):
+        _postal_code(state, turn)
 
 
-def _english(talk: Talk, turn: int, match: re.Match[str], named: bool) -> None:
-    text, end = talk.texts[turn], match.end()
+def _english(state: RedactionState, turn: int, match: re.Match[str], named: bool) -> None:
+    text, end = state.texts[turn], match.end()
     tail = TAIL.match(text, end)
     if tail:
         end = tail.end()
@@ -239,21 +239,21 @@ def _english(talk: Talk, turn: int, match: re.Match[str], named: bool) -> None:
         return
     if not tail and (town := TOWN.match(text, end)):
         end = town.end() - len(town[0]) + len(town[0].rstrip())
-    _claim(talk, turn, match.start(), end)
+    _claim(state, turn, match.start(), end)
 
 
-def _postal_code(talk: Talk, turn: int) -> None:
-    """Five digits that a zip code is asked for with, or what is called one."""
-    for match in NAMED_CODE.finditer(talk.texts[turn]):
-        _claim(talk, turn, *match.span(1))
-    for match in re.finditer(r"(?<![\d$€£.,-])\d{5}(?:-\d{4})?(?![\d.,]\d|\d)", talk.texts[turn]):
-        kind, _ = asked(talk, turn, *match.span())
-        if kind == "ADDRESS":
-            _claim(talk, turn, *match.span())
+def _postal_code(state: RedactionState, turn: int) -> None:
+    """Claim five digits that answer a question for a zip code, and any code that is called one."""
+    for match in NAMED_CODE.finditer(state.texts[turn]):
+        _claim(state, turn, *match.span(1))
+    for match in re.finditer(r"(?<![\d$€£.,-])\d{5}(?:-\d{4})?(?![\d.,]\d|\d)", state.texts[turn]):
+        entity_type, _ = deciding_cue(state, turn, *match.span())
+        if entity_type == "ADDRESS":
+            _claim(state, turn, *match.span())
 
 
-def _claim(talk: Talk, turn: int, start: int, end: int) -> None:
-    written = talk.texts[turn][start:end]
+def _claim(state: RedactionState, turn: int, start: int, end: int) -> None:
+    written = state.texts[turn][start:end]
     end -= len(written) - len(written.rstrip(" .,"))
     if HIDDEN not in written:
-        talk.claim("ADDRESS", re.sub(r"\W+", "", written).lower(), Span(turn, start, end))
+        state.claim("ADDRESS", re.sub(r"\W+", "", written).lower(), Span(turn, start, end))
