@@ -9,7 +9,6 @@ from mlx_cc.evaluate.session import cases_table, evaluate
 from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.metrics import Estimate
 from mlx_cc.retrieve import ContactCenterRAG
-from mlx_cc.retrieve.build import sources
 from mlx_cc.retrieve.embed import embedder
 
 
@@ -36,7 +35,7 @@ def test_cases_are_of_the_train_split_and_of_others(rag, prepared, held_out, tmp
     planted = [replace(asked, **{"customer_id": None, "previous_contact_id": None, **more}) for more in copies.values()]
     write_conversations(tmp_path / "train_more.jsonl", planted)
     write_conversations(tmp_path / "test_more.jsonl", [asked, replace(planted[-1], id="other-split")])
-    rag.index(sources([prepared, tmp_path / "train_more.jsonl", tmp_path / "test_more.jsonl"]))
+    rag.index_files([prepared, tmp_path / "train_more.jsonl", tmp_path / "test_more.jsonl"])
     train = {c.id for c in read_conversations(prepared / "train_chatml.jsonl")} | {c.id for c in planted}
     ((cases, shown),) = find(rag, [asked], 3).values()
     found = [case.conversation_id for case in cases]
@@ -52,7 +51,7 @@ def test_an_index_that_knows_no_train_split_is_refused(rag, held_out):
 
 
 def test_answers_with_and_without_cases_stand_side_by_side(rag, prepared, trained, tmp_path):
-    rag.index(sources([prepared]))
+    rag.index_files([prepared])
     report = evaluate(
         str(trained), prepared / "validation_chatml.jsonl", None, base=None, limit=3, output=tmp_path / "e", rag=rag
     )

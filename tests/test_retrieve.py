@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from conftest import run_python, save_bert
 
+from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation, Label, Turn, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
+from mlx_cc.prepare import prepare
 from mlx_cc.retrieve import ContactCenterRAG, store
 from mlx_cc.retrieve import check as look
-from mlx_cc.retrieve.build import Indexed, index_conversations, sources
+from mlx_cc.retrieve.build import Indexed, conversations_in, index_conversations, sources
 from mlx_cc.retrieve.check import check
 from mlx_cc.retrieve.check import stats as held
 from mlx_cc.retrieve.embed import Embedder, embedder
@@ -111,6 +113,32 @@ def test_pruning_takes_out_what_is_no_longer_there(index, conversations, tiny):
         assert held(rag.finder.index)["conversations"] == 50
 
 
+@pytest.mark.parametrize("how", ["prune", "rebuild"])
+def test_more_than_half_is_removed_only_when_that_is_confirmed(index, conversations, tiny, how):
+    few = [replace(c, id=f"new-{c.id}") for c in conversations[:40]] + conversations[:29]
+    with ContactCenterRAG(index, embedder=tiny) as rag:
+        for some in (few, []):
+            with pytest.raises(UserError, match=r"of its \d+ conversations, more than half, .* --prune-most"):
+                rag.index(some, **{how: True})
+            assert {c.id for c in conversations} <= conversations_in(rag.finder.index)
+        assert rag.index(few, **{how: True}, prune_most=True)
+        assert conversations_in(rag.finder.index) == {c.id for c in few}
+
+
+def test_what_is_neither_a_conversation_nor_a_path_is_refused_and_changes_nothing(index, conversations, tiny, tmp_path):
+    path = str(tmp_path / "c.jsonl")
+    with ContactCenterRAG(index, embedder=tiny) as rag:
+        for wrong in ([path], path, [None], tmp_path, [{"id": "c"}]):
+            with pytest.raises(UserError, match=r"index takes conversations, not .* index_files\(paths\)"):
+                rag.index(wrong, prune=True, prune_most=True)
+        for wrong in ([conversations[0]], [7]):
+            with pytest.raises(UserError, match="index_files takes paths, not"):
+                rag.index_files(wrong, prune=True, prune_most=True)
+        assert conversations_in(rag.finder.index) == {c.id for c in conversations}
+        write_conversations(path, conversations[:2])
+        assert rag.index_files(path)[:2] == rag.index_files([path])[:2] == (2, 0)
+
+
 def test_a_follow_up_in_a_later_file_joins_the_thread_of_the_first(index, conversations, tiny):
     first = conversations[0]
     later = replace(first, id="later", previous_contact_id=first.id)
@@ -125,7 +153,17 @@ def test_files_that_prepare_wrote_tell_the_split(prepared):
         ("train_chatml.jsonl", "train"),
         ("validation_chatml.jsonl", "validation"),
         ("test_chatml.jsonl", "test"),
+        ("conversations.jsonl", None),
     ]
+
+
+def test_conversations_without_labels_are_indexed_too(tmp_path, sample_conversations, tiny):
+    bare = [replace(c, id=f"bare-{n}", labels={}) for n, c in enumerate(sample_conversations[:3])]
+    prepare([*sample_conversations[:6], *bare], tmp_path / "data", Centre())
+    with ContactCenterRAG(tmp_path / "index", embedder=tiny) as rag:
+        assert rag.index_files([tmp_path / "data"]) == Indexed(9, 9, 0, 27)
+        assert {c.id for c in bare} <= conversations_in(rag.finder.index)
+        assert len(rag.finder.index.ids({"split": {"$in": ["train", "validation", "test"]}})) == 18
 
 
 def test_a_killed_run_leaves_a_whole_index_and_the_next_completes_it(tmp_path, tiny_bert, tiny):
@@ -355,7 +393,7 @@ def test_an_interrupted_rebuild_leaves_the_old_index_and_is_gone_on_with(index, 
         rag.index(many, rebuild=True)
     with ContactCenterRAG(index, embedder=tiny) as rag:
         assert held(rag.finder.index)["conversations"] == 60
-        report = rag.index(many[1:], rebuild=True)
+        report = rag.index(many[1:], rebuild=True, prune_most=True)
         assert (report.embedded, report.removed) == (3 * len(many) - sum(asked), 1)
         assert held(rag.finder.index)["conversations"] == len(many) - 1
         assert rag.retrieve_similar(many[7])

@@ -213,6 +213,15 @@ def test_shares_are_counted_with_their_interval(rag):
     assert rag.extract_best_practices([])["outcomes"]["resolved"] is None
 
 
+def test_what_a_search_was_filtered_on_is_not_counted(rag):
+    filters = {"$or": [{"csat_score": {"$gte": 4}}, {"csat_score": {"$lte": 1}}], "resolution_status": "resolved"}
+    found = extract_best_practices(rag.retrieve_similar("billing", 6, filters))
+    assert found["filtered_on"] == ["csat_score", "resolution_status"]
+    assert [found["outcomes"][name] for name in ("resolved", "satisfied", "mean_csat")] == [None] * 3
+    assert found["outcomes"]["mean_quality"] and found["ended_well"] == found["n"]
+    assert rag.analyze_with_rag(CALLS[0], 2, filters)["outcomes"]["satisfied"] is None
+
+
 def test_a_case_without_labels_counts_for_nothing():
     bare = Case("x", 1.0, None, "p", "r", "t", {})
     found = extract_best_practices([bare])
@@ -285,12 +294,14 @@ def test_the_command_indexes_finds_and_tells(tmp_path, tiny_bert, prepared):
     done = json.loads(run("index", str(prepared), *place, "--embedder", str(tiny_bert), "--json").stdout)
     assert done["added"] == done["conversations"] == 24
     again = run("index", str(prepared), *place)
-    assert "24 conversations read, 0 new, 0 changed, 0 taken out; 0 texts embedded" in again.stdout
+    assert "24 conversations read, 0 new, 0 changed, 0 removed; 0 texts embedded" in again.stdout
     told = json.loads(run("stats", *place, "--json").stdout)
     assert (told["conversations"], told["entries"], told["dimension"]) == (24, 72, 32)
     assert sum(told["fields"]["split"]["values"].values()) == 24
     found = json.loads(run("query", "my bill", *place, "--filter", "csat_score>=4", "-n", "3", "--json").stdout)
     assert all(case["metadata"]["csat_score"] >= 4 for case in found["cases"])
+    told = run("query", "my bill", *place, "--filter", '{"$or": [{"csat_score": {"$gte": 4}}, {"turns": 4}]}')
+    assert "satisfied" not in told.stdout and "Not counted, because --filter chose by it: csat_score." in told.stdout
     shown = run("query", "my bill", *place)
     assert "CSAT" not in shown.stdout and "satisfied: " in shown.stdout and "labels: simulated" in shown.stdout
     assert "72 entries, whole" in run("check", *place).stdout

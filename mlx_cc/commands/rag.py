@@ -61,8 +61,9 @@ def opened(folder: Path, collection: str, chroma_host: str | None, embedder: str
 @command.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @index_options
-@click.option("--rebuild", is_flag=True, help="Make it anew, as for another embedder.")
-@click.option("--prune", is_flag=True, help="Take out conversations that are not in PATH.")
+@click.option("--rebuild", is_flag=True, help="Make the index anew from PATH, for example for another embedder.")
+@click.option("--prune", is_flag=True, help="Remove conversations that are not in PATH.")
+@click.option("--prune-most", is_flag=True, help="Let --prune or --rebuild remove more than half of the index.")
 @JSON
 def index(
     paths: tuple[Path, ...],
@@ -72,11 +73,13 @@ def index(
     embedder: str | None,
     rebuild: bool,
     prune: bool,
+    prune_most: bool,
     as_json: bool,
 ) -> None:
-    """Put conversations into an index: files of records or ChatML rows, or a data folder with its splits.
+    """Put conversations into an index, with or without labels.
 
-    Only what is new or changed is written. A run that was stopped or killed goes on when it is run again.
+    PATH is a file of records or ChatML rows, or a data folder: its splits and what else is in its conversations.jsonl.
+    Only what is new or changed is written. Run the same command again to continue after a stop.
 
     \b
     Examples:
@@ -87,22 +90,22 @@ def index(
     """
     import msgspec
 
-    from mlx_cc.files import count_conversations
-    from mlx_cc.retrieve.build import sources
     from mlx_cc.terminal import bars
 
     with bars() as shown, opened(folder, collection, chroma_host, embedder) as rag:
-        bar = shown.add_task("indexing", total=None)
-        files = sources(paths)
-        shown.update(bar, total=sum(count_conversations(file.path) or 0 for file in files))
-        report = rag.index(files, rebuild=rebuild, prune=prune, done=lambda n: shown.update(bar, completed=n))
+        bar = shown.add_task("reading", total=None)
+
+        def show(done: int, total: int) -> None:
+            shown.update(bar, description="indexing", completed=done, total=total)
+
+        report = rag.index_files(paths, rebuild=rebuild, prune=prune, prune_most=prune_most, done=show)
         where = rag.finder.index.where
     if as_json:
         click.echo(msgspec.json.encode(report._asdict()).decode())
         return
     click.echo(
         f"{where}: {report.conversations:,} conversations read, {report.added:,} new, {report.changed:,} changed, "
-        f"{report.removed:,} taken out; {report.embedded:,} texts embedded"
+        f"{report.removed:,} removed; {report.embedded:,} texts embedded"
     )
 
 
@@ -275,3 +278,5 @@ def _tell_practices(found: dict[str, Any]) -> None:
     for name, counted in found["outcomes"].items():
         if isinstance(counted, dict):
             click.echo(f"{name}: {Share(**counted)}; labels: {', '.join(found['label_sources'])}")
+    if told := {"resolution_status", "csat_score", "quality_score"} & {*found["filtered_on"]}:
+        click.echo(f"Not counted, because --filter chose by it: {', '.join(sorted(told))}.")

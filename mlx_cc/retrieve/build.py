@@ -1,7 +1,7 @@
 """Conversations into an index: new ones added, changed ones written again, the others left alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ class Source(NamedTuple):
     path: Path
     split: str | None
     """From its name: that of a file that `prepare` wrote."""
+    rest: bool = False
+    """Take only conversations that the files before do not have."""
 
 
 class Indexed(NamedTuple):
@@ -40,18 +42,24 @@ class Indexed(NamedTuple):
     removed: int = 0
 
 
-def sources(paths: Sequence[Path]) -> list[Source]:
-    """The files of conversations that paths name; of a data folder, its splits, else `conversations.jsonl`.
+def sources(paths: Iterable[str | Path]) -> list[Source]:
+    """The files of conversations that paths name; of a data folder, its splits and what else is in
+    `conversations.jsonl`: conversations without labels are in no split.
 
     Raises:
-        UserError: there are none.
+        UserError: there are none, or something is not a path.
     """
     found: list[Source] = []
-    for path in paths:
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        if not isinstance(path, str | Path):
+            raise UserError(f"index_files takes paths, not {path!r:.60}. Conversations go to index(conversations).")
+        path = Path(path)
         if path.is_dir():
             folder = DataFolder(path)
             here = [Source(file, split) for split in SPLITS if (file := folder.find(split))]
-            here = here or [Source(file, None) for file in (folder.conversations, folder.zipped) if file.exists()][:1]
+            here += [Source(file, None, rest=True) for file in (folder.conversations, folder.zipped) if file.exists()][
+                :1
+            ]
             if not here:
                 raise UserError(f"{path}: neither train_chatml.jsonl nor conversations.jsonl is there. Name the file.")
             found += here
@@ -62,12 +70,24 @@ def sources(paths: Sequence[Path]) -> list[Source]:
 
 def read(files: Sequence[Source]) -> Iterator[tuple[Conversation, str | None]]:
     """The conversations of files, each with its split."""
-    return chain.from_iterable(((c, file.split) for c in read_redacted(file.path)) for file in files)
+    seen: set[str] = set()
+    for file in files:
+        for conversation in read_redacted(file.path):
+            if not (file.rest and conversation.id in seen):
+                seen.add(conversation.id)
+                yield conversation, file.split
 
 
-def previous_in(files: Sequence[Source]) -> dict[str, str]:
-    """Id -> id of the contact before, of the conversations that follow one."""
-    return {c.id: c.previous_contact_id for c, _ in read(files) if c.previous_contact_id}
+def without_split(conversations: Iterable[Conversation]) -> Iterator[tuple[Conversation, None]]:
+    """Conversations, each with None for its split.
+
+    Raises:
+        UserError: something is not a conversation.
+    """
+    for one in [conversations] if isinstance(conversations, str | Path | Conversation) else conversations:
+        if not isinstance(one, Conversation):
+            raise UserError(f"index takes conversations, not {one!r:.60}. Files go to index_files(paths).")
+        yield one, None
 
 
 def index_conversations(
@@ -118,14 +138,36 @@ def index_conversations(
     return Indexed(seen, added, changed, embedded)
 
 
+def conversations_in(index: Index) -> set[str]:
+    """Ids of the conversations of an index."""
+    return {conversation_of(name) for name in index.ids()}
+
+
 def forget_all_but(index: Index, kept: set[str]) -> int:
     """Take the conversations that are not among `kept` out of an index; returns how many."""
-    gone = {conversation_of(name) for name in index.ids()} - kept
+    gone = conversations_in(index) - kept
     if gone:
         index.mark_changed()
         index.remove([entry_id(name, part) for name in gone for part in PARTS])
         index.mark_changed()
     return len(gone)
+
+
+def refuse_to_remove_most(index: Index, kept: set[str], added: int) -> None:
+    """Refuse to remove more than half of what an index, or the one that it is to replace, held before this run.
+
+    Args:
+        kept: ids of the conversations that stay.
+        added: how many of them this run added to `index`.
+    """
+    old = index.replaced()
+    before = conversations_in(old or index)
+    gone, count = len(before - kept), len(before) - (0 if old else added)
+    if 2 * gone > count:
+        raise UserError(
+            f"{index.where}: this would remove {gone:,} of its {count:,} conversations, more than half, so none was "
+            "removed. Index the other files too, or confirm with --prune-most (Python: prune_most=True)."
+        )
 
 
 def _whole(entry: Entry, known: dict[str, Any]) -> Entry:

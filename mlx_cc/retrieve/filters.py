@@ -55,6 +55,12 @@ def every(clauses: Sequence[Where | None]) -> Where | None:
     return {"$and": kept} if len(kept) > 1 else kept[0] if kept else None
 
 
+def fields_of(clause: Where | None) -> set[str]:
+    """The fields that a `where` looks at."""
+    names = set(clause or ())
+    return (names - {*JOINS}).union(*(fields_of(part) for join in names & {*JOINS} for part in (clause or {})[join]))
+
+
 def read(texts: Sequence[str]) -> dict[str, Any]:
     """Filters from a command line: each a JSON object or `FIELD OP VALUE` with one of = != > >= < <=.
 

@@ -24,7 +24,7 @@ class Share(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """How similar conversations ended; None where not one of them says."""
+    """How similar conversations ended; None where not one of them says, or the search was filtered on it."""
 
     resolved: Share | None
     satisfied: Share | None
@@ -38,9 +38,8 @@ class Outcomes(NamedTuple):
 
 
 def outcomes(cases: Sequence[Case]) -> Outcomes:
-    """Count how cases ended."""
-    status = [case.metadata["resolution_status"] for case in cases if "resolution_status" in case.metadata]
-    csat, quality = _numbers(cases, "csat_score"), _numbers(cases, "quality_score")
+    """Count how cases ended; what the search was filtered on is not counted."""
+    status, csat, quality = (_values(cases, field) for field in ("resolution_status", "csat_score", "quality_score"))
     named = (str(case.metadata.get("label_sources", "")).split(",") for case in cases)
     return Outcomes(
         share(sum(value == RESOLVED for value in status), len(status)),
@@ -57,14 +56,16 @@ def extract_best_practices(cases: Sequence[Case]) -> dict[str, Any]:
     A case ended well when it was resolved, or, where that is not known, when its CSAT was 4 or 5.
 
     Returns:
-        n (cases), outcomes (resolved and satisfied: hits, n, low, high of Wilson's 95% interval; mean csat and
-        quality), issues and queues (name -> cases, most frequent first), ended_well (how many), examples (of those
-        that ended well, most similar first: conversation_id, problem, resolution) and label_sources.
+        n (cases), filtered_on (fields that the search was filtered on), outcomes (resolved and satisfied: hits, n, low,
+        high of Wilson's 95% interval; mean_csat and mean_quality; None for what the search was filtered on), issues and
+        queues (name -> cases, most frequent first), ended_well (how many), examples (of those that ended well, most
+        similar first: conversation_id, problem, resolution) and label_sources.
     """
     found = outcomes(cases)
     good = [case for case in cases if _ended_well(case)]
     return {
         "n": len(cases),
+        "filtered_on": sorted({field for case in cases for field in case.filtered_on}),
         "outcomes": {
             "resolved": found.resolved._asdict() if found.resolved else None,
             "satisfied": found.satisfied._asdict() if found.satisfied else None,
@@ -105,8 +106,8 @@ def _ended_well(case: Case) -> bool:
     return float(case.metadata.get("csat_score", 0)) >= GOOD_CSAT
 
 
-def _numbers(cases: Sequence[Case], field: str) -> list[float]:
-    return [float(case.metadata[field]) for case in cases if field in case.metadata]
+def _values(cases: Sequence[Case], field: str) -> list[Any]:
+    return [case.metadata[field] for case in cases if field in case.metadata and field not in case.filtered_on]
 
 
 def _counted(cases: Sequence[Case], field: str) -> dict[str, int]:

@@ -8,13 +8,22 @@ rag.analyze_with_rag(transcript, n_similar=3)["enhanced_prompt"]
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.prompt import SYSTEM, Cases, PromptSettings, body, fact_line, turn_lines
-from mlx_cc.retrieve.build import Indexed, Source, forget_all_but, index_conversations, previous_in, read
+from mlx_cc.retrieve.build import (
+    Indexed,
+    forget_all_but,
+    index_conversations,
+    read,
+    refuse_to_remove_most,
+    sources,
+    without_split,
+)
 from mlx_cc.retrieve.check import look_first
 from mlx_cc.retrieve.embed import DEFAULT, Embedder, embedder
 from mlx_cc.retrieve.entries import Part, entry_id
@@ -102,37 +111,78 @@ class ContactCenterRAG:
 
     def index(
         self,
-        source: Iterable[Conversation] | Sequence[Source],
+        conversations: Iterable[Conversation],
         *,
         rebuild: bool = False,
         prune: bool = False,
-        done: Callable[[int], Any] = lambda _: None,
+        prune_most: bool = False,
+        done: Callable[[int, int], Any] = lambda done, total: None,
     ) -> Indexed:
-        """Add conversations; those that are in the index unchanged are left alone.
+        """Add conversations; those that are in the index unchanged are left alone. `index_files` takes files.
 
         Args:
-            source: conversations, or the files that `build.sources` found.
-            rebuild: make it anew, as for another embedder; the old one stays until the new one is whole, and a rebuild
-                that was killed is gone on with.
-            prune: take out conversations that are not among these.
-            done: told how many conversations are, after each batch.
+            conversations: with or without labels.
+            rebuild: make the index anew, as for another embedder. The old one stays until the new one is whole; a
+                rebuild that was killed continues.
+            prune: remove conversations that are not among these.
+            prune_most: let `prune` or `rebuild` remove more than half of the index.
+            done: called after each batch with the conversations done so far and their number (0: unknown).
 
         Raises:
-            UserError: another process holds the index, it was made with another embedder, or a file can't be read.
+            UserError: something is not a conversation, more than half would be removed, another process holds the
+                index, or it was made with another embedder.
         """
+        total = len(conversations) if isinstance(conversations, Sequence) else 0
+        return self._index(without_split(conversations), {}, total, rebuild, prune, prune_most, done)
+
+    def index_files(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        rebuild: bool = False,
+        prune: bool = False,
+        prune_most: bool = False,
+        done: Callable[[int, int], Any] = lambda done, total: None,
+    ) -> Indexed:
+        """`index` for files of records or ChatML rows (plain or gzipped) and for data folders with their splits.
+
+        Raises:
+            UserError: also when a file can't be read.
+        """
+        files = sources(paths)
+        previous, total = {}, 0
+        for conversation, _ in read(files):  # a contact may stand before the one it follows
+            total += 1
+            if conversation.previous_contact_id:
+                previous[conversation.id] = conversation.previous_contact_id
+        return self._index(read(files), previous, total, rebuild, prune, prune_most, done)
+
+    def _index(
+        self,
+        pairs: Iterator[Labelled],
+        previous: dict[str, str],
+        total: int,
+        rebuild: bool,
+        prune: bool,
+        prune_most: bool,
+        done: Callable[[int, int], Any],
+    ) -> Indexed:
+        first = list(islice(pairs, 1))  # a wrong type is refused before anything is opened
         self.close()
         if not rebuild:
             self._refuse_damaged()
+        damaged = rebuild and self._look_first()
         go_on = not (rebuild and self._look_first(self.collection_name))
         make = self._embedder(self._wanted or self._made_with() or DEFAULT)
         index = open_index(self._place, self.collection_name, make, rebuild, go_on)
         try:
             self._finder = Finder(index, make, self._cache())
-            files = [item for item in source if isinstance(item, Source)] if isinstance(source, Sequence) else []
-            pairs = read(files) if files else ((c, None) for c in source if isinstance(c, Conversation))
             ids: set[str] = set()
-            report = index_conversations(index, make, _noted(pairs, ids), previous_in(files), done)
+            stream = _noted(chain(first, pairs), ids)
+            report = index_conversations(index, make, stream, previous, lambda count: done(count, total))
             if prune or rebuild:
+                if not (prune_most or damaged):  # Chroma crashes when it reads ids behind damaged vectors
+                    refuse_to_remove_most(index, ids, report.added)
                 report = report._replace(removed=forget_all_but(index, ids))
             index.take_place()
             return report

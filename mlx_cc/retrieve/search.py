@@ -13,7 +13,7 @@ from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.retrieve.embed import Embedder
 from mlx_cc.retrieve.entries import PARTS, Metadata, Part, conversation_of, entry_id, part_of, problem
-from mlx_cc.retrieve.filters import Where, every
+from mlx_cc.retrieve.filters import Where, every, fields_of
 from mlx_cc.retrieve.store import Found, Index
 from mlx_cc.retrieve.words import Words
 
@@ -46,6 +46,8 @@ class Case:
     """All of it, a line a turn."""
     metadata: Metadata
     """What it can be filtered by; a field it lacks is left out."""
+    filtered_on: tuple[str, ...] = ()
+    """Fields that the search was filtered on: of these the cases found say nothing new."""
 
 
 class Finder:
@@ -109,7 +111,8 @@ class Finder:
         """The `most` best conversations with their texts, best first; fewer where there are fewer. As `ranked`."""
         found = self.ranked(query, most, where, mode, parts, but)
         rows = self.index.rows([entry_id(name, part) for name, _, _ in found for part in PARTS])
-        return [case(name, score, cosine, rows) for name, score, cosine in found]
+        fields = tuple(sorted(fields_of(where)))
+        return [case(name, score, cosine, rows, fields) for name, score, cosine in found]
 
     def _allowed(self, where: Where, parts: Sequence[Part]) -> list[str]:
         """Entries of some parts that a filter allows; remembered where nobody else can change the index."""
@@ -161,12 +164,19 @@ def fused(rankings: Iterable[Sequence[str]], k: int = K) -> dict[str, float]:
     return scores
 
 
-def case(name: str, score: float, cosine: float | None, rows: Mapping[str, tuple[str, Metadata]]) -> Case:
+def case(
+    name: str,
+    score: float,
+    cosine: float | None,
+    rows: Mapping[str, tuple[str, Metadata]],
+    filtered_on: tuple[str, ...],
+) -> Case:
     """A case from its rows."""
     texts = {part: rows.get(entry_id(name, part), ("", {})) for part in PARTS}
     about = next((known for _, known in texts.values() if known), {})
     kept = {key: value for key, value in about.items() if key not in ("part", "hash", "text_hash")}
-    return Case(name, score, cosine, texts["problem"][0], texts["resolution"][0], texts["conversation"][0], kept)
+    problem, resolution, text = (texts[part][0] for part in ("problem", "resolution", "conversation"))
+    return Case(name, score, cosine, problem, resolution, text, kept, filtered_on)
 
 
 def query_of(asked: str | Conversation) -> str:

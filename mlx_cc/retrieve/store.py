@@ -74,6 +74,12 @@ class Index:
                 self._collection.modify(metadata=self.about | {COMPLETE: True})
                 _take_place(self._client, self._collection)
 
+    def replaced(self) -> "Index | None":
+        """The collection that it is to replace; None where there is none."""
+        with told(self.where):
+            old = _collections(self._client).get(str(self.about.get(REPLACES)))
+        return Index(self._client, old, self.where, ExitStack()) if old else None
+
     def half_made(self) -> int:
         """Rows of a rebuild that was not finished."""
         with told(self.where):
