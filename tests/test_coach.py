@@ -294,8 +294,12 @@ def test_missing_or_broken_profiles_and_addresses_are_named(centre, tmp_path):
     with pytest.raises(UserError, match="agent_profiles.json: .* Run mlx_cc fingerprint again"):
         raise run("agent_001", "--profiles", tmp_path).exception
     staff = tmp_path / "staff.csv"
-    for text, fault in (("name,mail\na,b\n", "needs agent and email"), ("agent,email\na,x@y@z\n", "is no e-mail")):
-        staff.write_text(text)
+    for text, fault in (
+        ("name,mail\na,b\n", "needs agent and email"),
+        ("agent,email\na,x@y@z\n", "is no e-mail"),
+        ("agent,email\nJörg,j@y.z\n", "staff.csv: can't be read .* Save it as CSV in UTF-8"),
+    ):
+        staff.write_text(text, encoding="latin-1")
         with pytest.raises(UserError, match=fault):
             raise run("agent_001", "--profiles", centre[1], "--email", "--addresses", staff).exception
 

@@ -1,18 +1,21 @@
 """`mlx_cc fingerprint`: profile agents, group them, rank what to coach."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlx_cc.folders import AgentsFolder
+from mlx_cc.commands.options import CENTRE, JSON, PATH
+
+if TYPE_CHECKING:
+    from mlx_cc.agents.run import Fingerprints
 
 
 @click.command()
 @click.option(
     "--input",
     "source",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="FILE",
     help="Conversations or ChatML rows with labels; use the train split.",
@@ -20,46 +23,41 @@ from mlx_cc.folders import AgentsFolder
 @click.option(
     "--output-dir",
     "folder",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="DIR",
-    help="Where agent_profiles.json, agent_summary.json and agent_clusters.json go.",
+    help="Folder for agent_profiles.json, agent_summary.json and agent_clusters.json.",
 )
-@click.option("--clusters", "n_clusters", type=click.IntRange(min=1), default=5, show_default=True, help="Groups.")
+@click.option("--clusters", type=click.IntRange(min=1), default=5, show_default=True, help="Number of groups.")
 @click.option(
     "--min-conversations",
     type=click.IntRange(min=2),
     default=5,
     show_default=True,
-    help="An estimate that rests on fewer contacts is not given.",
+    help="Leave out an estimate from fewer contacts.",
 )
 @click.option(
     "--fcr",
     type=click.Choice(["auto", "flag", "survey", "repeat"]),
     default="auto",
     show_default=True,
-    help="First-contact resolution by the resolution label, by those from surveys, or by the customer coming back; "
-    "auto: the label, where any contact has one.",
+    help="First-contact resolution: the resolution label (flag), that of surveys alone, or whether the customer comes "
+    "back (repeat); auto: the label, where any contact has one.",
 )
 @click.option(
-    "--repeat-days", type=click.IntRange(min=1), default=7, show_default=True, help="With --fcr repeat: within so many."
+    "--repeat-days",
+    type=click.IntRange(min=1),
+    default=7,
+    show_default=True,
+    help="With --fcr repeat: days in which another contact counts as coming back.",
 )
-@click.option("--centre", "centre_file", type=click.Path(path_type=Path), help="The centre's settings (YAML): skills.")
-@click.option("--json", "as_json", is_flag=True, help="Print agent_summary.json instead of the table.")
-def command(
-    source: Path,
-    folder: Path,
-    n_clusters: int,
-    min_conversations: int,
-    fcr: Literal["auto", "flag", "survey", "repeat"],
-    repeat_days: int,
-    centre_file: Path | None,
-    as_json: bool,
-) -> None:
+@CENTRE
+@JSON
+def command(source: Path, folder: Path, as_json: bool, **settings: Any) -> None:
     """Profile every agent against the centre: metrics with intervals, strengths, weaknesses, coaching priorities.
 
-    Each metric stands raw, adjusted for the agent's mix of queues, issues, waits and follow-ups, and shrunk toward
-    the team's mean, the more the fewer the contacts.
+    Each metric is given raw, adjusted for the agent's mix of queues, issues, waits and follow-ups, and shrunk toward
+    the team mean; fewer contacts, stronger shrinkage.
 
     \b
     Examples:
@@ -68,56 +66,40 @@ def command(
       mlx_cc fingerprint --input conversations.jsonl --output-dir data/agent_profiles --fcr repeat --repeat-days 14
     """
     import msgspec
+
+    from mlx_cc.agents.run import fingerprint
+
+    done = fingerprint(source, folder, **settings)
+    if as_json:
+        click.echo(msgspec.json.encode(done.summary))
+    else:
+        _print(done, folder)
+
+
+def _print(done: "Fingerprints", folder: Path) -> None:
     from rich.table import Table
 
-    from mlx_cc.agents.fingerprint import AgentFingerprinter
-    from mlx_cc.centre import read_centre
-    from mlx_cc.errors import UserError
-    from mlx_cc.files import count_conversations, read_conversations, write_json
-    from mlx_cc.terminal import console, progress
+    from mlx_cc.terminal import console
 
-    fingerprinter = AgentFingerprinter(min_conversations, read_centre(centre_file).skills, fcr, repeat_days)
-    profiles = fingerprinter.compute_agent_profiles(
-        progress(read_conversations(source), source.name, count_conversations(source))
-    )
-    if not profiles:
-        raise UserError(f"{source}: no conversation names its agent. Ingest with agent ids (`agents`) and try again.")
-    clusters = fingerprinter.cluster_agents(profiles, n_clusters)
-    groups = clusters["groups"]
-    summary = {
-        "input": str(source),
-        **fingerprinter.summary(profiles),
-        "groups": {name: group["n"] for name, group in groups.items()},
-        "silhouette": clusters["silhouette"],
-        "stability": clusters["stability"],
-    }
-    made = AgentsFolder(folder)
-    write_json(made.profiles, profiles)
-    write_json(made.clusters, clusters)
-    write_json(made.summary, summary)
-    if as_json:
-        click.echo(msgspec.json.encode(summary))
-        return
-
-    out = console()
+    out, summary = console(), done.summary
     shown = ("quality", "csat", "fcr", "quality_deviation")
     table = Table("group", "agents", *shown)
-    for name, group in groups.items():
+    for name, group in done.clusters["groups"].items():
         table.add_row(name, str(group["n"]), *(_number(group["means"].get(metric)) for metric in shown))
     out.print(table)
     table = Table("skill", "agents strong in it", "agents weak in it")
     for skill, strong in summary["strengths"].items():
         table.add_row(skill, str(strong), str(summary["weaknesses"][skill]))
     out.print(table)
-    out.print(
-        f"{summary['agents']} agents, {summary['agents_with_enough_data']} with at least {min_conversations} contacts; "
-        f"{summary['conversations']} conversations; silhouette {_number(clusters['silhouette'])}, "
-        f"stability {_number((clusters['stability'] or {}).get('mean'))}; {summary['changes']} changes over time",
-        soft_wrap=True,
+    click.echo(
+        f"{summary['agents']} agents, {summary['agents_with_enough_data']} with at least "
+        f"{summary['min_conversations']} contacts; {summary['conversations']} conversations; "
+        f"silhouette {_number(summary['silhouette'])}, stability {_number((summary['stability'] or {}).get('mean'))}; "
+        f"{summary['changes']} changes over time"
     )
     for reason, count in summary["left_out"].items():
-        out.print(f"{count} conversations count for nobody: {reason}", soft_wrap=True)
-    out.print(f"{folder}: agent_profiles.json, agent_summary.json, agent_clusters.json", soft_wrap=True)
+        click.echo(f"{count} conversations count for nobody: {reason}")
+    click.echo(f"{folder}: agent_profiles.json, agent_summary.json, agent_clusters.json")
 
 
 def _number(value: float | None) -> str:

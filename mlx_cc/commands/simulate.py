@@ -1,25 +1,29 @@
 """`mlx_cc simulate`: conversations with known ground truth."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.commands.options import FILE, JSON
+
+if TYPE_CHECKING:
+    from mlx_cc.conversation import Conversation
+
 
 @click.command()
-@click.option("--conversations", type=click.IntRange(min=1), default=1000, show_default=True, help="How many.")
-@click.option("--agents", type=click.IntRange(min=1), default=50, show_default=True, help="How many agents take them.")
+@click.option("--conversations", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to make.")
+@click.option("--agents", type=click.IntRange(min=1), default=50, show_default=True, help="How many agents they have.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed gives the same file."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The conversations file to write."
-)
+@click.option("--out", type=FILE, required=True, help="The conversations file to write.")
 @click.option(
     "--truth",
-    "truth_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write what was planted here (JSON): skill and group by agent, difficulty by queue.",
+    type=FILE,
+    help="File (JSON) for the planted effects: skill and group by agent, difficulty by queue.",
 )
 @click.option(
     "--turns", type=click.FloatRange(min=4, max=400), default=14, show_default=True, help="Mean number of turns."
@@ -34,22 +38,22 @@ import click
 @click.option(
     "--months", type=click.IntRange(min=1, max=120), default=6, show_default=True, help="Length of the period."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@JSON
 def command(
     conversations: int,
     agents: int,
     seed: int,
     out: Path,
-    truth_file: Path | None,
+    truth: Path | None,
     turns: float,
     start: datetime,
     months: int,
     as_json: bool,
 ) -> None:
-    """Make simulated conversations whose outcomes follow from planted skill, queues and waits.
+    """Make simulated conversations whose outcomes follow from planted skills, queues and waits.
 
-    Every label has the source `simulated`. They are for trying things out and for checking that an
-    analysis finds what was planted; they say nothing about a real centre.
+    Every label has the source `simulated`. Use them to try things out and to check that an analysis finds the
+    planted effects; they tell nothing about a real centre.
 
     \b
     Examples:
@@ -68,14 +72,10 @@ def command(
 
     began = time.perf_counter()
     world = World(Parameters(conversations, agents, seed, turns, start.date(), months))
-    stream = simulate(world)
-    if conversations > 2000:
-        stream = progress(stream, "simulating", conversations)
-    resolutions: Counter[str] = Counter()
-    sums: Counter[str] = Counter()
+    sums, resolutions = Counter[str](), Counter[str]()
 
-    def counted():
-        for conversation in stream:
+    def counted() -> Iterator["Conversation"]:
+        for conversation in progress(simulate(world), "simulating", conversations):
             resolutions[conversation.label("resolution")] += 1
             sums["turns"] += len(conversation.turns)
             sums["quality"] += conversation.label("quality")["score"]
@@ -84,14 +84,14 @@ def command(
             yield conversation
 
     count = write_conversations(out, counted())
-    if truth_file:
-        write_json(truth_file, world.truth())
+    if truth:
+        write_json(truth, world.truth())
     summary = {
         "conversations": count,
         "agents": agents,
         "seed": seed,
         "out": str(out),
-        "truth": None if truth_file is None else str(truth_file),
+        "truth": None if truth is None else str(truth),
         "mean_turns": round(sums["turns"] / count, 2),
         "mean_quality": round(sums["quality"] / count, 1),
         "mean_csat": round(sums["csat"] / count, 2),
@@ -101,12 +101,17 @@ def command(
     }
     if as_json:
         click.echo(msgspec.json.encode(summary))
-        return
-    click.echo(f"{out}: {count} simulated conversations of {agents} agents, seed {seed}, in {summary['seconds']} s")
+    else:
+        _print(summary)
+
+
+def _print(summary: dict[str, Any]) -> None:
     click.echo(
+        f"{summary['out']}: {summary['conversations']} simulated conversations of {summary['agents']} agents, "
+        f"seed {summary['seed']}, in {summary['seconds']} s\n"
         f"  means: {summary['mean_turns']} turns, quality {summary['mean_quality']} of 100, "
-        f"CSAT {summary['mean_csat']} of 5; {summary['followups']} follow-ups"
+        f"CSAT {summary['mean_csat']} of 5; {summary['followups']} follow-ups\n"
+        "  resolution: " + ", ".join(f"{name} {n}" for name, n in summary["resolution"].items())
     )
-    click.echo("  resolution: " + ", ".join(f"{name} {n}" for name, n in resolutions.most_common()))
-    if truth_file:
-        click.echo(f"{truth_file}: what was planted")
+    if summary["truth"]:
+        click.echo(f"{summary['truth']}: the planted effects")
