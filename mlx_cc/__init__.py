@@ -1,36 +1,89 @@
 """mlx_cc: a contact centre's own transcripts, turned into a private, local analyst."""
 
+import importlib
 import os
-from typing import Any
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlx_cc.agents.coaching import generate_coaching
+    from mlx_cc.agents.fingerprint import AgentFingerprinter
+    from mlx_cc.agents.run import coach, fingerprint
+    from mlx_cc.analyst import Analyst, load, load_model
+    from mlx_cc.conversation import Conversation, Label, Turn
+    from mlx_cc.errors import UserError
+    from mlx_cc.evaluate.session import evaluate
+    from mlx_cc.export import add_temporal_features as temporal
+    from mlx_cc.files import read_conversations, write_conversations
+    from mlx_cc.ingest.run import ingest
+    from mlx_cc.prepare import prepare_files as prepare
+    from mlx_cc.report.run import dashboard, table
+    from mlx_cc.retrieve import ContactCenterRAG, extract_best_practices
+    from mlx_cc.temporal import TemporalFeatureEnhancer
+    from mlx_cc.train.fuse import fuse
+    from mlx_cc.train.session import train
 
 __version__ = "0.1.0"
+_HOMES = {
+    "Analyst": "analyst",
+    "AgentFingerprinter": "agents.fingerprint",
+    "ContactCenterRAG": "retrieve",
+    "Conversation": "conversation",
+    "Label": "conversation",
+    "TemporalFeatureEnhancer": "temporal",
+    "Turn": "conversation",
+    "UserError": "errors",
+    "coach": "agents.run",
+    "dashboard": "report.run",
+    "extract_best_practices": "retrieve",
+    "fingerprint": "agents.run",
+    "fuse": "train.fuse",
+    "generate_coaching": "agents.coaching",
+    "load": "analyst",
+    "load_model": "analyst",
+    "read_conversations": "files",
+    "table": "report.run",
+    "write_conversations": "files",
+}
+"""Public name -> the module that has it, imported when the name is first used."""
+_CALLS = {
+    "evaluate": "evaluate.session:evaluate",
+    "ingest": "ingest.run:ingest",
+    "prepare": "prepare:prepare_files",
+    "temporal": "export:add_temporal_features",
+    "train": "train.session:train",
+}
+"""Module that can be called, because a command has its name -> the function that its command runs."""
+
+__all__ = [*_HOMES, *_CALLS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 # Else transformers says that PyTorch is missing; nothing here needs it.
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
-_HOMES = {
-    "load": "mlx_cc.analyst",
-    "load_model": "mlx_cc.analyst",
-    "Analyst": "mlx_cc.analyst",
-    "Conversation": "mlx_cc.conversation",
-    "Turn": "mlx_cc.conversation",
-    "Label": "mlx_cc.conversation",
-    "read_conversations": "mlx_cc.files",
-    "write_conversations": "mlx_cc.files",
-    "TemporalFeatureEnhancer": "mlx_cc.temporal",
-    "AgentFingerprinter": "mlx_cc.agents.fingerprint",
-    "generate_coaching": "mlx_cc.agents.coaching",
-    "ContactCenterRAG": "mlx_cc.retrieve",
-    "extract_best_practices": "mlx_cc.retrieve",
-    "UserError": "mlx_cc.errors",
-}
-__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+class _Callable(ModuleType):
+    """A module of `_CALLS`: `mlx_cc.ingest(paths)` runs the function, `mlx_cc.ingest.read_folder` is what it holds."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        module, _, function = _CALLS[self.__name__.rpartition(".")[2]].partition(":")
+        return getattr(importlib.import_module(f"mlx_cc.{module}"), function)(*args, **kwargs)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _CALLS and type(value) is ModuleType:  # Python has just imported it
+            value.__class__ = _Callable
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
+    if name in _CALLS:
+        return importlib.import_module(f"mlx_cc.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'mlx_cc' has no attribute '{name}'")
-    import importlib
-
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(f"mlx_cc.{_HOMES[name]}"), name)

@@ -18,6 +18,7 @@ import click
 import msgspec
 import yaml
 
+import mlx_cc
 from mlx_cc.centre import Centre
 from mlx_cc.cli import main_group
 from mlx_cc.commands.train import command as train
@@ -29,6 +30,15 @@ WIDTH = 100
 PROPERTY = {"property", "cached_property"}
 
 PUBLIC: dict[str, tuple[str, ...]] = {
+    "mlx_cc.pipeline": ("steps", "Step", "pick_one"),
+    "mlx_cc.ingest.run": ("ingest", "Transcripts", "Summary"),
+    "mlx_cc.prepare": ("prepare_files", "Prepared"),
+    "mlx_cc.export": ("add_temporal_features", "TemporalSummary"),
+    "mlx_cc.agents.run": ("fingerprint", "Fingerprints", "coach", "Coaching", "read_addresses", "write_draft"),
+    "mlx_cc.train.session": ("train",),
+    "mlx_cc.evaluate.session": ("evaluate",),
+    "mlx_cc.train.fuse": ("fuse", "Fused"),
+    "mlx_cc.report.run": ("dashboard", "table"),
     "mlx_cc.analyst": ("load", "load_model", "Analyst", "Analysis"),
     "mlx_cc.conversation": ("Conversation", "Turn", "Label", "Temporal", "Reasoning", "Provenance", "check", "replace"),
     "mlx_cc.files": ("read_conversations", "write_conversations"),
@@ -109,6 +119,11 @@ def written(value: object) -> str:
 def api_page() -> str:
     """Signatures and docstrings of what is meant for use from Python."""
     parts = ["# The Python interface\n\nWritten by `make docs` from the docstrings; edit those instead.\n"]
+    homes = {name: f"{home}.{name}" for name, home in mlx_cc._HOMES.items()}
+    homes |= {name: home.replace(":", ".") for name, home in mlx_cc._CALLS.items()}
+    parts.append("What `import mlx_cc` gives, and where it is described:\n")
+    parts += [f"- `mlx_cc.{name}`: `mlx_cc.{home}`" for name, home in sorted(homes.items())]
+    parts.append("")
     for module, names in PUBLIC.items():
         if importlib.util.find_spec(module) is None:
             continue

@@ -1,46 +1,70 @@
 """The demo runs the commands in order, stops at one that fails, and shows a chain whether it was kept or not."""
 
 import json
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from mlx_cc import reasoning
+import mlx_cc
+from mlx_cc import demo, reasoning
 from mlx_cc.conversation import Conversation, Turn
+from mlx_cc.demo.demo_page import _chains
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
-from mlx_cc.report import demo
-from mlx_cc.report.demo_page import _chains
+from mlx_cc.pipeline import Step
 
 HOSTILE = "<script>alert(1)</script>"
 
 
 @pytest.fixture
 def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Run a demo of `generate` and `train` that end with these exit statuses; gives the commands that were run."""
+    """Run a demo of `generate` and `train` that end with these exit statuses; gives the steps that were run."""
+    monkeypatch.setattr(
+        demo, "demo_steps", lambda _: [Step((name,), tmp_path / name, str) for name in ("generate", "train")]
+    )
+    monkeypatch.setattr(demo, "_page", lambda folder, done: folder)
 
-    def run(generate: int, train: int) -> list[str]:
-        commands: list[str] = []
+    def run(generate: int = 3, train: int = 0) -> list[str]:
+        names: list[str] = []
 
         def ended(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
-            commands.append(command[-1])
+            names.append(command[-1])
+            (tmp_path / command[-1]).touch()
             return subprocess.CompletedProcess(command, {"generate": generate, "train": train}[command[-1]])
 
-        monkeypatch.setattr(demo, "steps", lambda _: [(n, [n], tmp_path / n) for n in ("generate", "train")])
-        monkeypatch.setattr(demo, "_page", lambda folder, told: folder)
         monkeypatch.setattr(demo.subprocess, "run", ended)
         demo.run_demo(tmp_path / "demo")
-        return commands
+        return names
 
     return run
 
 
 def test_a_teacher_of_which_nothing_is_kept_does_not_stop_the_demo_and_any_other_failure_does(ran):
-    assert ran(3, 0) == ["generate", "train"]
-    for statuses in ((2, 0), (0, 3)):
+    for statuses in ((2, 0), (3, 3)):
         with pytest.raises(UserError, match="failed"):
             ran(*statuses)
+    assert ran(3, 0) == ["train"]
+
+
+def test_a_step_is_done_again_when_the_code_has_changed(ran, tmp_path, monkeypatch):
+    copy = tmp_path / "mlx_cc"
+    shutil.copytree(Path(mlx_cc.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(mlx_cc, "__file__", str(copy / "__init__.py"))
+    assert (ran(), ran()) == (["generate", "train"], [])
+    (copy / "splits.py").open("a").write("SEED = 1\n")
+    assert ran() == ["generate", "train"]
+
+
+@pytest.mark.parametrize("activated", [True, False])
+def test_the_demo_names_a_program_that_starts(monkeypatch, tmp_path, activated):
+    folder = Path(sys.executable).parent if activated else tmp_path
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep if activated else None)
+    run = subprocess.run([*demo.program().split(), "--version"], capture_output=True, text=True)
+    assert mlx_cc.__version__ in run.stdout, run.stderr
 
 
 def test_the_page_shows_a_chain_that_was_kept_or_one_that_was_not_with_the_reasons(tmp_path: Path):

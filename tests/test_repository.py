@@ -45,6 +45,8 @@ ROOMS = [
     "evaluate",
     "bench",
     "serve",
+    "pipeline",
+    "demo",
     "commands",
     "cli",
 ]
