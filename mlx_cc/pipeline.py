@@ -15,11 +15,11 @@ from mlx_cc.analyst import load
 from mlx_cc.evaluate.session import evaluate
 from mlx_cc.export import add_temporal_features
 from mlx_cc.files import read_conversations, write_conversations, write_json
+from mlx_cc.folders import DataFolder, EvaluationFolder, ModelFolder, RunFolder
 from mlx_cc.ingest.run import ingest
 from mlx_cc.prepare import prepare_files
 from mlx_cc.report.run import dashboard
 from mlx_cc.settings import read_settings
-from mlx_cc.train.batches import find_split
 from mlx_cc.train.fuse import fuse, rows
 from mlx_cc.train.session import train
 from mlx_cc.train.settings import TrainSettings
@@ -56,40 +56,40 @@ def steps(source: Path | str, folder: Path | str, config: Path | str, name: str)
     """
     source, folder = Path(source), Path(folder)
     transcripts, analyses, records = source / "transcripts", source / "analyses", folder / "conversations.jsonl"
-    data, learned, profiles = folder / "data", folder / "data/train_temporal.jsonl", folder / "data/agent_profiles"
-    run, model, one = Path("adapters", name), Path("models", name), folder / "one.jsonl"
-    everyone, page = data / "conversations.jsonl", folder / "dashboard.html"
+    data, run, model = DataFolder(folder / "data"), RunFolder(Path("adapters", name)), ModelFolder(Path("models", name))
+    learned, measured = data.temporal("train"), EvaluationFolder(run.path / "evaluation").report
+    one, page = folder / "one.jsonl", folder / "dashboard.html"
 
     def tune() -> Any:
-        changed = {"data.dir": str(data), "training.output_dir": str(model)}
-        return train(read_settings(config, TrainSettings, changed), run)
+        changed = {"data.dir": str(data.path), "training.output_dir": str(model.path)}
+        return train(read_settings(config, TrainSettings, changed), run.path)
 
     return [
         step("ingest", transcripts, "--analyses", analyses, "--out", records,
              makes=records, call=lambda: ingest([transcripts], records, analyses=analyses)),
-        step("prepare", records, "--output-dir", data,
-             makes=data / "statistics.json", call=lambda: prepare_files([records], data)),
-        step("temporal", "--input", data, "--output", data,
-             makes=learned, call=lambda: add_temporal_features(data, data)),
-        step("fingerprint", "--input", learned, "--output-dir", profiles,
-             makes=profiles / "agent_summary.json", call=lambda: fingerprint(learned, profiles)),
-        step("train", "--config", config, "--dir", data, "--output-dir", model,
-             makes=run / "report.json", call=tune),
-        step("evaluate", "--model", run,
-             makes=run / "evaluation/report.json", call=lambda: evaluate(str(run), find_split(data, "test"), learned)),
-        step("fuse", run, "--output", model, "--rows", "1", "--overwrite",
-             makes=model / "config.json", call=lambda: fuse(run, model, rows(run, None, 1), overwrite=True)),
-        step("analyze", one, "--model", model, "--json",
+        step("prepare", records, "--output-dir", data.path,
+             makes=data.statistics, call=lambda: prepare_files([records], data.path)),
+        step("temporal", "--input", data.path, "--output", data.path,
+             makes=learned, call=lambda: add_temporal_features(data.path, data.path)),
+        step("fingerprint", "--input", learned, "--output-dir", data.agents.path,
+             makes=data.agents.summary, call=lambda: fingerprint(learned, data.agents.path)),
+        step("train", "--config", config, "--dir", data.path, "--output-dir", model.path,
+             makes=run.report, call=tune),
+        step("evaluate", "--model", run.path,
+             makes=measured, call=lambda: evaluate(str(run.path), data.split("test"), learned)),
+        step("fuse", run.path, "--output", model.path, "--rows", "1", "--overwrite",
+             makes=model.config, call=lambda: fuse(run.path, model.path, rows(run.path, None, 1), overwrite=True)),
+        step("analyze", one, "--model", model.path, "--json",
              makes=folder / "analysis.json",
-             call=lambda: write_json(folder / "analysis.json", load(model).analyze(pick_one(data, one)))),
-        step("dashboard", "--input", everyone, "--profiles", profiles, "--output", page,
-             makes=page, call=lambda: dashboard(everyone, page, profiles=profiles)),
+             call=lambda: write_json(folder / "analysis.json", load(model.path).analyze(pick_one(data, one)))),
+        step("dashboard", "--input", data.conversations, "--profiles", data.agents.path, "--output", page,
+             makes=page, call=lambda: dashboard(data.conversations, page, profiles=data.agents.path)),
     ]  # fmt: skip
 
 
-def pick_one(data: Path, file: Path) -> Any:
+def pick_one(data: DataFolder, file: Path) -> Any:
     """Write the first held-out conversation of ordinary length, by id, to a file, and return it."""
-    held_out = sorted(read_conversations(find_split(data, "test")), key=lambda one: one.id)
+    held_out = sorted(read_conversations(data.split("test")), key=lambda one: one.id)
     chosen = next((one for one in held_out if 8 <= len(one.turns) <= 14), held_out[0])
     write_conversations(file, [chosen])
     return chosen

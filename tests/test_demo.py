@@ -63,7 +63,7 @@ def test_a_step_is_done_again_when_the_code_has_changed(ran, tmp_path, monkeypat
 def test_the_demo_names_a_program_that_starts(monkeypatch, tmp_path, activated):
     folder = Path(sys.executable).parent if activated else tmp_path
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep if activated else None)
-    run = subprocess.run([*demo.program().split(), "--version"], capture_output=True, text=True)
+    run = subprocess.run([*demo.program().split(), "--version"], capture_output=True, text=True, timeout=60)
     assert mlx_cc.__version__ in run.stdout, run.stderr
 
 
@@ -72,11 +72,11 @@ def test_the_page_shows_a_chain_that_was_kept_or_one_that_was_not_with_the_reaso
     rejected = {"conversation_id": "a", "reasons": [f"loops: {HOSTILE}"], "text": HOSTILE}
     (tmp_path / "train_reasoning_rejects.jsonl").write_text(json.dumps(rejected) + "\n")
     write_conversations(tmp_path / "train_reasoning.jsonl", [bare])
-    shown = _chains({"kept": 0, "rejected": 1}, demo._chain(tmp_path))
+    shown = _chains({"kept": 0, "rejected": 1}, demo._chain(tmp_path / "train_reasoning.jsonl"))
     assert "wrote 1 chains" in shown and "turned down" in shown and HOSTILE not in shown and "&lt;script&gt;" in shown
     text = "<thinking>\na\n</thinking>\n\n<analysis>\nb\n</analysis>\n\n<insights>\nc\n</insights>"
     kept = Conversation(id="k", turns=bare.turns, reasoning=reasoning.parse(text, "m"))
     write_conversations(tmp_path / "train_reasoning.jsonl", [bare, kept])
-    chain = demo._chain(tmp_path)
+    chain = demo._chain(tmp_path / "train_reasoning.jsonl")
     assert (chain["conversation_id"], chain["text"], chain["reasons"]) == ("k", text, [])
     assert "The chain of k, kept" in _chains({"kept": 1, "rejected": 0}, chain)

@@ -26,11 +26,12 @@ def command(folder: Path, fresh: bool) -> None:
     from mlx_cc.demo import program, run_demo
     from mlx_cc.evaluate.compare import in_words
     from mlx_cc.files import read_json
+    from mlx_cc.folders import RunFolder
     from mlx_cc.metrics import Estimate
     from mlx_cc.terminal import console
 
     page = run_demo(folder, fresh)
-    overall = read_json(Path("adapters/demo/evaluation/report.json"))["overall"]
+    overall = read_json(RunFolder(Path("adapters/demo")).evaluation.report)["overall"]
     shown = Table("log loss of held-out answers (lower is better)", "value [95%]", "n")
     for model, e in overall["log loss"].items():
         shown.add_row(model, in_words(Estimate(**e)), str(e["n"]))

@@ -20,24 +20,26 @@ import mlx_cc
 from mlx_cc import reasoning
 from mlx_cc.errors import UserError
 from mlx_cc.files import lines, read_conversations, read_json, write_json
+from mlx_cc.folders import DataFolder, RunFolder
+from mlx_cc.generate.join import REJECTS, REPORT
+from mlx_cc.generate.journal import beside
 from mlx_cc.pipeline import Step, pick_one, step, steps
 from mlx_cc.terminal import console
 
 SAMPLE = Path("data/sample")
 CONFIG = Path("configs/smollm2_135m_cpu.yaml")
-CHAINS = "train_reasoning"
 NO_CHAIN_KEPT = 3
 """Exit status of `generate` when no chain passes the checks, as is usual for so small a teacher."""
 
 
 def demo_steps(folder: Path) -> list[Step]:
     """The pipeline, with a few reasoning chains before the training."""
-    data = folder / "data"
+    data = DataFolder(folder / "data")
     chains = step(
-        *("generate", "--input", data / "train_temporal.jsonl", "--output", data / f"{CHAINS}.jsonl"),
+        *("generate", "--input", data.temporal("train"), "--output", data.reasoning("train")),
         *("--model", "smollm2-135m", "--limit", "2", "--batch-size", "2", "--retries", "0"),
         *("--point-characters", "24"),
-        makes=data / f"{CHAINS}_report.json",
+        makes=beside(data.reasoning("train"), REPORT),
         call=lambda: None,
     )
     path = steps(SAMPLE, folder, CONFIG, "demo")
@@ -75,7 +77,7 @@ def run_demo(folder: Path, fresh: bool = False) -> Path:
 def _run(step: Step, folder: Path) -> None:
     analyzes = step.name == "analyze"
     if analyzes:
-        pick_one(folder / "data", Path(step.command[1]))
+        pick_one(DataFolder(folder / "data"), Path(step.command[1]))
     command = [sys.executable, "-m", "mlx_cc", *step.command]
     result = subprocess.run(command, stdout=subprocess.PIPE if analyzes else None)
     if result.returncode and (step.name, result.returncode) != ("generate", NO_CHAIN_KEPT):
@@ -103,21 +105,21 @@ def _hash(*parts: bytes) -> str:
     return blake2b(b"\0".join(parts), digest_size=12).hexdigest()
 
 
-def _chain(data: Path) -> dict[str, Any]:
+def _chain(chains: Path) -> dict[str, Any]:
     """A chain that was kept or, where none was, the first that was not, with the reasons."""
-    for conversation in read_conversations(data / f"{CHAINS}.jsonl"):
+    for conversation in read_conversations(chains):
         if conversation.reasoning:
             text = reasoning.text_of(conversation.reasoning)
             return {"conversation_id": conversation.id, "text": text, "reasons": []}
-    return next(json.loads(line) for _, line in lines(data / f"{CHAINS}_rejects.jsonl"))
+    return next(json.loads(line) for _, line in lines(beside(chains, REJECTS)))
 
 
 def _page(folder: Path, done: dict[str, Any]) -> Path:
     from mlx_cc.demo.demo_page import write_demo_page
 
     made = {one.name: one.made for one in demo_steps(folder)}
-    profiles = read_json(made["fingerprint"].with_name("agent_profiles.json"))
-    clusters = read_json(made["fingerprint"].with_name("agent_clusters.json"))
+    data, run = DataFolder(folder / "data"), RunFolder(made["train"].parent)
+    profiles, clusters = read_json(data.agents.profiles), read_json(data.agents.clusters)
     group = {agent: name for name, found in clusters["groups"].items() for agent in found["agents"]}
     agents = sorted(profiles.values(), key=lambda p: -(p["metrics"]["quality"]["value"] or -1))
     page = folder / "index.html"
@@ -130,9 +132,9 @@ def _page(folder: Path, done: dict[str, Any]) -> Path:
             ],
             "statistics": read_json(made["prepare"]),
             "chains": read_json(made["generate"]),
-            "chain": _chain(folder / "data"),
+            "chain": _chain(data.reasoning("train")),
             "training": read_json(made["train"]),
-            "loss_png": made["train"].with_name("loss.png"),
+            "loss_png": run.loss,
             "evaluation": read_json(made["evaluate"]),
             "dashboard": made["dashboard"].name,
             "agents": [{**row, "group": group.get(row["agent_id"])} for row in agents],
