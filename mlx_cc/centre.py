@@ -1,8 +1,7 @@
-"""The centre: what is particular to one contact centre, kept in one YAML file.
+"""Settings of one contact centre, kept in one YAML file.
 
-Issue classes, journey types, effectiveness bands, what counts as an agent's skill, opening hours, holidays
-and peak seasons, and which queues or teams have their own.
-The defaults are usable as they are; `configs/centre.yaml` spells them out.
+Issue classes, journey types, effectiveness bands, agents' skills, opening hours, holidays and peak seasons, and the
+queues or teams that differ. The defaults work as they are; `configs/centre.yaml` lists them.
 """
 
 from pathlib import Path
@@ -29,28 +28,28 @@ class Hours(Struct, frozen=True, forbid_unknown_fields=True):
     open: Clock = "09:00"
     """Time of day, HH:MM."""
     close: Clock = "17:00"
-    """Time of day, HH:MM; 24:00 is midnight. One that is not after `open` is on the next day."""
+    """Time of day, HH:MM; 24:00 is midnight. A time that is not after `open` is on the next day."""
     days: tuple[Weekday, ...] = (0, 1, 2, 3, 4)
-    """Days of the week on which they open; Monday is 0."""
+    """Days of the week with these hours; Monday is 0."""
     other_days: dict[Weekday, tuple[Clock, Clock]] = {}
     """Day of the week -> its own opening and closing time."""
 
 
 class Queue(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What one queue or team has of its own; the rest is the centre's."""
+    """Settings of one queue or team; the centre's apply to the rest."""
 
     timezone: str | None = None
-    """IANA zone of its site; it counts before a conversation's own."""
+    """IANA time zone of its site; goes before a conversation's own."""
     country: str | None = None
-    """ISO 3166-1; it counts before a conversation's own."""
+    """ISO 3166-1; goes before a conversation's own."""
     subdivision: str | None = None
     """ISO 3166-2 subdivision without the country."""
     hours: Hours | None = None
     """Its opening hours."""
     holidays: tuple[Day, ...] | None = None
-    """Its days off besides the public holidays, instead of the centre's."""
+    """Its days off besides the public holidays, in place of the centre's."""
     peak_seasons: Seasons | None = None
-    """Its peak seasons, instead of the centre's."""
+    """Its peak seasons, in place of the centre's."""
 
 
 ISSUES: dict[str, tuple[str, ...]] = {
@@ -68,16 +67,16 @@ ISSUES: dict[str, tuple[str, ...]] = {
 
 
 class Skill(Struct, frozen=True, forbid_unknown_fields=True):
-    """Something an agent can be strong or weak in."""
+    """A skill in which an agent can be strong or weak."""
 
     measure: str
-    """Measure it is told by, such as `empathy` or `fcr`."""
+    """The measure that shows it, such as `empathy` or `fcr`."""
     better: Literal["more", "less"]
-    """Which way is better."""
+    """Whether more or less of the measure is better."""
     action: str
     """What to practise, in one sentence."""
     done_by: tuple[str, ...] = ()
-    """Words of an agent's turn by which the action was taken in that contact already."""
+    """Phrases of an agent that show that the action was taken in a contact already."""
 
     @property
     def sign(self) -> int:
@@ -117,7 +116,7 @@ SKILLS: dict[str, Skill] = {
     "consistency": Skill(
         "quality_deviation",
         "less",
-        "Compare one of these contacts with a good one of its kind and keep a checklist of what differed.",
+        "Compare one of these contacts with a good one about the same issue, and keep a checklist of the differences.",
     ),
 }
 
@@ -139,19 +138,19 @@ class Centre(Struct, frozen=True, forbid_unknown_fields=True):
         "renewal_upgrade",
         "win_back",
     )
-    """Where the customer is in their time with the centre."""
+    """Stages of a customer's relationship with the centre."""
     contact_roles: tuple[Name, ...] = ("first_contact", "follow_up", "escalation", "transfer")
-    """What a contact is within its case."""
+    """Roles of a contact within its case."""
     effectiveness: dict[str, Annotated[int, Meta(ge=0, le=100)]] = msgspec.field(
         default_factory=lambda: {"excellent": 90, "good": 75, "fair": 60, "poor": 0}
     )
     """Band -> lowest quality score in it."""
     skills: dict[Name, Skill] = msgspec.field(default_factory=lambda: dict(SKILLS))
-    """The types of strength and weakness of agents."""
+    """Name -> skill in which agents can be strong or weak."""
     timezone: str | None = None
-    """IANA zone of the site, for conversations that name none."""
+    """IANA time zone of the site, for conversations that name none."""
     country: str | None = None
-    """ISO 3166-1 country of the site, such as `US`: its public holidays count."""
+    """ISO 3166-1 country of the site, such as `US`, for its public holidays."""
     subdivision: str | None = None
     """ISO 3166-2 subdivision without the country, such as `CA`."""
     hours: Hours = Hours()
@@ -161,22 +160,22 @@ class Centre(Struct, frozen=True, forbid_unknown_fields=True):
     peak_seasons: Seasons = msgspec.field(
         default_factory=lambda: {"holiday_shopping": ("11-20", "12-31"), "tax_season": ("03-15", "04-15")}
     )
-    """Name -> first and last day, `MM-DD` for every year or `YYYY-MM-DD` for one."""
+    """Name -> first and last day, `MM-DD` for every year or `YYYY-MM-DD` for one year."""
     queues: dict[str, Queue] = {}
-    """Name of a queue, else of a team, in upper or lower case -> what differs there."""
+    """Name of a queue, else of a team, in any case -> its own settings."""
 
     @property
     def issue_classes(self) -> tuple[str, ...]:
         """Every issue class, in order, `other` last."""
-        found = [issue for group in self.issues.values() for issue in group if issue != "other"]
-        return (*dict.fromkeys(found), "other")
+        classes = [issue for group in self.issues.values() for issue in group if issue != "other"]
+        return (*dict.fromkeys(classes), "other")
 
     def topic(self, issue: str) -> str:
         """The first-level topic of an issue class; `other` when it is in none."""
         return next((topic for topic, group in self.issues.items() if issue in group), "other")
 
     def band(self, quality: float) -> str:
-        """The effectiveness band a quality score (0-100) falls in."""
+        """The effectiveness band of a quality score (0-100)."""
         ordered = sorted(self.effectiveness.items(), key=lambda item: -item[1])
         return next((name for name, lowest in ordered if quality >= lowest), ordered[-1][0])
 
@@ -187,5 +186,5 @@ def read_centre(path: Path | str | None) -> Centre:
 
 
 def write_centre(path: Path | str, centre: Centre) -> None:
-    """Keep the settings that were used beside what they produced."""
+    """Write the settings as YAML, to keep them beside the results that were made with them."""
     write_text(path, yaml.safe_dump(msgspec.to_builtins(centre), sort_keys=False, allow_unicode=True))

@@ -1,4 +1,4 @@
-"""The 18 temporal features: when a contact came in, on the site's own clock and calendar."""
+"""The 18 temporal features of a contact, by the clock and calendar of its site."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,44 +23,43 @@ SEASONS = ("winter", "spring", "summer", "autumn")
 DAY_PARTS = ("night",) * 6 + ("morning",) * 6 + ("afternoon",) * 5 + ("evening",) * 4 + ("late_evening",) * 3
 """Hour 0-23 -> part of the day."""
 
-
-Spans = tuple[tuple[int, int] | None, ...]
+OpeningMinutes = tuple[tuple[int, int] | None, ...]
 """Weekday -> opening and closing time in minutes of the day, None where closed."""
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Place, hours and calendar of a queue or team; None where it has those of the centre."""
+class QueueCalendar:
+    """Time zone, country, hours and holidays of a queue or team; None where the centre's apply."""
 
     timezone: str | None = None
     country: str | None = None
     subdivision: str | None = None
-    spans: Spans | None = None
+    opening: OpeningMinutes | None = None
     holidays: Sequence[str] | None = None
     peak_seasons: Mapping[str, Sequence[str]] | None = None
 
 
-HOME = Desk()
+NO_CALENDAR = QueueCalendar()
 
 
 class TemporalFeatureEnhancer:
     """Computes the features of `mlx_cc.conversation.Temporal`.
 
-    Local features need the site's wall clock. It is known when a time zone is (argument, the
-    centre's `queues`, conversation, enhancer or centre, in that order), or when a time is given
-    without any offset: that is a wall-clock reading already. An aware time without the site's zone
-    says nothing about the site's clock, so it gives `timestamp` in UTC and None for every local feature.
+    Local features need the site's local time. The time zone is taken from the argument, the centre's
+    `queues`, the conversation, the enhancer or the centre, in that order. A time without an offset is
+    local time already. For a time with an offset but without a time zone, `timestamp` is in UTC and every
+    local feature is None.
 
     Opening hours, holidays and peak seasons are those of the conversation's queue, else of its team,
     where the centre has an entry for it under `queues`.
 
     Attributes:
-        holidays: ISO days (`2025-12-25`) off besides the public holidays; may be extended.
-        peak_seasons: name -> [first day, last day], both `MM-DD` (every year, may wrap the year's
-            end) or both `YYYY-MM-DD` (once). Where seasons overlap, the one added last names the day.
+        holidays: days off (`2025-12-25`) besides the public holidays; may be extended.
+        peak_seasons: name -> [first day, last day], both `MM-DD` (every year, may run past the
+            year's end) or both `YYYY-MM-DD` (once). Where seasons overlap, the one added last names the day.
 
     Raises:
-        UserError: unknown time zone, country or subdivision; a day that isn't one.
+        UserError: unknown time zone, country or subdivision, or a date that does not exist.
     """
 
     def __init__(
@@ -72,11 +71,13 @@ class TemporalFeatureEnhancer:
         subdivision: str | None = None,
     ) -> None:
         self.timezone = timezone or centre.timezone
-        self.country, self.subdivision = _place(country, subdivision, centre.country, centre.subdivision)
+        self.country, self.subdivision = _country_and_subdivision(
+            country, subdivision, centre.country, centre.subdivision
+        )
         self.holidays: list[str] = list(centre.holidays)
         self.peak_seasons: dict[str, Any] = {name: list(days) for name, days in centre.peak_seasons.items()}
-        self._spans = _spans(centre.hours)
-        self._desks = self._desks_of(centre)
+        self._opening = _opening_minutes(centre.hours)
+        self._queues = self._queue_calendars(centre)
         if self.timezone is not None:
             _zone(self.timezone)
         if self.country is not None:
@@ -92,39 +93,39 @@ class TemporalFeatureEnhancer:
         subdivision: str | None = None,
         queue: str | None = None,
     ) -> dict[str, Any]:
-        """The 18 features of one moment, keyed as in `Temporal`.
+        """The 18 features of one time, with the keys of `Temporal`.
 
         Args:
             timestamp: aware or naive datetime, ISO 8601 text, or seconds since 1970 (UTC). A naive
-                one is the site's wall clock: a reading the clocks skipped in spring is moved past
+                one is the site's local time: a time that the clocks skip in spring is moved past
                 the gap, one that occurs twice in autumn is the first (`fold=1`: the second).
             timezone: IANA name of the site's zone.
             queue_wait_s: seconds waited before an agent answered.
-            is_followup: whether this contact follows an earlier one; None when not known.
+            is_followup: whether this contact follows an earlier one; None when unknown.
             country: ISO 3166-1 alpha-2.
             subdivision: ISO 3166-2, with or without the country (`SCT`, `GB-SCT`).
-            queue: name of a queue or team, for its own place, hours and calendar.
+            queue: name of a queue or team, for its own time zone, hours and holidays.
         """
-        desk = self._desks.get(queue.casefold(), HOME) if queue else HOME
-        country, subdivision = _place(country, subdivision, desk.country, desk.subdivision)
-        moment, timezone = _moment(timestamp), timezone or desk.timezone
-        features = self._features(moment, desk, timezone, queue_wait_s, is_followup, country, subdivision)
+        own = self._queues.get(queue.casefold(), NO_CALENDAR) if queue else NO_CALENDAR
+        country, subdivision = _country_and_subdivision(country, subdivision, own.country, own.subdivision)
+        moment, timezone = _parsed_time(timestamp), timezone or own.timezone
+        features = self._features(moment, own, timezone, queue_wait_s, is_followup, country, subdivision)
         return msgspec.structs.asdict(features)
 
     def temporal_of(self, conversation: Conversation) -> Temporal:
-        """The features of one conversation, by its queue's zone and country, else its own, where either is named."""
-        desk = self._desk_of(conversation) if self._desks else HOME
+        """The features of one conversation, by the time zone and country of its queue, else its own."""
+        own = self._calendar_of(conversation) if self._queues else NO_CALENDAR
         country, subdivision = conversation.country, conversation.subdivision
-        if desk.country:
-            country, subdivision = _place(desk.country, desk.subdivision, country, subdivision)
+        if own.country:
+            country, subdivision = _country_and_subdivision(own.country, own.subdivision, country, subdivision)
         is_followup = conversation.is_followup
         if is_followup is None and conversation.previous_contact_id is not None:
             is_followup = True
         try:
             return self._features(
                 conversation.started_at,
-                desk,
-                desk.timezone or conversation.timezone,
+                own,
+                own.timezone or conversation.timezone,
                 conversation.queue_wait_s,
                 is_followup,
                 country,
@@ -138,21 +139,21 @@ class TemporalFeatureEnhancer:
         for conversation in conversations:
             yield replace(conversation, temporal=self.temporal_of(conversation))
 
-    def _desk_of(self, conversation: Conversation) -> Desk:
+    def _calendar_of(self, conversation: Conversation) -> QueueCalendar:
         for name in (conversation.queue, conversation.team):
-            if name is not None and (found := self._desks.get(name.casefold())) is not None:
+            if name is not None and (found := self._queues.get(name.casefold())) is not None:
                 return found
-        return HOME
+        return NO_CALENDAR
 
-    def _desks_of(self, centre: Centre) -> dict[str, Desk]:
-        """Name in lower case -> what is its own, checked."""
-        desks: dict[str, Desk] = {}
+    def _queue_calendars(self, centre: Centre) -> dict[str, QueueCalendar]:
+        """Name in lower case -> its calendar, checked."""
+        calendars: dict[str, QueueCalendar] = {}
         for name, queue in centre.queues.items():
-            if name.casefold() in desks:
-                raise UserError(f"queues: two entries are named {name!r} but for the case. Leave one out.")
+            if name.casefold() in calendars:
+                raise UserError(f"queues: two entries are named {name!r} in different case. Remove one.")
             country, subdivision = queue.country, queue.subdivision
             if country or subdivision:
-                country, subdivision = _place(country, subdivision, self.country, self.subdivision)
+                country, subdivision = _country_and_subdivision(country, subdivision, self.country, self.subdivision)
             try:
                 if queue.timezone is not None:
                     _zone(queue.timezone)
@@ -160,16 +161,16 @@ class TemporalFeatureEnhancer:
                     _public_holidays(country, subdivision)
             except UserError as fault:
                 raise UserError(f"queue {name!r}: {fault}") from fault
-            spans = None if queue.hours is None else _spans(queue.hours)
-            desks[name.casefold()] = Desk(
-                queue.timezone, country, subdivision, spans, queue.holidays, queue.peak_seasons
+            opening = None if queue.hours is None else _opening_minutes(queue.hours)
+            calendars[name.casefold()] = QueueCalendar(
+                queue.timezone, country, subdivision, opening, queue.holidays, queue.peak_seasons
             )
-        return desks
+        return calendars
 
     def _features(
         self,
         moment: datetime | None,
-        desk: Desk,
+        own: QueueCalendar,
         timezone: str | None,
         queue_wait_s: float | None,
         is_followup: bool | None,
@@ -188,15 +189,15 @@ class TemporalFeatureEnhancer:
         local = _local(moment, timezone)
         if local is None:
             return Temporal(timestamp=moment.astimezone(UTC).isoformat(), **operational)
-        country, subdivision = _place(country, subdivision, self.country, self.subdivision)
+        country, subdivision = _country_and_subdivision(country, subdivision, self.country, self.subdivision)
         calendar = (
             country,
             subdivision,
             country or timezone,
-            tuple(map(str, self.holidays if desk.holidays is None else desk.holidays)),
+            tuple(map(str, self.holidays if own.holidays is None else own.holidays)),
             tuple(
                 (name, *map(str, days))
-                for name, days in (self.peak_seasons if desk.peak_seasons is None else desk.peak_seasons).items()
+                for name, days in (self.peak_seasons if own.peak_seasons is None else own.peak_seasons).items()
             ),
         )
         today = local.date()
@@ -205,14 +206,14 @@ class TemporalFeatureEnhancer:
             timestamp=local.isoformat(),
             time_of_day=DAY_PARTS[local.hour],
             hour=local.hour,
-            is_business_hours=_is_open(desk.spans or self._spans, local, day, calendar),
+            is_business_hours=_is_open(own.opening or self._opening, local, day, calendar),
             **day._asdict(),
             **operational,
         )
 
 
 class Day(NamedTuple):
-    """What the calendar says of one local date; the fields are those of `Temporal`."""
+    """Calendar features of one local date, with the names in `Temporal`."""
 
     date: str
     day_of_week: str
@@ -223,7 +224,7 @@ class Day(NamedTuple):
     season: str
     is_weekend: bool
     is_holiday: bool | None
-    """None when neither a country nor any holiday was named."""
+    """None when neither a country nor any holiday is set."""
     peak_season: str | None
 
 
@@ -254,25 +255,25 @@ def _day(
     )
 
 
-def _is_open(spans: Spans, local: datetime, day: Day, calendar: tuple[Any, ...]) -> bool:
-    """Whether the doors are open. Hours past midnight belong to the day they opened on; holidays are closed."""
+def _is_open(opening: OpeningMinutes, local: datetime, day: Day, calendar: tuple[Any, ...]) -> bool:
+    """Whether the site is open. Hours past midnight belong to the day on which they began; holidays are closed."""
     if day.is_holiday:
         return False
     minute = local.hour * 60 + local.minute
-    today, eve = spans[day.day_of_week_num], spans[day.day_of_week_num - 1]
+    today, yesterday = opening[day.day_of_week_num], opening[day.day_of_week_num - 1]
     if today and today[0] <= minute and (minute < today[1] or today[1] <= today[0]):
         return True
-    if eve and minute < eve[1] <= eve[0]:
+    if yesterday and minute < yesterday[1] <= yesterday[0]:
         return not _day(local.date() - timedelta(days=1), *calendar).is_holiday
     return False
 
 
-def _spans(hours: Hours) -> Spans:
+def _opening_minutes(hours: Hours) -> OpeningMinutes:
     every = dict.fromkeys(hours.days, (hours.open, hours.close)) | hours.other_days
     return tuple((_minutes(every[day][0]), _minutes(every[day][1])) if day in every else None for day in range(7))
 
 
-def _moment(timestamp: datetime | str | float) -> datetime:
+def _parsed_time(timestamp: datetime | str | float) -> datetime:
     fault = None
     try:
         if isinstance(timestamp, datetime):
@@ -284,7 +285,7 @@ def _moment(timestamp: datetime | str | float) -> datetime:
     except (ValueError, OverflowError, OSError) as error:
         fault = error
     raise UserError(
-        f"timestamp {timestamp!r} is no moment in time. Give a datetime, ISO 8601 text with a time of day "
+        f"timestamp {timestamp!r} is no date and time. Give a datetime, ISO 8601 text with a time of day "
         "(2025-07-04T10:30), or seconds since 1970."
     ) from fault
 
@@ -298,12 +299,12 @@ def _is_date(text: str) -> bool:
 
 
 def _local(moment: datetime, timezone: str | None) -> datetime | None:
-    """The site's wall clock; None when it can't be known."""
+    """The site's local time; None when its time zone is unknown."""
     if timezone is None:
         return moment if moment.utcoffset() is None else None
     zone = _zone(timezone)
     if moment.utcoffset() is None:
-        # Through UTC and back, so that a reading inside a spring gap becomes one the clock showed.
+        # Through UTC and back: a time that the clocks skip in spring becomes one that exists.
         moment = moment.replace(tzinfo=zone).astimezone(UTC)
     return moment.astimezone(zone)
 
@@ -320,10 +321,10 @@ def _zone(name: str) -> ZoneInfo:
         raise UserError(f"unknown time zone {name!r}. {hint}") from fault
 
 
-def _place(
+def _country_and_subdivision(
     country: str | None, subdivision: str | None, home_country: str | None, home_subdivision: str | None
 ) -> tuple[str | None, str | None]:
-    """Country and subdivision, filled from home's; home's subdivision is of use in home's country only."""
+    """Country and subdivision, with the home's as defaults; the home's subdivision counts in its own country only."""
     country = country.upper() if country else home_country
     if subdivision is None and country == home_country:
         subdivision = home_subdivision
@@ -332,19 +333,19 @@ def _place(
 
 @lru_cache(maxsize=1024)
 def _public_holidays(country: str, subdivision: str | None) -> "HolidayBase":
-    """The public holidays, observed days included. Years fill in as they are asked for."""
+    """The public holidays, observed days included; years are computed when needed."""
     import holidays
 
-    known = holidays.list_supported_countries()
-    if country not in known:
+    calendars = holidays.list_supported_countries()
+    if country not in calendars:
         raise UserError(
             f"no holiday calendar for country {country!r}. Use an ISO 3166-1 code such as US or GB, "
-            "or leave it out and list the centre's holidays."
+            "or leave it out and list the holidays in the centre file."
         )
-    if subdivision is not None and subdivision not in known[country]:
+    if subdivision is not None and subdivision not in calendars[country]:
         raise UserError(
-            f"no subdivision {subdivision!r} in the holiday calendar of {country}. "
-            f"Known: {', '.join(known[country]) or 'none'}."
+            f"no subdivision {subdivision!r} in the holiday calendar of {country}. Leave it out"
+            + (f" or use one of {', '.join(calendars[country])}." if calendars[country] else ".")
         )
     return holidays.country_holidays(country, subdiv=subdivision)
 
@@ -353,7 +354,7 @@ def _public_holidays(country: str, subdivision: str | None) -> "HolidayBase":
 def _southern() -> frozenset[str]:
     """Countries and time zones south of the equator, by the latitudes in the tz database's `zone.tab`.
 
-    A country is where most of its zones are; the tropics go with their hemisphere.
+    A country is in the hemisphere of most of its zones.
     """
     table = (resources.files("tzdata") / "zoneinfo" / "zone.tab").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in table.splitlines() if not line.startswith("#")]
@@ -369,13 +370,13 @@ def _as_date(text: str, what: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as fault:
-        raise UserError(f"{what} is no day. Write it as YYYY-MM-DD.") from fault
+        raise UserError(f"{what} is no date. Write it as YYYY-MM-DD.") from fault
 
 
 def _in_season(day: date, name: str, days: list[str]) -> bool:
     what = f"peak season {name!r} {days}"
     if len(days) != 2 or {len(edge) for edge in days} not in ({5}, {10}):
-        raise UserError(f"{what} needs a first and a last day, both MM-DD or both YYYY-MM-DD.")
+        raise UserError(f"{what} needs a first and a last date, both MM-DD or both YYYY-MM-DD.")
     first, last = days
     for edge in days:
         _as_date(edge if len(edge) == 10 else f"2000-{edge}", what)
@@ -383,7 +384,7 @@ def _in_season(day: date, name: str, days: list[str]) -> bool:
     if first <= last:
         return first <= here <= last
     if len(first) == 10:
-        raise UserError(f"{what} ends before it starts. Swap the days.")
+        raise UserError(f"{what} ends before it starts. Swap the dates.")
     return here >= first or here <= last
 
 

@@ -1,4 +1,4 @@
-"""Simulated conversations: reproducible, valid, true to what was planted, and not readable off one phrase."""
+"""Simulated conversations: reproducible, valid, true to the ground truth, and not readable off one phrase."""
 
 import json
 from collections import Counter, defaultdict
@@ -15,8 +15,7 @@ from mlx_cc.commands.simulate import command
 from mlx_cc.conversation import check
 from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.simulate import Parameters, World, simulate
-from mlx_cc.simulate import world as world_module
-from mlx_cc.simulate.text import Phrases, load
+from mlx_cc.simulate.transcript import Phrases, load_phrases
 from mlx_cc.simulate.world import ISSUES, QUEUES
 from mlx_cc.tasks import all_tasks
 from mlx_cc.tasks.coaching import LONGEST
@@ -94,9 +93,9 @@ def test_a_follow_up_is_the_same_customer_with_the_same_issue_coming_back(conver
     assert followups > 0.1 * len(conversations)
 
 
-def test_customers_beyond_the_bound_do_not_come_back(monkeypatch):
-    monkeypatch.setattr(world_module, "OPEN_CASES", 0)
-    assert not any(conversation.is_followup for conversation in simulate(World(Parameters(100, 3))))
+def test_customers_beyond_the_bound_do_not_come_back():
+    world = World(Parameters(100, 3), open_cases=0)
+    assert not any(conversation.is_followup for conversation in simulate(world))
 
 
 def test_coaching_points_at_a_turn_of_the_agent(conversations):
@@ -118,7 +117,7 @@ def test_voice_turns_have_times_that_run_forward_and_chat_turns_have_none(conver
         assert conversation.handle_time_s > times[-1]
 
 
-def test_quality_follows_planted_skill(world, conversations):
+def test_quality_follows_skill(world, conversations):
     scores = defaultdict(list)
     for conversation in conversations:
         scores[conversation.agents[0]].append(conversation.label("quality")["score"])
@@ -206,7 +205,7 @@ def test_nothing_of_the_grammar_is_left_in_what_is_said(conversations):
 
 
 def test_the_phrases_are_many_and_used_correctly():
-    phrases = load()
+    phrases = load_phrases()
     lines = [phrase for rule in phrases.rules.values() for phrase in rule]
     lines += [phrase for parts in phrases.issues.values() for rule in parts.values() for phrase in rule]
     assert len(lines) > 600
@@ -226,7 +225,7 @@ def test_alternatives_and_rules_expand():
     said = set()
     for _ in range(200):
         out = []
-        phrases.say(phrases.rules["hello"], ["Dana"], rng.random, out)
+        phrases.expand(phrases.rules["hello"], ["Dana"], rng.random, out)
         said.add("".join(out))
     assert said == {f"{start}, {end}" for start in ("Hi", "Oh, Dana", "Oh, Dana Lee") for end in ("yes", "no")}
 
@@ -245,10 +244,10 @@ def test_conversations_are_as_long_as_asked_for(turns):
 @pytest.mark.parametrize("agents", [1, 3, 1007])
 def test_any_number_of_agents_can_work(agents):
     world = World(Parameters(30, agents))
-    planted = world.truth()["agents"]
-    assert len(planted) == agents
-    assert all(conversation.agents[0] in planted for conversation in simulate(world))
-    assert list(planted)[0] == ("agent_0001" if agents > 999 else "agent_001")
+    agents_of_world = world.truth()["agents"]
+    assert len(agents_of_world) == agents
+    assert all(conversation.agents[0] in agents_of_world for conversation in simulate(world))
+    assert list(agents_of_world)[0] == ("agent_0001" if agents > 999 else "agent_001")
 
 
 def test_the_command_writes_conversations_and_truth(tmp_path):
@@ -258,10 +257,10 @@ def test_the_command_writes_conversations_and_truth(tmp_path):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["conversations"] == 25
     assert len(list(read_conversations(out))) == 25
-    planted = json.loads(truth.read_text())
-    assert planted["parameters"]["start"] == "2024-02-29"
-    assert set(planted["queues"]) == set(QUEUES)
-    assert planted["agents"]["agent_006"].keys() >= {"skill", "group", "empathy", "technical_skill", "communication"}
+    written = json.loads(truth.read_text())
+    assert written["parameters"]["start"] == "2024-02-29"
+    assert set(written["queues"]) == set(QUEUES)
+    assert written["agents"]["agent_006"].keys() >= {"skill", "group", "empathy", "technical_skill", "communication"}
 
 
 def test_too_few_turns_are_refused(tmp_path):

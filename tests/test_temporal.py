@@ -279,7 +279,7 @@ def test_where_seasons_overlap_the_one_added_last_names_the_day():
     [
         (["2025-08-31", "2025-06-01"], "ends before it starts"),
         (["06-01", "2025-08-31"], "both MM-DD or both YYYY-MM-DD"),
-        (["06-01", "06-31"], "is no day"),
+        (["06-01", "06-31"], "is no date"),
     ],
 )
 def test_a_faulty_peak_season_is_named(span, message):
@@ -298,11 +298,13 @@ def test_an_unknown_zone_country_or_subdivision_is_named():
         TemporalFeatureEnhancer(country="ZZ")
     with pytest.raises(UserError, match="'XX'.*SCT"):
         TemporalFeatureEnhancer(country="GB", subdivision="XX")
+    with pytest.raises(UserError, match=r"'XX' in the holiday calendar of MC. Leave it out\.$"):
+        TemporalFeatureEnhancer(country="MC", subdivision="XX")
 
 
 @pytest.mark.parametrize("timestamp", ["2025-07-04", "soon", 1.7e12, float("nan")])
 def test_what_is_no_moment_is_refused(timestamp):
-    with pytest.raises(UserError, match="is no moment in time"):
+    with pytest.raises(UserError, match="is no date and time"):
         TemporalFeatureEnhancer().extract_temporal_features(timestamp)
 
 
@@ -415,7 +417,7 @@ def test_queues_are_read_from_yaml_and_written_back(tmp_path):
     [
         ({"sydney": Queue("Australia/Sidney")}, "queue 'sydney': .*Did you mean Australia/Sydney"),
         ({"sydney": Queue(country="AU", subdivision="SCT")}, "queue 'sydney': no subdivision 'SCT'"),
-        ({"Sydney": Queue(), "sydney": Queue()}, "'sydney' but for the case"),
+        ({"Sydney": Queue(), "sydney": Queue()}, "'sydney' in different case"),
     ],
 )
 def test_a_faulty_queue_is_named_before_the_first_conversation(queues, message):

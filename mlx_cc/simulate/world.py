@@ -1,14 +1,15 @@
-"""The world behind the simulated contacts: agents with planted skill, queues, arrivals, outcomes.
+"""A simulated contact centre: agents with known skill, queues, arrivals, and each contact's latent state and outcome.
 
-Skill, difficulty and temper are in standard units: 0 is ordinary, 1 is one standard deviation.
-Outcomes follow from them by the few lines of `World._contact`, so that what an analysis finds
-can be compared with what was planted. The text is made elsewhere (`text.py`), from a `Contact`.
+Skill, difficulty and temper are in standard units: 0 is ordinary, 1 is one standard deviation. Outcomes follow
+from them by `World._contact`, so that the results of an analysis can be compared with the truth. `transcript.py`
+writes the text of a `Contact`; `world.yaml` has the centre's groups of agents, queues, issues, sites and hours.
 """
 
 from bisect import bisect
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from heapq import heappop, heappush
+from importlib.resources import files
 from itertools import accumulate
 from math import exp, log, log1p
 from random import Random
@@ -16,18 +17,19 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import yaml
 from msgspec import Struct
 
 T = TypeVar("T")
 Resolution = Literal["resolved", "partial", "unresolved"]
 
-OPEN_CASES = 2048
-"""Customers per site who may still come back; more are forgotten, so memory does not grow with the run."""
 TEAM_SIZE = 12
+CUSTOMER_TYPES = 997
+"""Sets of customer traits that are drawn; customer n has set n modulo this."""
 
 
 class Parameters(NamedTuple):
-    """What a simulated world is made from; the same parameters give the same conversations."""
+    """Parameters of a simulated centre; the same parameters give the same conversations."""
 
     conversations: int
     agents: int
@@ -39,7 +41,7 @@ class Parameters(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A kind of agent: mean skill by dimension, spread between its agents and from contact to contact."""
+    """A group of agents: mean skills, standard deviation between its agents and from contact to contact."""
 
     share: float
     empathy: float
@@ -49,135 +51,45 @@ class Group(NamedTuple):
     within: float
 
 
-GROUPS = {
-    "Top Performers": Group(0.15, 1.0, 1.0, 1.0, 0.3, 0.3),
-    "Solid": Group(0.35, 0.15, 0.15, 0.15, 0.3, 0.35),
-    "Developing": Group(0.20, -0.9, -1.05, -0.85, 0.3, 0.45),
-    "High-Focus": Group(0.15, -0.6, 1.0, 0.1, 0.3, 0.35),
-    "Inconsistent": Group(0.15, -0.1, -0.1, -0.1, 0.35, 1.1),
-}
-
-
 class Queue(NamedTuple):
-    """A queue: its share of contacts, how hard its contacts are, the usual wait, what comes in."""
+    """A queue: its share of contacts, difficulty, median wait at an ordinary hour, issue -> relative frequency."""
 
     share: float
     difficulty: float
     wait_s: float
-    """Median wait at an ordinary hour."""
     issues: dict[str, float]
 
 
-QUEUES = {
-    "billing": Queue(
-        0.22,
-        0.1,
-        95,
-        {"billing_error": 5, "refund_request": 3, "payment_problem": 4, "service_complaint": 0.6, "other": 0.4},
-    ),
-    "technical_support": Queue(
-        0.22,
-        0.8,
-        240,
-        {"technical_fault": 6, "service_outage": 3, "account_access": 1, "appointment": 2, "product_question": 1},
-    ),
-    "orders": Queue(
-        0.16, 0.0, 80, {"delivery_delay": 5, "wrong_or_damaged_item": 4, "refund_request": 2, "appointment": 0.5}
-    ),
-    "sales": Queue(0.12, -0.9, 35, {"product_question": 5, "plan_change": 5, "appointment": 1}),
-    "account_security": Queue(0.08, 0.35, 130, {"account_access": 6, "fraud_report": 4}),
-    "retention": Queue(
-        0.10, 1.1, 170, {"cancellation": 6, "service_complaint": 3, "plan_change": 1.5, "billing_error": 1}
-    ),
-    "general": Queue(
-        0.10,
-        -0.5,
-        60,
-        {"other": 4, "product_question": 2, "appointment": 2, "service_complaint": 1.5, "delivery_delay": 1},
-    ),
-}
-
-
 class Issue(NamedTuple):
-    """What an issue adds to a contact, and the journeys it occurs on."""
+    """What an issue adds to a contact, and journey -> relative frequency."""
 
     difficulty: float
     upset: float
-    """Points of satisfaction (1-5) the customer starts below ordinary."""
+    """CSAT points (1-5) by which the customer starts below ordinary."""
     churn: float
     """Points of churn risk (0-100) it adds."""
     journeys: dict[str, float]
 
 
-ISSUES = {
-    "billing_error": Issue(0.0, 0.4, 3, {"billing_account": 8, "onboarding": 1, "retention_cancellation": 1}),
-    "refund_request": Issue(0.1, 0.4, 3, {"billing_account": 5, "service_recovery": 5}),
-    "payment_problem": Issue(0.0, 0.2, 2, {"billing_account": 9, "onboarding": 1}),
-    "account_access": Issue(-0.1, 0.2, 0, {"usage_support": 6, "onboarding": 3, "win_back": 1}),
-    "technical_fault": Issue(0.2, 0.4, 4, {"usage_support": 6, "service_recovery": 2, "onboarding": 2}),
-    "service_outage": Issue(0.3, 0.7, 8, {"service_recovery": 7, "usage_support": 3}),
-    "delivery_delay": Issue(0.1, 0.5, 3, {"service_recovery": 7, "onboarding": 3}),
-    "wrong_or_damaged_item": Issue(0.0, 0.5, 3, {"service_recovery": 8, "onboarding": 2}),
-    "plan_change": Issue(-0.2, -0.1, 2, {"renewal_upgrade": 7, "usage_support": 1, "win_back": 2}),
-    "product_question": Issue(-0.4, -0.3, -4, {"pre_sales": 6, "usage_support": 2, "onboarding": 1, "win_back": 1}),
-    "cancellation": Issue(0.2, 0.3, 30, {"retention_cancellation": 9, "billing_account": 1}),
-    "service_complaint": Issue(0.4, 0.9, 12, {"service_recovery": 7, "retention_cancellation": 3}),
-    "appointment": Issue(-0.3, 0.0, -3, {"onboarding": 4, "usage_support": 4, "service_recovery": 2}),
-    "fraud_report": Issue(0.3, 0.6, 5, {"billing_account": 7, "service_recovery": 3}),
-    "other": Issue(-0.1, 0.0, -3, {"usage_support": 5, "billing_account": 4, "pre_sales": 1}),
-}
-
-
 class Site(NamedTuple):
-    """Where agents sit and customers call from."""
+    """A site of agents and their customers."""
 
     timezone: str
     country: str
     currency: str
 
 
-SITES = (
-    Site("America/Chicago", "US", "$"),
-    Site("America/New_York", "US", "$"),
-    Site("Europe/London", "GB", "£"),
-    Site("Europe/Dublin", "IE", "€"),
-)
-
-HOURS = (
-    0.05,
-    0.03,
-    0.02,
-    0.02,
-    0.03,
-    0.08,
-    0.2,
-    0.6,
-    1.2,
-    1.9,
-    2.1,
-    2.0,
-    1.7,
-    1.6,
-    1.7,
-    1.6,
-    1.5,
-    1.4,
-    1.2,
-    0.9,
-    0.6,
-    0.4,
-    0.2,
-    0.1,
-)
-"""Relative arrivals by local hour."""
-WEEKDAYS = (1.35, 1.15, 1.1, 1.05, 1.0, 0.6, 0.35)
-MONTHS = (1.1, 1.0, 1.0, 1.0, 0.95, 0.95, 0.9, 0.9, 1.0, 1.05, 1.3, 1.4)
-RETURNS = {"resolved": 0.04, "partial": 0.35, "unresolved": 0.6}
-"""Probability that the customer comes back about the same issue, by resolution."""
+_CENTRE: dict[str, Any] = yaml.safe_load(files("mlx_cc.simulate").joinpath("world.yaml").read_text(encoding="utf-8"))
+GROUPS = {name: Group(**group) for name, group in _CENTRE["groups"].items()}
+QUEUES = {name: Queue(**queue) for name, queue in _CENTRE["queues"].items()}
+ISSUES = {name: Issue(**issue) for name, issue in _CENTRE["issues"].items()}
+SITES = tuple(Site(**site) for site in _CENTRE["sites"])
+HOURS, WEEKDAYS, MONTHS = _CENTRE["hours"], _CENTRE["weekdays"], _CENTRE["months"]
+RETURNS: dict[str, float] = _CENTRE["returns"]
 
 
 class Agent(NamedTuple):
-    """An agent as planted."""
+    """A simulated agent."""
 
     id: str
     group: str
@@ -189,9 +101,9 @@ class Agent(NamedTuple):
     within: float
     """Standard deviation from contact to contact."""
     drift: float
-    """Skill gained per month."""
+    """Skill gained per month, in standard units."""
     queues: dict[str, float]
-    """Share of this agent's time."""
+    """Queue -> share of the agent's time."""
 
     @property
     def skill(self) -> float:
@@ -200,18 +112,18 @@ class Agent(NamedTuple):
 
 
 class Customer(NamedTuple):
-    """How a customer is, apart from what happens to them."""
+    """Lasting traits of a customer."""
 
     temper: float
-    """Satisfaction beyond circumstances; positive is easily pleased."""
+    """Added to satisfaction; above 0 is easily pleased."""
     impatience: float
     loyalty: float
     manner: Literal["plain", "polite", "blunt"]
-    """Polite customers sound more pleased than they are, blunt ones less."""
+    """Polite customers sound more pleased than they are, blunt ones less pleased."""
 
 
 class Case(NamedTuple):
-    """A contact whose customer will come back."""
+    """An open case: its customer will come back."""
 
     due_s: float
     number: int
@@ -223,8 +135,23 @@ class Case(NamedTuple):
     contacts: int
 
 
+class Circumstances(NamedTuple):
+    """What a contact is about and who takes part, see `Contact`."""
+
+    queue: str
+    issue: str
+    aside: str
+    agent: Agent
+    customer_number: int
+    customer: Customer
+    wait_s: float
+    role: str
+    journey: str
+    contacts_before: int
+
+
 class Contact(Struct, frozen=True, gc=False):
-    """One contact's latent state and outcome: everything the text has to show."""
+    """One contact's latent state and outcome, from which its text is written."""
 
     number: int
     id: str
@@ -233,17 +160,19 @@ class Contact(Struct, frozen=True, gc=False):
     queue: str
     issue: str
     aside: str
-    """Another issue, which the talk may touch in passing or turn to at the end."""
+    """Another issue, which the customer may mention in passing or raise at the end."""
     agent: Agent
     customer_number: int
     customer: Customer
-    voice: bool
     wait_s: float
-    previous: Case | None
     role: str
     journey: str
+    contacts_before: int
+    """Earlier contacts of the same case."""
+    voice: bool
+    previous: Case | None
     empathy: float
-    """Shown in this contact, in standard units; so are the next two."""
+    """Skill shown in this contact, in standard units; so are the next two."""
     technical_skill: float
     communication: float
     resolution: Resolution
@@ -254,15 +183,20 @@ class Contact(Struct, frozen=True, gc=False):
     churn: int
     quality: int
     csat: int
-    measured: tuple[int, int, int]
-    """Empathy, technical skill and communication as scored, 0-100."""
+    scores: tuple[int, int, int]
+    """Scores of empathy, technical skill and communication, 0-100."""
 
 
 class World:
-    """Agents, queues and customers of one run, and the contacts they have."""
+    """A simulated centre: its agents, queues and customers, and their contacts.
 
-    def __init__(self, parameters: Parameters) -> None:
+    Args:
+        open_cases: customers per site who can still come back; more are forgotten, so that memory stays constant.
+    """
+
+    def __init__(self, parameters: Parameters, open_cases: int = 2048) -> None:
         self.parameters = parameters
+        self.open_cases = open_cases
         rng = np.random.default_rng(parameters.seed)
         self.agents = _agents(parameters.agents, rng)
         self.customers = _customers(rng)
@@ -276,10 +210,9 @@ class World:
         self._queues = _weighted([(name, queue.share) for name, queue in QUEUES.items()])
         self._issues = {name: _weighted(list(queue.issues.items())) for name, queue in QUEUES.items()}
         self._journeys = {name: _weighted(list(issue.journeys.items())) for name, issue in ISSUES.items()}
-        self._asides = tuple(ISSUES)
 
     def truth(self) -> dict[str, Any]:
-        """What was planted, as JSON: parameters, agents (skill, group, queues), queue and issue difficulty.
+        """The ground truth as JSON: parameters, agents (skill, group, queues), difficulty of queues and issues.
 
         Skills and difficulties are in standard units.
         """
@@ -304,7 +237,7 @@ class World:
         }
 
     def contacts(self) -> Iterator[Contact]:
-        """All contacts in order of time. Memory does not depend on how many there are."""
+        """All contacts in order of time, streamed."""
         random = Random(self._contacts_seed)
         waiting: dict[int, list[Case]] = {site: [] for site in self._sites}
         population = max(50, self.parameters.conversations * 2 // 3)
@@ -313,7 +246,7 @@ class World:
             cases = waiting[site]
             case = heappop(cases) if cases and cases[0].due_s <= now and random.random() < 0.85 else None
             contact = self._contact(number, at, site, load, case, population, random)
-            if random.random() < RETURNS[contact.resolution] and len(cases) < OPEN_CASES:
+            if random.random() < RETURNS[contact.resolution] and len(cases) < self.open_cases:
                 due = now + 86400 * random.lognormvariate(log(2), 0.8)
                 contacts = 1 if case is None else case.contacts + 1
                 customer, queue, issue = contact.customer_number, contact.queue, contact.issue
@@ -321,7 +254,7 @@ class World:
             yield contact
 
     def _arrivals(self) -> Iterator[tuple[datetime, int, float]]:
-        """(moment in UTC, site, load relative to an ordinary hour), exactly as many as asked for, in order."""
+        """(time in UTC, site, load relative to an ordinary hour) of every contact, in order."""
         start = self.parameters.start
         months = start.month - 1 + self.parameters.months
         end = date(start.year + months // 12, months % 12 + 1, 1) + timedelta(days=start.day - 1)
@@ -348,45 +281,61 @@ class World:
                 at = first + timedelta(seconds=3600 * hour + second)
                 yield at, self._sites[column], float(loads[hour, column])
 
-    def _contact(
-        self, number: int, at: datetime, site: int, load: float, case: Case | None, population: int, random: Random
-    ) -> Contact:
-        gauss, chance = random.gauss, random.random
+    def _circumstances(
+        self, site: int, load: float, case: Case | None, population: int, random: Random
+    ) -> Circumstances:
+        chance = random.random
         if case is None:
             customer_number = random.randrange(population)
             queue = _draw(self._queues, chance())
             issue = _draw(self._issues[queue], chance())
-            earlier = 0
             role = "first_contact" if (u := chance()) < 0.88 else "transfer" if u < 0.96 else "escalation"
         else:
-            customer_number, queue, issue, earlier = case.customer, case.queue, case.issue, case.contacts
+            customer_number, queue, issue = case.customer, case.queue, case.issue
             role = "follow_up" if (u := chance()) < 0.72 else "escalation" if u < 0.92 else "transfer"
-        customer = self.customers[customer_number % len(self.customers)]
         agent = _draw(self._desks[site, queue], chance())
-        about = ISSUES[issue]
         aside = _draw(self._issues[queue], chance())
         if aside == issue:
-            aside = self._asides[
-                (self._asides.index(issue) + random.randrange(1, len(self._asides))) % len(self._asides)
-            ]
+            others = tuple(ISSUES)
+            aside = others[(others.index(issue) + random.randrange(1, len(others))) % len(others)]
         journey = _draw(self._journeys[issue], chance())
-        wait = min(7200.0, round(random.lognormvariate(log(QUEUES[queue].wait_s * (0.5 + load / 3.2)), 0.85)))
+        wait_s = min(7200.0, round(random.lognormvariate(log(QUEUES[queue].wait_s * (0.5 + load / 3.2)), 0.85)))
+        customer = self.customers[customer_number % len(self.customers)]
+        contacts_before = 0 if case is None else case.contacts
+        return Circumstances(
+            queue, issue, aside, agent, customer_number, customer, wait_s, role, journey, contacts_before
+        )
+
+    def _contact(
+        self, number: int, at: datetime, site: int, load: float, case: Case | None, population: int, random: Random
+    ) -> Contact:
+        """Draw a contact's circumstances, then its outcomes; the coefficients are set by hand."""
+        gauss, chance = random.gauss, random.random
+        drawn = self._circumstances(site, load, case, population, random)
+        agent, customer, issue, contacts_before = (
+            drawn.agent,
+            drawn.customer,
+            ISSUES[drawn.issue],
+            drawn.contacts_before,
+        )
 
         months = (at.date() - self.parameters.start).days / 30.4
         day = agent.drift * months + gauss(0, 0.75 * agent.within)
         empathy = agent.empathy + day + gauss(0, 0.6 * agent.within)
         technical = agent.technical_skill + day + gauss(0, 0.6 * agent.within)
         communication = agent.communication + day + gauss(0, 0.6 * agent.within)
-        difficulty = QUEUES[queue].difficulty + about.difficulty + gauss(0, 0.35)
+        difficulty = QUEUES[drawn.queue].difficulty + issue.difficulty + gauss(0, 0.35)
 
-        outcome = 0.6 + 0.75 * technical + 0.2 * communication - 0.55 * difficulty - 0.1 * earlier + gauss(0, 0.9)
+        outcome = (
+            0.6 + 0.75 * technical + 0.2 * communication - 0.55 * difficulty - 0.1 * contacts_before + gauss(0, 0.9)
+        )
         resolution: Resolution = "resolved" if outcome > 0 else "partial" if outcome > -0.65 else "unresolved"
         failed = 0 if resolution == "resolved" else 1 if resolution == "partial" else 2
 
         skill = (empathy + technical + communication) / 3
         quality = 77 + 10 * skill - 6 * difficulty + (2, -1, -5)[failed] + gauss(0, 3.5)
-        waited = log1p(wait / 60) * (0.22 + 0.08 * customer.impatience)
-        mood = 3.5 - about.upset - waited - 0.35 * earlier + 0.35 * customer.temper
+        waited = log1p(drawn.wait_s / 60) * (0.22 + 0.08 * customer.impatience)
+        mood = 3.5 - issue.upset - waited - 0.35 * contacts_before + 0.35 * customer.temper
         satisfaction = (
             4.3
             + (0.35, -0.4, -1.2)[failed]
@@ -394,41 +343,32 @@ class World:
             + 0.05 * technical
             + 0.15 * communication
             + 0.35 * customer.temper
-            - 0.35 * about.upset
+            - 0.35 * issue.upset
             - waited
-            - 0.2 * earlier
+            - 0.2 * contacts_before
             - 0.1 * difficulty
             + gauss(0, 0.25)
         )
-        churn = (
-            20 + about.churn + 13 * (3.7 - satisfaction) + 5 * failed + 7 * earlier - 8 * customer.loyalty + gauss(0, 5)
-        )
+        churn = 20 + issue.churn + 13 * (3.7 - satisfaction) + 5 * failed + 7 * contacts_before - 8 * customer.loyalty
+        churn += gauss(0, 5)
         return Contact(
             number,
             f"sim{self.parameters.seed}-{number:07d}",
             at,
             SITES[site],
-            queue,
-            issue,
-            aside,
-            agent,
-            customer_number,
-            customer,
-            chance() < 0.72,
-            wait,
-            case,
-            role,
-            journey,
-            empathy,
-            technical,
-            communication,
-            resolution,
-            mood,
-            satisfaction,
-            _within(churn, 0, 100),
-            _within(quality, 0, 100),
-            _within(satisfaction + gauss(0, 0.35), 1, 5),
-            (
+            **drawn._asdict(),
+            voice=chance() < 0.72,
+            previous=case,
+            empathy=empathy,
+            technical_skill=technical,
+            communication=communication,
+            resolution=resolution,
+            mood=mood,
+            satisfaction=satisfaction,
+            churn=_within(churn, 0, 100),
+            quality=_within(quality, 0, 100),
+            csat=_within(satisfaction + gauss(0, 0.35), 1, 5),
+            scores=(
                 _within(70 + 13 * empathy + gauss(0, 4), 0, 100),
                 _within(70 + 13 * technical + gauss(0, 4), 0, 100),
                 _within(70 + 13 * communication + gauss(0, 4), 0, 100),
@@ -437,7 +377,7 @@ class World:
 
 
 def _agents(count: int, rng: np.random.Generator) -> tuple[Agent, ...]:
-    """Teams sit at one site and have a home queue; the more skilled are given more of the hard queues."""
+    """Agents in teams, each team at one site with a home queue; better agents get more of the hard queues."""
     digits = max(3, len(str(count)))
     bounds = list(accumulate(group.share for group in GROUPS.values()))
     ranks = (rng.permutation(count) + 0.5) / count
@@ -445,7 +385,7 @@ def _agents(count: int, rng: np.random.Generator) -> tuple[Agent, ...]:
     shares = np.array([queue.share for queue in QUEUES.values()])
     difficulty = np.array([queue.difficulty for queue in QUEUES.values()])
     homes = rng.choice(len(shares), size=teams, p=shares / shares.sum())
-    found = []
+    agents = []
     for i in range(count):
         name = list(GROUPS)[min(bisect(bounds, ranks[i]), len(bounds) - 1)]
         group = GROUPS[name]
@@ -455,7 +395,7 @@ def _agents(count: int, rng: np.random.Generator) -> tuple[Agent, ...]:
         mix = mix * np.exp(0.6 * skills.mean() * difficulty) * rng.gamma(3.0, size=len(shares))
         mix /= mix.sum()
         empathy, technical, communication = skills.tolist()
-        found.append(
+        agents.append(
             Agent(
                 f"agent_{i + 1:0{digits}d}",
                 name,
@@ -469,13 +409,13 @@ def _agents(count: int, rng: np.random.Generator) -> tuple[Agent, ...]:
                 dict(zip(QUEUES, mix.tolist(), strict=True)),
             )
         )
-    return tuple(found)
+    return tuple(agents)
 
 
 def _customers(rng: np.random.Generator) -> tuple[Customer, ...]:
-    """997 ways to be a customer; customer n has that of n modulo 997."""
-    traits = rng.normal(size=(997, 3)).tolist()
-    manners = rng.choice(["plain", "polite", "blunt"], size=997, p=[0.6, 0.22, 0.18]).tolist()
+    """CUSTOMER_TYPES types of customer; customer n has type n modulo that."""
+    traits = rng.normal(size=(CUSTOMER_TYPES, 3)).tolist()
+    manners = rng.choice(["plain", "polite", "blunt"], size=CUSTOMER_TYPES, p=[0.6, 0.22, 0.18]).tolist()
     return tuple(
         Customer(temper, impatience, loyalty, manner)
         for (temper, impatience, loyalty), manner in zip(traits, manners, strict=True)

@@ -1,7 +1,7 @@
-"""How a contact sounds: turns said from its latent state with the phrases of `phrases.yaml`.
+"""Write a contact's transcript from its latent state, with the phrases of `phrases.yaml`.
 
-What is said depends on the state only in probability: every level of warmth, competence, clarity
-or mood borrows from its neighbours, polite customers hide displeasure and blunt ones pleasure.
+The words depend on the state only in probability: every level of warmth, competence, clarity or mood
+borrows from the levels beside it, polite customers hide displeasure and blunt ones pleasure.
 """
 
 import re
@@ -18,26 +18,27 @@ from mlx_cc.conversation import Role, Turn
 from mlx_cc.simulate.world import Contact
 
 Variant: TypeAlias = "tuple[str | int | Rule, ...]"
-"""Text, facts (an index into the conversation's facts) and rules, to be said one after the other."""
+"""A sequence of texts, facts (indices into the conversation's facts) and rules."""
 Phrase: TypeAlias = "tuple[Variant, ...]"
-"""A line of the file, its short alternatives written out."""
+"""A line of the file, with short alternatives multiplied out."""
 Rule: TypeAlias = "tuple[Phrase, ...]"
 
 COMPUTED = ("minutes", "ref", "amount", "amount2", "contact", "contacted", "contacting", "thing", "your_thing", "other")
-"""Facts that are not drawn from a list of the file."""
-MOST_VARIANTS = 128
-SPREAD = 0.5
-"""How far, in standard units, what is said strays from what is meant."""
+"""Facts that are computed, not drawn from a list of the file."""
+MOST_COMBINATIONS = 128
+"""A line with more combinations keeps its alternatives as rules, so that memory stays small."""
+EXPRESSION_SD = 0.5
+"""Standard deviation, in standard units, between what a person feels or can do and what the words show."""
 NOTHING_BROKEN = ("product_question", "plan_change", "cancellation", "appointment", "other")
-"""Issues without a fault to find: the agent looks things up instead."""
+"""Issues without a fault to find; the agent looks something up instead."""
 VOICE_WORDS = ("call", "called", "calling")
 CHAT_WORDS = ("message", "messaged", "messaging")
 S_PER_CHARACTER = {True: 0.065, False: 0.19}
-"""Speaking (True) and typing (False)."""
+"""Voice (True): about 150 words a minute. Chat (False): about 50."""
 
 
-class Told(NamedTuple):
-    """A contact in words."""
+class Transcript(NamedTuple):
+    """A contact's turns, with what follows from them."""
 
     turns: tuple[Turn, ...]
     coaching: list[dict[str, str | int]]
@@ -46,14 +47,14 @@ class Told(NamedTuple):
 
 
 class Phrases:
-    """The phrases of a file, compiled so that saying one takes a few microseconds."""
+    """The phrases of a file, compiled for speed."""
 
     def __init__(self, text: str) -> None:
         tree = yaml.safe_load(text)
         self._source: dict[str, str] = tree["rules"]
         self._rules: dict[str, Rule] = {}
         self.names = (*(name for name in tree["slots"] if not name.startswith("city_")), "city", *COMPUTED)
-        self.place = {name: i for i, name in enumerate(self.names)}
+        self.index = {name: i for i, name in enumerate(self.names)}
         self.lists: dict[str, list[str]] = {name: block.splitlines() for name, block in tree["slots"].items()}
         self.rules = {name: self._rule(name) for name in self._source}
         self.issues: dict[str, dict[str, Rule]] = {
@@ -70,15 +71,15 @@ class Phrases:
         return self._rules[name]
 
     def _compile(self, block: str) -> Rule:
-        return tuple(_written_out(self._parts(self._flat(line))) for line in block.splitlines())
+        return tuple(_all_combinations(self._parts(self._flat(line))) for line in block.splitlines())
 
     def _flat(self, line: str) -> str:
-        """The line with every alternative that holds rules or facts made a rule of its own."""
+        """The line, with each alternative that has rules or facts turned into a rule of its own."""
         nested = re.compile(r"\{([^{}]*\{\w+\}[^{}]*(?:\{\w+\}[^{}]*)*)\}")
-        while found := nested.search(line):
+        while match := nested.search(line):
             name = f"alternative_{len(self._rules)}"
-            self._rules[name] = tuple(_written_out(self._parts(choice)) for choice in found[1].split("|"))
-            line = f"{line[: found.start()]}{{{name}}}{line[found.end() :]}"
+            self._rules[name] = tuple(_all_combinations(self._parts(choice)) for choice in match[1].split("|"))
+            line = f"{line[: match.start()]}{{{name}}}{line[match.end() :]}"
         return line
 
     def _parts(self, line: str) -> Variant:
@@ -92,11 +93,11 @@ class Phrases:
         body = piece[1:-1]
         if "|" in body:
             return tuple((((choice,)),) for choice in body.split("|"))
-        if body in self.place:
-            return self.place[body]
+        if body in self.index:
+            return self.index[body]
         return self._rule(body)
 
-    def say(self, rule: Rule, facts: list[str], random: Callable[[], float], out: list[str]) -> None:
+    def expand(self, rule: Rule, facts: list[str], random: Callable[[], float], out: list[str]) -> None:
         """Append one random expansion of `rule` to `out`."""
         phrase = rule[int(random() * len(rule))]
         for part in phrase[int(random() * len(phrase))]:
@@ -105,34 +106,38 @@ class Phrases:
             elif isinstance(part, int):
                 out.append(facts[part])
             else:
-                self.say(part, facts, random, out)
+                self.expand(part, facts, random, out)
 
 
-def _written_out(parts: Variant) -> Phrase:
-    """Every combination of the parts' alternatives while they are few; the rest stay rules."""
-    found: list[Variant] = [()]
+def _all_combinations(parts: Variant) -> Phrase:
+    """The combinations of the parts' alternatives, up to MOST_COMBINATIONS; the rest stay rules."""
+    variants: list[Variant] = [()]
     for part in parts:
         options: list[Variant] = [(part,)]
-        if isinstance(part, tuple) and all(len(p) == 1 for p in part) and len(found) * len(part) <= MOST_VARIANTS:
+        if (
+            isinstance(part, tuple)
+            and all(len(p) == 1 for p in part)
+            and len(variants) * len(part) <= MOST_COMBINATIONS
+        ):
             options = [phrase[0] for phrase in part]
-        found = [_joined(before, option) for before in found for option in options]
-    return tuple(found)
+        variants = [_joined(before, option) for before in variants for option in options]
+    return tuple(variants)
 
 
 def _joined(before: Variant, after: Variant) -> Variant:
-    """Two variants in sequence, text beside text made one."""
+    """Two variants in sequence; adjacent texts become one."""
     if before and after and isinstance(before[-1], str) and isinstance(after[0], str):
         return (*before[:-1], before[-1] + after[0], *after[1:])
     return (*before, *after)
 
 
-def load() -> Phrases:
-    """The phrases that come with the package."""
+def load_phrases() -> Phrases:
+    """The phrases of the package."""
     return Phrases(files("mlx_cc.simulate").joinpath("phrases.yaml").read_text(encoding="utf-8"))
 
 
-class Script:
-    """Tells contacts; `turns` is the mean number of turns."""
+class TranscriptWriter:
+    """Writes contacts' transcripts; `turns` is the mean number of turns."""
 
     def __init__(self, phrases: Phrases, turns: float) -> None:
         self.phrases = phrases
@@ -151,59 +156,59 @@ class Script:
             for name in ("resolved", "partial", "unresolved")
         }
 
-    def tell(self, contact: Contact, random: Random) -> Told:
-        """The conversation of a contact, with the coaching it calls for."""
-        return _Telling(self, contact, random).tell()
+    def write(self, contact: Contact, random: Random) -> Transcript:
+        """The transcript of a contact, with the coaching it needs."""
+        return _Draft(self, contact, random).write()
 
 
-class _Telling:
-    """One conversation while it is being told."""
+class _Draft:
+    """One transcript while it is written."""
 
-    def __init__(self, script: Script, contact: Contact, random: Random) -> None:
-        self.script = script
-        self.rules = script.phrases.rules
-        self.issue = script.phrases.issues[contact.issue]
+    def __init__(self, writer: TranscriptWriter, contact: Contact, random: Random) -> None:
+        self.writer = writer
+        self.rules = writer.phrases.rules
+        self.issue = writer.phrases.issues[contact.issue]
         self.contact = contact
         self.random = random
         self.chance = random.random
         self.facts = self._facts()
         self.turns: list[Turn] = []
-        self.said: set[str] = set()
-        self.talk: str | None = None
-        """What the customer said about leaving or staying: a rule's name."""
+        self.used_texts: set[str] = set()
+        self.churn_rule: str | None = None
+        """Rule of what the customer said about leaving or staying."""
         self.clock = 0.0
         self.hold_s = 0.0
         self.worst: dict[str, tuple[int, int]] = {}
         self.lower = not contact.voice and self.chance() < 0.25
 
     def _facts(self) -> list[str]:
-        """The facts this conversation keeps to, in the order of `Phrases.names`.
+        """The facts of this conversation, in the order of `Phrases.names`.
 
-        The name an agent goes by changes from contact to contact, so that no name gives a skill away.
+        An agent's name changes from contact to contact, so that no name reveals a skill.
         """
-        contact, chance, phrases = self.contact, self.chance, self.script.phrases
+        contact, chance, phrases = self.contact, self.chance, self.writer.phrases
         lists = phrases.lists
-        found = {name: options[int(chance() * len(options))] for name, options in lists.items()}
-        found["city"] = found[f"city_{contact.site.country}"]
+        values = {name: options[int(chance() * len(options))] for name, options in lists.items()}
+        values["city"] = values[f"city_{contact.site.country}"]
         if contact.previous is not None:
-            found["day"] = _weekday(contact.previous.at)
+            values["day"] = _weekday(contact.previous.at)
         amount = int(400 * chance() ** 2) + 9
-        found["amount"] = f"{contact.site.currency}{amount}{'.99' if chance() < 0.4 else ''}"
-        found["amount2"] = f"{contact.site.currency}{max(4, int(amount * (0.3 + 0.5 * chance())))}"
-        found["ref"] = str(1000 + int(chance() * 9000))
-        found["minutes"] = str(max(2, round(contact.wait_s / 60)))
+        values["amount"] = f"{contact.site.currency}{amount}{'.99' if chance() < 0.4 else ''}"
+        values["amount2"] = f"{contact.site.currency}{max(4, int(amount * (0.3 + 0.5 * chance())))}"
+        values["ref"] = str(1000 + int(chance() * 9000))
+        values["minutes"] = str(max(2, round(contact.wait_s / 60)))
         words = VOICE_WORDS if contact.voice else CHAT_WORDS
-        found["contact"], found["contacted"], found["contacting"] = words
-        facts = [found.get(name, "") for name in phrases.names]
+        values["contact"], values["contacted"], values["contacting"] = words
+        facts = [values.get(name, "") for name in phrases.names]
         for name, issue in (("thing", contact.issue), ("other", contact.aside)):
             out: list[str] = []
-            phrases.say(phrases.issues[issue]["thing"], facts, chance, out)
-            facts[phrases.place[name]] = "".join(out)
-        facts[phrases.place["your_thing"]] = _turned(facts[phrases.place["thing"]])
+            phrases.expand(phrases.issues[issue]["thing"], facts, chance, out)
+            facts[phrases.index[name]] = "".join(out)
+        facts[phrases.index["your_thing"]] = _swap_person(facts[phrases.index["thing"]])
         return facts
 
     def add(self, role: Role, *rules: "Rule", gap_s: float = 0.0) -> None:
-        """One turn, the given rules said one after the other."""
+        """Add one turn, an expansion of each rule in sequence."""
         text = " ".join([self.fresh(rule) for rule in rules])
         if role == "customer" and self.lower:
             text = text.lower().removesuffix(".")
@@ -216,34 +221,34 @@ class _Telling:
             self.turns.append(Turn(role=role, text=text))
 
     def fresh(self, rule: "Rule") -> str:
-        """An expansion of `rule`, if possible one that was not said before in this conversation."""
+        """An expansion of `rule`, if possible one that this conversation has not used yet."""
         text = ""
         for _ in range(3):
             out: list[str] = []
-            self.script.phrases.say(rule, self.facts, self.chance, out)
+            self.writer.phrases.expand(rule, self.facts, self.chance, out)
             text = "".join(out)
-            if text not in self.said:
+            if text not in self.used_texts:
                 break
-        self.said.add(text)
+        self.used_texts.add(text)
         text = text.strip()
         return text[0].upper() + text[1:]
 
     def level(self, skill: str, value: float) -> int:
-        """0, 1 or 2 for a skill as it comes across in the agent's next turn; the worst is kept for coaching."""
-        shown = value + self.random.gauss(0, SPREAD)
+        """Level 0, 1 or 2 of a skill in the agent's next turn; the worst is kept for coaching."""
+        shown = value + self.random.gauss(0, EXPRESSION_SD)
         level = 0 if shown < -0.6 else 1 if shown < 0.6 else 2
         if skill not in self.worst or level < self.worst[skill][0]:
             self.worst[skill] = (level, len(self.turns) + 1)
         return level
 
     def mood(self, felt: float, thirds: bool = False) -> int:
-        """How a customer who feels 1-5 sounds: 0-4, or 0-2 in `thirds`."""
-        shown = felt + MANNERS[self.contact.customer.manner] + self.random.gauss(0, SPREAD)
+        """Level 0-4 (0-2 in `thirds`) at which a customer who feels 1-5 sounds."""
+        shown = felt + MANNER_SHIFT[self.contact.customer.manner] + self.random.gauss(0, EXPRESSION_SD)
         bounds = (2.5, 3.9) if thirds else (1.9, 2.7, 3.6, 4.5)
         return sum(shown > bound for bound in bounds)
 
     def reaction(self, felt: float) -> "Rule":
-        """A customer's remark in the middle of things."""
+        """A customer's remark in the middle of the conversation."""
         manner, u = self.contact.customer.manner, self.chance()
         if manner == "polite" and felt < 3 and u < 0.5:
             return self.rules["polite_unhappy"]
@@ -251,12 +256,12 @@ class _Telling:
             return self.rules["blunt_happy"]
         if u > 0.7:
             return self.rules["small_c"]
-        return self.script.moods[self.mood(felt)]
+        return self.writer.moods[self.mood(felt)]
 
-    def tell(self) -> Told:
-        """Opening, middle, outcome and close, as many exchanges as the length drawn allows."""
+    def write(self) -> Transcript:
+        """Opening, middle, outcome and close, with as many exchanges as the random length allows."""
         random = self.random
-        length = random.lognormvariate(log(self.script.turns) - 0.35**2 / 2, 0.35)
+        length = random.lognormvariate(log(self.writer.turns) - 0.35**2 / 2, 0.35)
         exchanges = max(2, round((length - 0.7) / 2))
         vague = exchanges > 4 and self.chance() < 0.3
         self.opening(vague)
@@ -273,14 +278,14 @@ class _Telling:
             self.close()
         coaching = self.coaching(fix_turn)
         wrap_s = 20 + 60 * self.chance()
-        return Told(tuple(self.turns), coaching, round(self.hold_s, 1), round(self.clock + wrap_s, 1))
+        return Transcript(tuple(self.turns), coaching, round(self.hold_s, 1), round(self.clock + wrap_s, 1))
 
     def opening(self, vague: bool) -> None:
         contact, chance, rules = self.contact, self.chance, self.rules
         if chance() < (0.2 if contact.voice else 0.5):
             self.add("bot", rules["bot_voice" if contact.voice else "bot_greet"])
         self.add("agent", rules["greet"])
-        said = [rules["hi"]] if chance() < 0.6 else []
+        parts = [rules["hi"]] if chance() < 0.6 else []
         minutes = contact.wait_s / 60 + self.random.gauss(0, 1)
         wait = None
         if minutes > 8 and chance() < 0.75:
@@ -290,26 +295,26 @@ class _Telling:
         elif minutes < 0.5 and chance() < 0.12:
             wait = rules["wait_ok"]
         if wait and chance() < 0.6:
-            said.append(wait)
+            parts.append(wait)
             wait = None
         if contact.role != "first_contact" and chance() < 0.9:
-            said.append(rules[f"role_{contact.role}"])
+            parts.append(rules[f"role_{contact.role}"])
         if chance() < 0.12:
-            said.append(rules["earlier"])
-        said.append(rules["vague"] if vague else self.issue["open"])
+            parts.append(rules["earlier"])
+        parts.append(rules["vague"] if vague else self.issue["open"])
         if chance() < 0.85:
-            said.insert(len(said) - int(chance() * 2), rules[f"journey_{contact.journey}"])
+            parts.insert(len(parts) - int(chance() * 2), rules[f"journey_{contact.journey}"])
         if wait:
-            said.append(wait)
-        self.add("customer", *said)
+            parts.append(wait)
+        self.add("customer", *parts)
 
     def acknowledge(self) -> None:
         contact = self.contact
-        said = [self.script.acks[self.level("empathy", contact.empathy)]]
+        parts = [self.writer.acks[self.level("empathy", contact.empathy)]]
         asks = contact.journey != "pre_sales" and self.chance() < 0.75
         if asks:
-            said.append(self.rules["verify_ask"])
-        self.add("agent", *said)
+            parts.append(self.rules["verify_ask"])
+        self.add("agent", *parts)
         given = [self.rules["verify_give"]] if asks else []
         if not given or self.chance() < 0.2:
             given.append(self.reaction(contact.mood))
@@ -323,9 +328,9 @@ class _Telling:
             self.add("customer", self.issue["detail"])
 
     def middle(self, exchanges: int) -> None:
-        contact, rules, script, chance = self.contact, self.rules, self.script, self.chance
-        finds = script.answers if contact.issue in NOTHING_BROKEN else script.diagnoses
-        talk = self.churn_talk()
+        contact, rules, writer, chance = self.contact, self.rules, self.writer, self.chance
+        finds = writer.answers if contact.issue in NOTHING_BROKEN else writer.diagnoses
+        talk = self.pick_churn_rule()
         talk_at = int(chance() * exchanges) if talk and exchanges > 0 else -1
         held = strayed = False
         for i in range(exchanges):
@@ -333,23 +338,23 @@ class _Telling:
             gap_s = 0.0
             u = chance()
             if u < 0.3:
-                said = [finds[self.level("technical_skill", contact.technical_skill)]]
+                parts = [finds[self.level("technical_skill", contact.technical_skill)]]
             elif u < 0.52:
-                said = [script.explanations[self.level("communication", contact.communication)]]
+                parts = [writer.explanations[self.level("communication", contact.communication)]]
             elif u < 0.67:
-                said = [script.warmth[self.level("empathy", contact.empathy)]]
+                parts = [writer.warmth[self.level("empathy", contact.empathy)]]
             elif u < 0.75 and not held:
                 held = True
                 gap_s = self.random.lognormvariate(log(60), 0.6)
                 self.hold_s += gap_s
                 self.add("agent", rules["hold_ask"])
                 self.add("customer", rules["hold_ok"])
-                said = [rules["hold_back"], finds[self.level("technical_skill", contact.technical_skill)]]
+                parts = [rules["hold_back"], finds[self.level("technical_skill", contact.technical_skill)]]
             elif u < 0.88:
-                said = [rules["small_a"]]
+                parts = [rules["small_a"]]
             else:
-                said = [self.issue["probe"]]
-            self.add("agent", *said, gap_s=gap_s)
+                parts = [self.issue["probe"]]
+            self.add("agent", *parts, gap_s=gap_s)
             if i == talk_at and talk:
                 self.add("customer", rules[talk])
             elif u >= 0.88:
@@ -361,10 +366,10 @@ class _Telling:
                 self.add("customer", self.reaction(felt))
             else:
                 self.add("customer", self.reaction(felt))
-        self.talk = talk if talk_at >= 0 else None
+        self.churn_rule = talk if talk_at >= 0 else None
 
-    def churn_talk(self) -> str | None:
-        """The rule of what the customer says about leaving or staying, or None."""
+    def pick_churn_rule(self) -> str | None:
+        """Rule of what the customer says about leaving or staying, or None."""
         if self.contact.journey in ("pre_sales", "win_back"):
             return None
         shown = self.contact.churn + self.random.gauss(0, 14)
@@ -375,24 +380,24 @@ class _Telling:
         return "loyal" if shown < 22 and self.chance() < 0.45 else None
 
     def outcome(self) -> int:
-        """What was achieved and how it is taken; returns the agent's turn."""
-        contact, script = self.contact, self.script
-        said = [self.rules[f"lead_{contact.resolution}"]] if self.chance() < 0.6 else []
-        said.append(self.issue[contact.resolution])
+        """Add the result and the customer's reaction to it; returns the number of the agent's turn."""
+        contact, writer = self.contact, self.writer
+        parts = [self.rules[f"lead_{contact.resolution}"]] if self.chance() < 0.6 else []
+        parts.append(self.issue[contact.resolution])
         level = self.level("communication", contact.communication)
         if self.chance() < 0.45:
-            said.append(script.explanations[level])
-        self.add("agent", *said)
+            parts.append(writer.explanations[level])
+        self.add("agent", *parts)
         turn = len(self.turns)
-        answers = [script.outcomes[contact.resolution][self.mood(contact.satisfaction, thirds=True)]]
+        answers = [writer.outcomes[contact.resolution][self.mood(contact.satisfaction, thirds=True)]]
         if self.chance() < 0.25:
             answers.append(self.reaction(contact.satisfaction))
         self.add("customer", *answers)
         return turn
 
     def second(self) -> None:
-        """Another issue, raised and dealt with after the one that the contact is about."""
-        rules, other = self.rules, self.script.phrases.issues[self.contact.aside]
+        """Add another issue, raised and solved after the main one."""
+        rules, other = self.rules, self.writer.phrases.issues[self.contact.aside]
         self.add("agent", rules["close_1"])
         self.add("customer", rules["second"], other["open"])
         self.add("agent", rules["second_a"], other["resolved"])
@@ -400,17 +405,17 @@ class _Telling:
 
     def close(self) -> None:
         contact, chance = self.contact, self.chance
-        said = [self.script.closes[self.level("communication", contact.communication)]]
+        parts = [self.writer.closes[self.level("communication", contact.communication)]]
         if chance() < 0.3:
-            said.insert(0, self.script.warmth[self.level("empathy", contact.empathy)])
-        self.add("agent", *said)
+            parts.insert(0, self.writer.warmth[self.level("empathy", contact.empathy)])
+        self.add("agent", *parts)
         if chance() < 0.12:
             return
         level = 1 if chance() < 0.35 else self.mood(contact.satisfaction, thirds=True)
-        self.add("customer", self.script.byes[level])
+        self.add("customer", self.writer.byes[level])
 
     def coaching(self, fix_turn: int) -> list[dict[str, str | int]]:
-        """One to three recommendations, most needed first, each with the turn that shows the need."""
+        """One to three recommendations, the most needed first, each with the turn that shows the need."""
         contact = self.contact
         shown = {
             "empathy": contact.empathy,
@@ -426,28 +431,28 @@ class _Telling:
         ]
         if contact.resolution != "resolved":
             needs.append((0.5 - 0.3 * contact.technical_skill, "ownership", fix_turn))
-        if self.talk in ("churn_high", "churn_mid"):
+        if self.churn_rule in ("churn_high", "churn_mid"):
             spoken = next((i for i in range(fix_turn - 1, 0, -1) if self.turns[i - 1].role == "agent"), fix_turn)
             needs.append((contact.churn / 120, "retention", spoken))
         needs.sort(reverse=True)
-        found = []
+        items = []
         for _, skill, turn in needs[:3] or [(0.0, "consistency", fix_turn)]:
-            options = self.script.phrases.coaching[skill]
+            options = self.writer.phrases.coaching[skill]
             action, outcome = options[int(self.chance() * len(options))]
-            found.append({"skill": skill, "action": action, "expected_outcome": outcome, "turn": turn})
-        return found
+            items.append({"skill": skill, "action": action, "expected_outcome": outcome, "turn": turn})
+        return items
 
 
-MANNERS = {"plain": 0.0, "polite": 0.6, "blunt": -0.5}
-"""How much more pleased than they are customers sound, in points of 1-5."""
-TURNED = {"I was": "you were", "I": "you", "my": "your", "me": "you", "you": "we", "your": "our"}
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MANNER_SHIFT = {"plain": 0.0, "polite": 0.6, "blunt": -0.5}
+"""CSAT points (1-5) by which customers of a manner sound more pleased than they are."""
+SWAPPED_PERSON = {"I was": "you were", "I": "you", "my": "your", "me": "you", "you": "we", "your": "our"}
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def _weekday(at: datetime) -> str:
-    return DAYS[at.weekday()]
+    return WEEKDAYS[at.weekday()]
 
 
-def _turned(text: str) -> str:
-    """The customer's words as the agent repeats them: `my bill` is `your bill`."""
-    return re.sub(r"\b(I was|I|my|me|you|your)\b", lambda found: TURNED[found[0]], text)
+def _swap_person(text: str) -> str:
+    """The customer's words as the agent repeats them: `my bill` becomes `your bill`."""
+    return re.sub(r"\b(I was|I|my|me|you|your)\b", lambda match: SWAPPED_PERSON[match[0]], text)
