@@ -253,7 +253,7 @@ def test_a_contender_that_dies_ends_the_benchmark_with_one_line(tiny_model):
     try:
         worker.process.kill()
         worker.process.wait(60)
-        with pytest.raises(UserError, match=r"process of tree ended with signal 9.*--trunk") as fault:
+        with pytest.raises(UserError, match=r"process of tree ended with SIGKILL.*--trunk") as fault:
             worker.begin(training.Job(str(tiny_model), 40))
     finally:
         worker.stop()

@@ -17,6 +17,7 @@ ROOMS = [
     "errors",
     "terminal",
     "cores",
+    "children",
     "conversation",
     "files",
     "splits",

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import LLAMA, ROOT, run_python, save_tiny, tiny_settings
+from conftest import LLAMA, ROOT, save_tiny, tiny_settings
 from msgspec.structs import replace
 
 from mlx_cc.commands.train import command
@@ -157,7 +157,7 @@ def test_a_child_that_is_always_killed_is_not_started_for_ever(tmp_path: Path, m
     from mlx_cc.train import supervise
 
     killed = "import os; print('child', flush=True); os.kill(os.getpid(), 9)"
-    monkeypatch.setattr(supervise, "_run", lambda command: run_python("-c", killed).returncode)
+    monkeypatch.setattr(supervise, "start", lambda *command: subprocess.Popen([sys.executable, "-c", killed]))
     told: list[str] = []
     with pytest.raises(UserError, match=r"training was killed 3 times, last by SIGKILL.*--resume"):
         supervise.supervise([], tmp_path / "checkpoint.safetensors", 2, told.append, pause_s=0)

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 
+from mlx_cc.children import how_it_ended, start
 from mlx_cc.errors import UserError
 
 
@@ -17,17 +18,10 @@ def run(arguments: list[str]) -> tuple[float, float]:
     """
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlx_cc", *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            env={**os.environ, "NO_COLOR": "1"},
-        )
+        process = start("mlx_cc", *arguments, environment={"NO_COLOR": "1"}, stdout=subprocess.DEVNULL, stderr=said)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            said.seek(0)
-            fault = said.read().decode(errors="replace").strip()[-300:]
-            raise UserError(f"mlx_cc {arguments[0]} ended with status {process.returncode}: {fault}")
+            raise UserError(f"mlx_cc {arguments[0]} ended with {how_it_ended(process.returncode, said)}")
     return seconds, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from mlx_cc.bench.worker import About, Fault, Unit
+from mlx_cc.children import how_it_ended, start
 from mlx_cc.cores import cores
 from mlx_cc.errors import UserError
 from mlx_cc.terminal import bars
@@ -85,12 +86,15 @@ class Worker:
     def __init__(self, bench: str, contender: Contender) -> None:
         self.bench, self.contender = bench, contender
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlx_cc.bench.worker", bench, contender.name],
+        self.process = start(
+            "mlx_cc.bench.worker",
+            bench,
+            contender.name,
+            threads=int(os.environ.get("OMP_NUM_THREADS", cores())),  # the same for all contenders
+            environment={"MLX_CC_KERNELS": "stock" if contender.kernels == "stock" else ""},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment(contender),
         )
 
     def begin(self, job: Struct) -> tuple[About, Unit]:
@@ -136,20 +140,11 @@ class Worker:
 
     def _obituary(self) -> str:
         status = self.process.wait()
-        self._log.seek(0)
-        last = self._log.read().decode(errors="replace").strip().rpartition("\n")[2]
-        reason = f"signal {-status}; memory was short, most likely" if status < 0 else f"status {status}: {last}"
+        reason = how_it_ended(status, self._log) + ("; memory was short, most likely" if status < 0 else "")
         return (
             f"bench {self.bench}: the process of {self.contender.name} ended with {reason}. "
             "Choose a shorter --trunk, or other contenders with --contender."
         )
-
-
-def environment(contender: Contender) -> dict[str, str]:
-    """A contender's environment: its kernels, and the same threads for all."""
-    threads = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or str(cores())
-    kernels = "stock" if contender.kernels == "stock" else ""
-    return {**os.environ, "MLX_CC_KERNELS": kernels, "OPENBLAS_NUM_THREADS": threads}
 
 
 def chosen(contenders: Sequence[Contender], names: Sequence[str]) -> list[Contender]:

@@ -41,9 +41,9 @@ def command(
         read_settings(config, TrainSettings, overrides) if config else with_overrides(TrainSettings, overrides, "flags")
     )
     folder = Path("adapters") / (run_name or Path(settings.training.output_dir).name)
-    from mlx_cc.train.supervise import is_child, supervise
+    from mlx_cc.train.supervise import supervise
 
-    if not (in_process or is_child() or settings.training.max_restarts == 0):
+    if not (in_process or settings.training.max_restarts == 0):
         with _resolved(settings) as file:
             arguments = ["--config", str(file), "--run", folder.name]
             arguments += [flag for flag, given in (("--resume", resume), ("--json", as_json)) if given]

@@ -18,6 +18,7 @@ from typing import Any
 
 import mlx_cc
 from mlx_cc import reasoning
+from mlx_cc.children import start
 from mlx_cc.errors import UserError
 from mlx_cc.files import lines, read_conversations, read_json, write_json
 from mlx_cc.folders import DataFolder, RunFolder
@@ -78,12 +79,12 @@ def _run(step: Step, folder: Path) -> None:
     analyzes = step.name == "analyze"
     if analyzes:
         pick_one(DataFolder(folder / "data"), Path(step.command[1]))
-    command = [sys.executable, "-m", "mlx_cc", *step.command]
-    result = subprocess.run(command, stdout=subprocess.PIPE if analyzes else None)
-    if result.returncode and (step.name, result.returncode) != ("generate", NO_CHAIN_KEPT):
-        raise UserError(f"the step `{step.name}` failed (exit {result.returncode}); its own message is above.")
+    child = start("mlx_cc", *step.command, stdout=subprocess.PIPE if analyzes else None)
+    out, _ = child.communicate()
+    if child.returncode and (step.name, child.returncode) != ("generate", NO_CHAIN_KEPT):
+        raise UserError(f"the step `{step.name}` failed (exit {child.returncode}); its own message is above.")
     if analyzes:
-        write_json(step.made, json.loads(result.stdout))
+        write_json(step.made, json.loads(out))
 
 
 def program() -> str:

@@ -5,9 +5,6 @@ of their id, one a process.
 """
 
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from mlx_cc.centre import Centre
+from mlx_cc.children import Restarted, how_it_ended, start
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import locked, write_json
@@ -161,48 +159,36 @@ def _run_children(work: Work, workers: int, tell: Callable[[str], None], update:
         note = Path(scratch) / "work.json"
         note.write_bytes(msgspec.json.encode(work, enc_hook=str))
 
-        def start(place: int) -> subprocess.Popen[bytes]:
-            threads = os.environ.get("OPENBLAS_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
-            return subprocess.Popen(
-                [sys.executable, "-m", "mlx_cc.generate", str(note), str(place), str(workers)],
-                stdin=subprocess.PIPE,  # it ends when this process does
-                stderr=log,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": threads},
-            )
+        def worker(place: int) -> Restarted:
+            def begin():
+                threads = max(1, (os.cpu_count() or 1) // workers)
+                return start("mlx_cc.generate", str(note), str(place), str(workers), threads=threads, stderr=log)
 
-        children = {place: start(place) for place in range(workers)}
-        restarts = dict.fromkeys(children, 0)
+            def on_restart(name: str, count: int) -> None:
+                tell(f"worker {place} was killed ({name}); starting it again, {count} of {RESTARTS}")
+
+            return Restarted(begin, RESTARTS, on_restart)
+
+        children = {place: worker(place) for place in range(workers)}
         try:
             while children:
                 time.sleep(PAUSE_S)
                 update()
                 for place, child in list(children.items()):
-                    status = child.poll()
-                    if status is None:
-                        continue
-                    if status == 0:
+                    if (status := child.poll()) == 0:
                         del children[place]
-                    elif status < 0 and restarts[place] < RESTARTS:
-                        restarts[place] += 1
-                        name = signal.Signals(-status).name
-                        tell(f"worker {place} was killed ({name}); starting it again, {restarts[place]} of {RESTARTS}")
-                        children[place] = start(place)
-                    else:
-                        raise UserError(_last_words(place, status, log))
+                    elif status is not None:
+                        end = how_it_ended(status, log)
+                        if " Error: " in end:  # the child's own line about a user's fault
+                            raise UserError(end.partition(" Error: ")[2])
+                        raise UserError(
+                            f"worker {place} ended with {end}. What was written is kept; run the same command again."
+                        )
         finally:
             for child in children.values():
                 child.terminate()
             for child in children.values():
-                child.wait()
-
-
-def _last_words(place: int, status: int, log: object) -> str:
-    log.seek(0)  # type: ignore[attr-defined]
-    said = log.read().decode(errors="replace").strip().rpartition("\n")[2]  # type: ignore[attr-defined]
-    if said.startswith("Error: "):
-        return said.removeprefix("Error: ")
-    end = signal.Signals(-status).name if status < 0 else f"status {status}"
-    return f"worker {place} ended with {end}: {said}. What was written is kept; run the same command again."
+                child.process.wait()
 
 
 def order(note: Path) -> Work:

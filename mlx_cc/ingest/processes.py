@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from mlx_cc.children import end_with
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.ingest import all_formats, choose, read_file
@@ -167,6 +168,8 @@ _reading: Reading
 def _begin(reading: Reading) -> None:
     global _reading
     _reading = reading
+    if parent := multiprocessing.parent_process():
+        end_with(parent.pid)
 
 
 def _read(part: Part) -> tuple[bytes, Noted]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mlx_cc.children import start
 from mlx_cc.errors import UserError
 from mlx_cc.retrieve.entries import FIELDS, PARTS, conversation_of, part_of
 from mlx_cc.retrieve.store import (
@@ -74,19 +75,19 @@ def look_first(place: Path, next_alone: str | None = None) -> list[str]:
 
 
 def _apart(what: str, place: str, collection: str) -> Checked:
-    command = [sys.executable, "-m", "mlx_cc.retrieve.check", what, place, collection]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode < 0:
-        read = [line.removeprefix(READING) for line in run.stderr.splitlines() if line.startswith(READING)]
+    child = start("mlx_cc.retrieve.check", what, place, collection, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, log = (data.decode() for data in child.communicate())
+    if child.returncode < 0:
+        read = [line.removeprefix(READING) for line in log.splitlines() if line.startswith(READING)]
         named = read[-1] if read else collection
-        if run.returncode == -signal.SIGKILL:
+        if child.returncode == -signal.SIGKILL:
             fault = f"reading collection {named} was killed, perhaps for lack of memory"
         else:
             fault = _anew(named, "Chroma crashes when it reads the vectors")
         return Checked(f"{place}, collection {named}", 0, [fault])
-    if run.returncode:
-        raise UserError(run.stderr.strip().rpartition("\n")[2].removeprefix("Error: "))
-    return msgspec.json.decode(run.stdout, type=Checked)
+    if child.returncode:
+        raise UserError(log.strip().rpartition("\n")[2].removeprefix("Error: "))
+    return msgspec.json.decode(out, type=Checked)
 
 
 def _anew(collection: str, fault: str) -> str:

@@ -15,7 +15,6 @@ from mlx_cc.terminal import bars, status
 from mlx_cc.train.batches import find_data
 from mlx_cc.train.loop import Run, Step, Stopped, Trainer
 from mlx_cc.train.settings import TrainSettings
-from mlx_cc.train.supervise import parent_is_gone
 
 
 def train(settings: TrainSettings, folder: Path, resume: bool = False) -> Run:
@@ -86,7 +85,7 @@ def _tell(text: str) -> None:
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Tells whether the block should end: on Ctrl-C, SIGTERM, or when the supervisor is gone.
+    """Tells whether the block should end: on Ctrl-C, or on SIGTERM, which a child also gets when its parent is gone.
 
     A second Ctrl-C breaks off at once.
     """
@@ -99,11 +98,11 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
         print("stopping after this step; once more to stop at once", file=sys.stderr)
 
     if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
-        yield parent_is_gone
+        yield lambda: False
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(signals) or parent_is_gone()
+        yield lambda: bool(signals)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
