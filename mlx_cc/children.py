@@ -28,7 +28,7 @@ def start(
     threads: int | None = None,
     environment: Mapping[str, str] = {},  # noqa: B006  read only
     **streams: Any,
-) -> subprocess.Popen[bytes]:
+) -> subprocess.Popen[Any]:
     """Start `python -m MODULE ARGUMENT...`, which gets SIGTERM when this process is gone.
 
     Args:
@@ -65,7 +65,7 @@ class Restarted:
     """A child that is started again when a signal kills it that nobody sent: a GPU fault, or memory ran short."""
 
     def __init__(
-        self, start: Callable[[], subprocess.Popen[bytes]], restarts: int, on_restart: Callable[[str, int], None]
+        self, start: Callable[[], subprocess.Popen[Any]], restarts: int, on_restart: Callable[[str, int], None]
     ) -> None:
         """Start it.
 

@@ -168,7 +168,7 @@ _reading: Reading
 def _begin(reading: Reading) -> None:
     global _reading
     _reading = reading
-    if parent := multiprocessing.parent_process():
+    if (parent := multiprocessing.parent_process()) and parent.pid:
         end_with(parent.pid)
 
 
