@@ -15,7 +15,7 @@ LIMIT_S = 60.0
 
 def of_group(group: int) -> list[int]:
     """The processes of a process group."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,pgid="], capture_output=True, text=True, check=True).stdout.split()
+    listed = subprocess.check_output(["ps", "-A", "-o", "pid=,pgid="], text=True, timeout=LIMIT_S).split()
     return [int(pid) for pid, its in zip(listed[::2], listed[1::2], strict=True) if int(its) == group]
 
 
@@ -51,7 +51,7 @@ def test_children_end_when_their_parent_is_killed(code: str, processes: int, tmp
         time.sleep(1)  # until they have started; a child that waits for its first order ends by itself
         assert parent.poll() is None
         parent.kill()
-        parent.wait()
+        parent.wait(LIMIT_S)
         wait_until(lambda: not of_group(parent.pid))
     finally:
         if of_group(parent.pid):
