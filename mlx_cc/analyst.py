@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mlx_cc import reasoning
+from mlx_cc.answers import Analysis, Answers
 from mlx_cc.calibration import calibrated
 from mlx_cc.conversation import Conversation
 from mlx_cc.model import machine
@@ -40,7 +41,7 @@ from mlx_cc.prompt import (
     turn_lines,
     without_middle,
 )
-from mlx_cc.tasks import HIGH_CHURN, LOW_CSAT, LOW_QUALITY, Answer, Task, likely, pick
+from mlx_cc.tasks import Answer, Task, pick
 from mlx_cc.tasks.coaching import advice_question, advice_schema
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
@@ -277,12 +278,13 @@ class Analyst:
         include_reasoning: bool = False,
         coaching: bool = True,
         cases: Cases = Cases(),
-    ) -> dict[str, Any]:
+    ) -> Analysis:
         """The six answers about a conversation, as one flat dictionary.
 
         Args:
             transcript: a `Conversation`, or text with role labels ("Agent: ...", one turn a line).
-            include_reasoning: also write the chain that explains the answers (slow: it is decoded).
+            include_reasoning: write the chain that explains the answers now (slow: it is decoded). Without it
+                the chain is written when `analysis["reasoning"]` is first looked up.
             coaching: decode coaching recommendations too.
             cases: similar earlier conversations the model is shown, as `ContactCenterRAG.cases` finds them.
 
@@ -293,7 +295,8 @@ class Analyst:
             confidence (by task), interval (of scores: lowest and highest of the shortest run of answers
             that holds 80% of the probability), likely (of classes: the fewest that hold 80%), needs_review
             (whether a calibrated task is less confident than its threshold), review (which tasks are),
-            and reasoning ({thinking, analysis, insights, citations}, or None).
+            and reasoning ({thinking, analysis, insights, citations}; None in JSON until it was looked up).
+            A task in a file of one's own adds its keys.
 
         Raises:
             UserError: the text has no turns.
@@ -308,7 +311,7 @@ class Analyst:
         include_reasoning: bool = False,
         coaching: bool = True,
         batch: int = BATCH,
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[Analysis]:
         """`analyze` over a stream, in order; up to `batch` conversations are computed at once.
 
         Conversations are taken from the stream in windows: a batch with coaching, a few without.
@@ -317,33 +320,23 @@ class Analyst:
         for conversation, answers in self.answers(ready, decoded=coaching, batch=batch):
             yield self._analysis(conversation, answers, include_reasoning)
 
-    def _analysis(
-        self, conversation: Conversation, answers: Mapping[str, Answer], include_reasoning: bool
-    ) -> dict[str, Any]:
+    def _analysis(self, conversation: Conversation, answers: Mapping[str, Answer], include_reasoning: bool) -> Analysis:
         review = [name for name, answer in answers.items() if name in self.fitted and self.fitted[name].doubts(answer)]
-        said = {name: answer.value for name, answer in answers.items()}
-        advice = [{**item, "quote": conversation.turns[item["turn"] - 1].text} for item in said.get("coaching", [])]
-        chain = self._explain(conversation, said) if include_reasoning else None
-        return {
-            "conversation_id": conversation.id,
-            "quality_score": said["quality"]["score"],
-            "effectiveness": said["quality"]["effectiveness"],
-            "csat_score": said["csat"],
-            "issue": said["issue"],
-            "root_cause": list(answers["issue"].distribution or {})[:3],
-            "churn_risk": said["churn"],
-            "journey_type": said["journey"]["type"],
-            "contact_role": said["journey"]["contact_role"],
-            "coaching": advice,
-            "critical_issues": _critical(said),
-            "confidence": {n: round(a.confidence, 4) for n, a in answers.items() if a.confidence is not None},
-            "interval": {n: a.interval for n, a in answers.items() if a.interval is not None},
-            "likely": {n: likely(a.distribution) for n, a in answers.items() if a.distribution and a.interval is None},
-            "needs_review": bool(review),
-            "review": review,
-            "reasoning": chain,
-            "model": self.name,
-        }
+        found = Answers(
+            conversation_id=conversation.id,
+            by_task={
+                task.name: a if task.answers else a._replace(value=_quoted(a.value, conversation))
+                for task, a in zip(pick(list(answers)), answers.values(), strict=True)
+            },
+            needs_review=bool(review),
+            review=tuple(review),
+            model=self.name,
+        )
+        values = {name: answer.value for name, answer in answers.items()}
+        analysis = Analysis(found.row(), lambda: self._explain(conversation, values))
+        if include_reasoning:
+            analysis["reasoning"]  # looking it up writes it
+        return analysis
 
     def _explain(self, conversation: Conversation, said: Mapping[str, Any]) -> dict[str, Any]:
         """The reasoning chain after the answers, under the grammar of its structure."""
@@ -411,16 +404,9 @@ def _closed(text: str) -> str:
     return "[]"
 
 
-def _critical(said: Mapping[str, Any]) -> list[str]:
-    """The answers that call for somebody to look, in words."""
-    found = []
-    if said["quality"]["score"] < LOW_QUALITY:
-        found.append(f"quality {said['quality']['score']:.0f}/100")
-    if said["csat"] <= LOW_CSAT:
-        found.append(f"CSAT {said['csat']:.1f}/5")
-    if said["churn"] > HIGH_CHURN:
-        found.append(f"churn signal {said['churn']:.0f}/100")
-    return [f"{what} ({said['issue']})" for what in found]
+def _quoted(items: Sequence[dict[str, Any]], conversation: Conversation) -> list[dict[str, Any]]:
+    """Recommendations, each with what was said in the turn that it is about."""
+    return [{**item, "quote": conversation.turns[item["turn"] - 1].text} for item in items]
 
 
 def load(path: str | Path) -> Analyst:

@@ -1,6 +1,7 @@
 """The analyst: answers with the keys people use, talk, and the two commands in front of it."""
 
 import json
+import pickle
 import shutil
 import sys
 from functools import partial
@@ -13,7 +14,7 @@ from conftest import LLAMA, ROOT, SAMPLE, save_tiny
 
 from mlx_cc.centre import Centre
 from mlx_cc.commands import analyze, chat
-from mlx_cc.conversation import Conversation
+from mlx_cc.conversation import Conversation, Reasoning
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
 
@@ -58,7 +59,7 @@ def test_an_analysis_has_the_keys_that_people_act_on(analyst: Any):
     assert set(found["likely"]) == {"issue", "journey"}
     assert found["likely"]["issue"][:3] == found["root_cause"][: len(found["likely"]["issue"])]
     assert isinstance(found["critical_issues"], list)
-    assert found["reasoning"] is None
+    assert found.get("reasoning") is None
     assert (found["needs_review"], found["review"]) == (False, [])
     json.dumps(found)
 
@@ -114,16 +115,25 @@ def test_coaching_is_sound_and_quotes_a_turn_that_exists(analyst: Any, sample_co
         assert item["quote"] == conversation.turns[item["turn"] - 1].text
 
 
-def test_the_reasoning_has_its_three_blocks_and_the_answers_scores(analyst: Any, monkeypatch: pytest.MonkeyPatch):
+def test_the_reasoning_has_its_three_blocks_and_is_written_when_somebody_asks_for_it_or_looks_at_it(
+    analyst: Any, monkeypatch: pytest.MonkeyPatch
+):
     from mlx_cc import reasoning
 
     monkeypatch.setattr(reasoning, "grammar", partial(reasoning.grammar, point_characters=8))
-    found = analyst.analyze(TALK, include_reasoning=True, coaching=False)
-    chain = found["reasoning"]
-    assert chain["thinking"].startswith("Step 1 - Customer Sentiment Analysis:")
-    assert f"- Overall Quality Score: {found['quality_score']:.0f}/100 because" in chain["analysis"]
-    assert chain["insights"].startswith("Immediate Coaching Recommendations:\n1. ")
+    found = analyst.analyze(TALK, coaching=False)
     assert found["coaching"] == []
+    assert json.loads(json.dumps(found))["reasoning"] is None
+    assert pickle.loads(pickle.dumps(found)) == dict(found)
+    assert found["reasoning"]["thinking"].startswith("Step 1 - Customer Sentiment Analysis:")
+    assert f"- Overall Quality Score: {found['quality_score']:.0f}/100 because" in found["reasoning"]["analysis"]
+    assert found["reasoning"]["insights"].startswith("Immediate Coaching Recommendations:\n1. ")
+    text = reasoning.text_of(Reasoning(model="m", **{k: v for k, v in found["reasoning"].items() if k != "citations"}))
+    written: list[Any] = []
+    monkeypatch.setattr(type(analyst), "chains", lambda *asked: [written.append(asked) or text])
+    assert json.loads(json.dumps(found))["reasoning"] == found["reasoning"] and not written
+    asked_for = analyst.analyze(TALK, include_reasoning=True, coaching=False)
+    assert len(written) == 1 and asked_for.get("reasoning") == found["reasoning"]
 
 
 def test_text_without_speakers_is_one_unknown_turn(analyst: Any):

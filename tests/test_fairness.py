@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from mlx_cc.centre import Centre
 from mlx_cc.commands.fairness import command
 from mlx_cc.conversation import Conversation, Turn, replace
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.edits import BLACK, EDITS, WHITE
-from mlx_cc.evaluate.fairness import DECISIONS, fairness, moved
+from mlx_cc.evaluate.fairness import fairness, moved
 from mlx_cc.evaluate.predict import Said
 from mlx_cc.files import write_conversations
-from mlx_cc.tasks import Answer
+from mlx_cc.tasks import Answer, all_tasks
 
 TALK = Conversation(
     id="c1",
@@ -71,11 +72,11 @@ def test_flips_and_shifts_are_those_of_the_pairs():
         for place, (_, score) in enumerate(bands)
         for side in (0, 1)
     }
-    found = moved(said, [(f"c{place}#0", f"c{place}#1") for place in range(4)], "quality")
+    found = moved(said, [(f"c{place}#0", f"c{place}#1") for place in range(4)], all_tasks()["quality"], Centre())
     assert (found.flips.value, found.flips.n) == (0.25, 4)
     assert found.shift.value == found.shift.low == found.shift.high == -3 and found.distance.value == 3
     issues = {"a": {"issue": Said("billing")}, "b": {"issue": Said("fraud")}}
-    found = moved(issues, [("a", "b"), ("a", "a")], "issue")
+    found = moved(issues, [("a", "b"), ("a", "a")], all_tasks()["issue"], Centre())
     assert found.flips.value == 0.5 and found.shift is None
 
 
@@ -86,7 +87,13 @@ def test_a_model_is_asked_every_pair_and_a_second_run_asks_nothing(
 
     few = sample_conversations[:2]
     report = fairness(str(trained), tmp_path / "few.jsonl", few, ["control", "agent_history"], tmp_path)
-    assert set(report.moved) == {"control", "agent_history"} and set(report.moved["control"]) == set(DECISIONS)
+    assert set(report.moved) == {"control", "agent_history"} and list(report.moved["control"]) == [
+        "quality",
+        "csat",
+        "issue",
+        "churn",
+        "journey",
+    ]
     assert report.moved["control"]["quality"].flips.n == 2
     assert np.isfinite(report.moved["agent_history"]["quality"].distance.value)
     assert json.loads((tmp_path / "fairness.json").read_text())["conversations"] == 2

@@ -36,6 +36,7 @@ ROOMS = [
     "agents",
     "reasoning",
     "calibration",
+    "answers",
     "model",
     "analyst",
     "report",

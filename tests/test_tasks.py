@@ -1,9 +1,8 @@
-"""The six tasks: answers, parsers, faults, readings; and a seventh dropped in as a file."""
+"""The six tasks: answers, parsers, faults, readings."""
 
 import json
 
 import pytest
-from conftest import run_python
 
 from mlx_cc import reasoning
 from mlx_cc.centre import Centre
@@ -84,15 +83,6 @@ def test_the_likely_classes_are_the_fewest_that_hold_80_percent():
 def test_an_unknown_task_is_named_with_the_known_ones():
     with pytest.raises(UserError, match="no task 'mood'. Known tasks: quality, csat"):
         pick(["mood"])
-
-
-def test_a_further_task_is_one_more_file(own_package):
-    folder = own_package / "mlx_cc" / "tasks"
-    source = (folder / "csat.py").read_text().replace('name="csat"', 'name="effort"').replace("ORDER = 2", "ORDER = 8")
-    (folder / "zz_dropped_in.py").write_text(source)
-    said = run_python("-c", "from mlx_cc.tasks import all_tasks; print(*all_tasks())", cwd=own_package).stdout.split()
-    assert said[-1] == "effort"
-    assert len(said) == 8
 
 
 def test_the_reasoning_chain_has_its_structure_and_only_real_citations():

@@ -7,7 +7,7 @@ from math import inf
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.tasks import GOOD_CSAT
+from mlx_cc.tasks.csat import SATISFIED
 
 DEAD_AIR_S = 5.0
 """A silence of this length or more counts as dead air; shorter ones are pauses for thought."""
@@ -60,7 +60,7 @@ def _resolved(conversation: Conversation) -> float | None:
 
 def _satisfied(conversation: Conversation) -> float | None:
     value = number_of(conversation, "csat")
-    return None if value is None else float(value >= GOOD_CSAT)
+    return None if value is None else float(SATISFIED.holds(value))
 
 
 def _talk_ratio(conversation: Conversation) -> float | None:

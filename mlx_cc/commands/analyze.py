@@ -134,35 +134,24 @@ def tell(analysis: dict[str, Any], as_json: bool) -> None:
     import msgspec
     from rich.table import Table
 
+    from mlx_cc.tasks import all_tasks
     from mlx_cc.terminal import console
 
     if as_json:
         click.echo(msgspec.json.encode(analysis).decode())
         return
     table = Table("task", "answer", "confidence", "80% of the probability", title=analysis["conversation_id"])
-    for task, answer in answers(analysis).items():
-        confidence, interval = analysis["confidence"].get(task), analysis["interval"].get(task)
-        held = f"{interval[0]:g}-{interval[1]:g}" if interval else "\n".join(analysis["likely"].get(task, ()))
+    for name, confidence in analysis["confidence"].items():
+        interval = analysis["interval"].get(name)
         table.add_row(
-            task,
-            answer,
-            "" if confidence is None else f"{confidence:.0%}" + (", review" if task in analysis["review"] else ""),
-            held,
+            name,
+            all_tasks()[name].show(analysis),
+            f"{confidence:.0%}{', review' if name in analysis['review'] else ''}",
+            f"{interval[0]:g}-{interval[1]:g}" if interval else "\n".join(analysis["likely"].get(name, ())),
         )
     console().print(table)
     for line in remarks(analysis):
         click.echo(line)
-
-
-def answers(analysis: dict[str, Any]) -> dict[str, str]:
-    """Task -> its answer in words."""
-    return {
-        "quality": f"{analysis['quality_score']:.0f}/100, {analysis['effectiveness']}",
-        "csat": f"{analysis['csat_score']:.1f}/5",
-        "issue": analysis["issue"],
-        "churn": f"{analysis['churn_risk']:.0f}/100",
-        "journey": f"{analysis['journey_type']}, {analysis['contact_role']}",
-    }
 
 
 def remarks(analysis: dict[str, Any]) -> Iterator[str]:
@@ -172,8 +161,8 @@ def remarks(analysis: dict[str, Any]) -> Iterator[str]:
     for item in analysis["coaching"]:
         yield f"Coaching: {item['skill']}: {item['action']} -> {item['expected_outcome']}"
         yield f"  [T{item['turn']}] {' '.join(item['quote'].split())}"
-    if analysis["reasoning"]:
+    if chain := analysis.get("reasoning"):
         for part in ("thinking", "analysis", "insights"):
-            yield f"\n{part.capitalize()}\n{analysis['reasoning'][part]}"
-        for turn, quote in analysis["reasoning"]["citations"].items():
+            yield f"\n{part.capitalize()}\n{chain[part]}"
+        for turn, quote in chain["citations"].items():
             yield f"[{turn}] {' '.join(quote.split())}"

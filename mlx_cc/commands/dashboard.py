@@ -4,8 +4,6 @@ from pathlib import Path
 
 import click
 
-from mlx_cc.report.answers import FORMAT
-
 # Options that `table` has too
 
 INPUT = click.option(
@@ -26,17 +24,16 @@ ANSWERS = click.option(
     "--answers",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="A model's answers, as `mlx_cc analyze --json` prints them.",
+    help="A model's answers: the lines that `mlx_cc analyze --json` prints. Keys may be missing.",
 )
 TIMEZONE = click.option("--timezone", help="IANA zone of conversations that name none, for example America/Chicago.")
 CENTRE = click.option(
     "--centre", type=click.Path(path_type=Path, dir_okay=False), help="Settings of the centre (YAML)."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-EPILOG = f"The format of --answers: {FORMAT}."
 
 
-@click.command(epilog=EPILOG)
+@click.command()
 @INPUT
 @click.option(
     "--output",
@@ -85,11 +82,11 @@ def command(
 
     import msgspec
 
+    from mlx_cc.answers import read_answers
     from mlx_cc.centre import read_centre
     from mlx_cc.errors import UserError
     from mlx_cc.files import count_conversations, write_text
     from mlx_cc.redact import read_redacted
-    from mlx_cc.report.answers import read_answers
     from mlx_cc.report.dashboard import build
     from mlx_cc.report.dashboard_page import page_of
     from mlx_cc.report.facts import facts_of, followed, profile_agents, read_agents

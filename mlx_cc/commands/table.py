@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from mlx_cc.commands.dashboard import ANSWERS, CENTRE, EPILOG, INPUT, JSON, PROFILES, TIMEZONE
+from mlx_cc.commands.dashboard import ANSWERS, CENTRE, INPUT, JSON, PROFILES, TIMEZONE
 
 
-@click.command(epilog=EPILOG)
+@click.command()
 @INPUT
 @click.option(
     "--output-dir",
@@ -56,10 +56,10 @@ def command(
     """
     import msgspec
 
+    from mlx_cc.answers import read_answers
     from mlx_cc.centre import read_centre
     from mlx_cc.errors import UserError
     from mlx_cc.files import count_conversations, read_conversations
-    from mlx_cc.report.answers import read_answers
     from mlx_cc.report.facts import facts_of, followed, profile_agents, read_agents
     from mlx_cc.report.tables import (
         Columns,

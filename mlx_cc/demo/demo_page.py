@@ -7,6 +7,7 @@ from typing import Any
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.files import write_text
+from mlx_cc.tasks import Answer, pick
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1b2430;--soft:#5d6b7a;--line:#dde3ea;--card:#fff;--page:#f5f7fa;--blue:#1f5fa8;--red:#c8553d;--grey:#9aa7b5;--green:#2e7d5b}
@@ -171,21 +172,11 @@ def _analysis(conversation: Conversation, analysis: dict[str, Any]) -> str:
         f"<div class='turn {_(t.role)}{' cited' if n in cited else ''}' id=T{n}><div class=who>T{n} {_(t.role)}</div><div class=what>{_(t.text)}</div></div>"
         for n, t in enumerate(conversation.turns, 1)
     )
-    label = conversation.label
     rows = [
-        (
-            "quality",
-            f"{analysis['quality_score']:.0f} ({analysis['effectiveness']})",
-            (label("quality") or {}).get("score"),
-        ),
-        ("CSAT", f"{analysis['csat_score']:.1f}", label("csat")),
-        ("issue", analysis["issue"], label("issue")),
-        ("churn signal", f"{analysis['churn_risk']:.0f}", label("churn")),
-        (
-            "journey",
-            f"{analysis['journey_type']}, {analysis['contact_role']}",
-            ", ".join((label("journey") or {}).values()),
-        ),
+        (task.words, task.show(analysis), task.show(task.row(Answer(label))) if label is not None else "")
+        for task in pick([])
+        if task.answers
+        for label in [conversation.label(task.name)]
     ]
     table = "".join(f"<tr><td>{_(a)}</td><td><b>{_(b)}</b></td><td>{_(c)}</td></tr>" for a, b, c in rows)
     advice = "".join(

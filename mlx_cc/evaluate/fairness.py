@@ -1,13 +1,13 @@
 """Counterfactual fairness and injection: how often and how far answers move when nothing that happens is changed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 from rich.table import Table
 
 from mlx_cc.analyst import Analyst
+from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.compare import in_words
@@ -18,22 +18,7 @@ from mlx_cc.folders import EvaluationFolder, RunFolder
 from mlx_cc.metrics import Estimate, bias, interval, mean_absolute_error, wilson
 from mlx_cc.model import load as disk
 from mlx_cc.prompt import Cases
-from mlx_cc.tasks import HIGH_CHURN, pick
-
-NUMBERS: Mapping[str, Callable[[Any], float]] = {
-    "quality": lambda value: float(value["score"]),
-    "csat": float,
-    "churn": float,
-}
-"""Task -> its answer as a number, for mean shifts."""
-DECISIONS: Mapping[str, Callable[[Any], Any]] = {
-    "quality": lambda value: value["effectiveness"],
-    "csat": lambda value: round(float(value)),
-    "issue": str,
-    "churn": lambda value: float(value) > HIGH_CHURN,
-    "journey": lambda value: value["type"],
-}
-"""Task -> what somebody acts on: the band, the whole star, the class, whether it is an alert."""
+from mlx_cc.tasks import Task, pick
 
 
 class Moved(Struct):
@@ -77,7 +62,7 @@ def fairness(
     place = disk.find(model)
     folder = folder or RunFolder(place).evaluation.path
     analyst = Analyst(disk.load(model))
-    tasks = [task.name for task in pick([]) if task.name in DECISIONS]
+    tasks = [task for task in pick([]) if task.answers]
     variants: dict[str, Conversation] = {}
     notes: dict[str, str] = {}
     cases: dict[str, Cases] = {}
@@ -96,14 +81,16 @@ def fairness(
                 if edit.cases:
                     cases[name] = edit.cases[side]
             pairs[edit.name].append((ids[0], ids[1]))
-    said, _ = predictions(analyst, list(variants.values()), tasks, folder, notes=notes, cases=cases)
+    said, _ = predictions(
+        analyst, list(variants.values()), [task.name for task in tasks], folder, notes=notes, cases=cases
+    )
     report = Fairness(
         model=model,
         data=str(held_out),
         conversations=len(conversations),
         edits={edit.name: edit.words for edit in edits},
         moved={
-            edit.name: {task: moved(said, pairs[edit.name], task) for task in tasks}
+            edit.name: {task.name: moved(said, pairs[edit.name], task, analyst.centre) for task in tasks}
             for edit in edits
             if pairs[edit.name]
         },
@@ -112,15 +99,15 @@ def fairness(
     return report
 
 
-def moved(said: Predictions, pairs: Sequence[tuple[str, str]], task: str) -> Moved:
+def moved(said: Predictions, pairs: Sequence[tuple[str, str]], task: Task, centre: Centre) -> Moved:
     """What differs between the first and the second of each pair, in one task's answers."""
-    answers = [(said[one][task].value, said[other][task].value) for one, other in pairs]
-    decide = DECISIONS[task]
-    flips = sum(decide(one) != decide(other) for one, other in answers)
+    answers = [(said[one][task.name].value, said[other][task.name].value) for one, other in pairs]
+    decide = task.decision or task.write
+    flips = sum(decide(one, centre) != decide(other, centre) for one, other in answers)
     low, high = wilson(flips, len(answers))
     shift = distance = None
-    if task in NUMBERS:
-        first, second = ([NUMBERS[task](pair[side]) for pair in answers] for side in (0, 1))
+    if task.number:
+        first, second = ([task.number(pair[side]) for pair in answers] for side in (0, 1))
         shift = interval(bias, first, second)
         distance = interval(mean_absolute_error, first, second)
     return Moved(Estimate(flips / len(answers), low, high, len(answers)), shift, distance)

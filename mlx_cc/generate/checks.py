@@ -52,8 +52,6 @@ DUPLICATES = 0.25
 """Share of points that may repeat another one word for word."""
 SHARED = 0.6
 """Share of points that another conversation's chain may have word for word."""
-TOLERANCES = {"quality": 15.0, "csat": 1.0, "churn": 20.0}
-"""How far a blind answer may be from the label; classes must be equal."""
 LANGUAGES = ("en", "es", "fr", "de", "pt", "zh", "it", "nl")
 
 _WORD = re.compile(r"[^\W\d_]{2,}|[\u4e00-\u9fff]")
@@ -92,15 +90,15 @@ def code(fault: str) -> str:
 
 
 def disagreements(answered: Mapping[str, Any], conversation: Conversation, centre: Centre) -> list[str]:
-    """Where a teacher's blind answers differ from the labels by more than `TOLERANCES`: `disagrees: csat 2, not 5`."""
+    """Where a teacher's blind answers differ from the labels too far: `disagrees: csat 2, not 5`."""
     found = []
     known = all_tasks()
     for name, value in answered.items():
         label, task = conversation.label(name), known[name]
         if label is None:
             continue
-        if name in TOLERANCES and task.number is not None:
-            apart = abs(task.number(value) - task.number(label)) > TOLERANCES[name]
+        if task.scale and task.number:
+            apart = abs(task.number(value) - task.number(label)) > task.scale.tolerance
         else:
             apart = task.write(value, centre) != task.write(label, centre)
         if apart:

@@ -10,7 +10,6 @@ A folder of JSON files, one conversation each, or JSON lists or JSON lines of th
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,25 +22,7 @@ from mlx_cc.ingest import read_folder
 from mlx_cc.ingest.format import Reading, Reject
 from mlx_cc.ingest.rejects import Rejects
 from mlx_cc.ingest.source import File, from_json, input_files, open_file
-from mlx_cc.tasks import all_tasks, number_fault
-
-KEYS: dict[str, tuple[str, ...]] = {
-    "quality": ("quality_score", "quality", "overall_quality_score"),
-    "csat": ("csat_score", "csat"),
-    "issue": ("issue", "primary_issue", "issue_class"),
-    "churn": ("churn_risk", "churn", "churn_score"),
-    "journey": ("journey", "journey_type"),
-    "coaching": ("coaching", "coaching_recommendations"),
-    "resolution": ("resolution_status", "resolution"),
-    "empathy": ("empathy", "empathy_score"),
-    "technical_skill": ("technical_skill", "technical_skill_score"),
-    "communication": ("communication", "communication_score"),
-}
-"""Label -> the keys it is read from; the first that is there counts."""
-OTHER_KEYS = {"conversation_id", "id", "source", "contact_role"}
-KNOWN_KEYS = OTHER_KEYS.union(*KEYS.values())
-NUMBERS = {"quality", "csat", "churn", "empathy", "technical_skill", "communication"}
-RESOLUTIONS = ("resolved", "unresolved", "partial")
+from mlx_cc.tasks import SKILL_SCALE, SKILLS, all_tasks, as_number, first
 
 
 def labels_of(tree: dict[str, Any], source: str) -> dict[str, Label]:
@@ -53,48 +34,23 @@ def labels_of(tree: dict[str, Any], source: str) -> dict[str, Label]:
     source = tree.get("source") or source
     if source not in SOURCES:
         raise UserError(f"source {source!r} is not one of {', '.join(SOURCES)}.")
-    labels = {}
-    for name, keys in KEYS.items():
-        value = next((tree[key] for key in keys if tree.get(key) is not None), None)
-        if value is None:
-            continue
-        if name == "journey" and not isinstance(value, dict):
-            value = {"type": value, **({"contact_role": tree["contact_role"]} if tree.get("contact_role") else {})}
-        labels[name] = Label(value=label_value(name, value), source=cast("Source", source))
-    return labels
+    values = {name: task.find(tree) for name, task in all_tasks().items()}
+    values |= {skill: as_number(first(tree, keys)) for skill, keys in SKILLS.items()}
+    return {n: Label(value=v, source=cast("Source", source)) for n, v in values.items() if v is not None}
 
 
 def label_value(name: str, value: Any) -> Any:
-    """A value in the form its task has it: numbers written as text as numbers, quality as {"score"}."""
-    if name == "quality" and isinstance(value, dict):
-        return {**value, "score": _number(value["score"])} if "score" in value else value
-    if name in NUMBERS:
-        value = _number(value)
-    return {"score": value} if name == "quality" else value
-
-
-def _number(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    if not isfinite(number):
-        return value
-    return int(number) if number.is_integer() else number
+    """A value in the form its label has: numbers written as text as numbers, quality as {"score"}."""
+    task = all_tasks().get(name)
+    return task.value(value) if task else as_number(value) if name in SKILLS else value
 
 
 def fault_of(name: str, value: Any, centre: Centre, turns: int) -> str | None:
-    """What is wrong with a label's value, or None; a label no task or measure owns is let through."""
+    """What is wrong with a label's value, or None; a label that is neither a task nor a skill is let through."""
     task = all_tasks().get(name)
     if task is not None:
         return task.fault(value, centre, turns)
-    if name in NUMBERS:
-        return number_fault(value, 0, 100)
-    if name == "resolution" and value not in RESOLUTIONS:
-        return f"{value!r} is not one of {', '.join(RESOLUTIONS)}"
-    return None
+    return SKILL_SCALE.fault(value) if name in SKILLS else None
 
 
 def with_valid_labels(
@@ -139,6 +95,10 @@ class Analyses:
         self._source = label_source
         self._rejects = rejects
         self._ignored = Counter() if ignored is None else ignored
+        tasks = all_tasks().values()
+        self._known = {"conversation_id", "id", "source"}.union(
+            *(task.keys for task in tasks), *(task.more_keys for task in tasks), *SKILLS.values()
+        )
         self._waiting: dict[str, tuple[bytes, str]] = {}
         """Conversation id -> encoded labels, file."""
         for file in input_files([path]):
@@ -165,7 +125,7 @@ class Analyses:
             raise UserError("has no conversation_id.")
         if str(name) in self._waiting:
             raise UserError(f"for '{name}' was already read from {self._waiting[str(name)][1]}; the first one is kept.")
-        for key in tree.keys() - KNOWN_KEYS:
+        for key in tree.keys() - self._known:
             self._ignored[f"analysis {key}"] += 1
         self._waiting[str(name)] = (msgspec.json.encode(labels_of(tree, self._source)), str(file.path))
 

@@ -26,14 +26,12 @@ from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
 from mlx_cc.ingest.record import sound, to_conversation, zone
 from mlx_cc.ingest.source import File, from_json, suffix
 from mlx_cc.settings import read_settings
+from mlx_cc.tasks import SKILL_SCALE, all_tasks
 
 if TYPE_CHECKING:
     from mlx_cc.ingest.contacts_map import ContactMap
 
 Path_ = Annotated[str, Meta(min_length=1)]
-
-OWN_SCALES: dict[str, tuple[float, float]] = {"csat": (1, 5)}
-"""Lowest and highest of a label's own scale, where they are not 0 and 100."""
 
 
 class LabelColumn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -238,7 +236,9 @@ def column_label(name: str, value: Any, column: LabelColumn) -> dict[str, Any] |
     """The parts of a label, its value on the task's own scale; None when it is not on the column's."""
     value = label_value(name, value)
     label = {"value": value, "source": column.source}
-    own = OWN_SCALES.get(name, (0, 100))
+    task = all_tasks().get(name)
+    scale = task.scale if task and task.scale else SKILL_SCALE
+    own = (scale.low, scale.high)
     if column.scale is None or column.scale == own:
         return label
     given = value.get("score") if isinstance(value, dict) else value

@@ -47,6 +47,7 @@ from mlx_cc.ingest.shapes.rows import (
 from mlx_cc.ingest.shapes.utterances import Utterance, incoming
 from mlx_cc.ingest.source import File, from_json, suffix
 from mlx_cc.ingest.text import spoken
+from mlx_cc.tasks import all_tasks
 
 TURN_PARTS = ("role", "text", "start_s", "end_s", "agent_id")
 DURATIONS = ("queue_wait_s", "hold_s", "after_call_work_s", "handle_time_s")
@@ -253,8 +254,8 @@ def _people(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _labels(names: tuple[str, ...]) -> dict[str, LabelColumn]:
-    found = headings.places(names, headings.LABELS)
-    return {name: LabelColumn(at, "survey" if name == "csat" else "human_qa") for name, at in found.items()}
+    found = headings.places(names, headings.labels())
+    return {name: LabelColumn(at, all_tasks()[name].given_by) for name, at in found.items()}
 
 
 def _fields(
@@ -448,7 +449,7 @@ def _contact(row: Row, columns: ContactMap, table: _Table) -> Contact:
 def _fits_contacts(names: tuple[str, ...]) -> int:
     if headings.place(names, headings.IDS + ",id") is None or _shape(names) == "turns":
         return 0
-    count = len(headings.places(names, headings.CONTACT | headings.LABELS))
+    count = len(headings.places(names, headings.CONTACT | headings.labels()))
     return count if count > 1 else 0
 
 

@@ -10,11 +10,11 @@ from math import isinf
 from typing import Any, NamedTuple
 
 from mlx_cc.agents.measures import MEASURES, number_of
+from mlx_cc.answers import Answers
 from mlx_cc.centre import Skill
 from mlx_cc.conversation import Conversation, Reasoning
-from mlx_cc.report.answers import Analysis
-from mlx_cc.report.facts import NUMBERS, Agents, Facts
-from mlx_cc.tasks import HIGH_CHURN, LOW_CSAT, LOW_QUALITY
+from mlx_cc.report.facts import Agents, Facts
+from mlx_cc.tasks import SKILLS, Answer, Task, all_tasks
 
 PART = 64
 """Conversations whose transcripts are packed together; opening one unpacks its part alone."""
@@ -45,7 +45,7 @@ class _Codes(dict[str, int]):
 def build(
     facts: Iterable[Facts],
     agents: Agents,
-    answers: Mapping[str, Analysis],
+    answers: Mapping[str, Answers],
     *,
     skills: Mapping[str, Skill],
     title: str,
@@ -56,7 +56,7 @@ def build(
     """Everything the page needs, conversations in order of time.
 
     Args:
-        answers: conversation id -> a model's analysis.
+        answers: conversation id -> what a model answered.
         skills: the centre's, by name.
         source: the input in words, for the page's foot.
         texts: of how many conversations, the latest, the transcript is kept; None keeps all.
@@ -64,15 +64,20 @@ def build(
     rows = sorted(facts, key=lambda fact: fact.conversation.started_at or datetime.min.replace(tzinfo=UTC))
     place = {fact.conversation.id: number for number, fact in enumerate(rows)}
     first_text = 0 if texts is None else max(0, len(rows) - texts)
-    codes = {name: _Codes() for name in ("agent", "team", "queue", "language", "channel", "issue", "journey", "role")}
+    shown = [task for task in all_tasks().values() if task.answers and task.parts]
+    classes = [part.column for task in shown for part in task.parts if part.column and not task.scale]
+    codes = {name: _Codes() for name in ("agent", "team", "queue", "language", "channel", *classes)}
     table: dict[str, list[Any]] = {}
     for fact in rows:
         answer = answers.get(fact.conversation.id)
-        for name, value in _row(fact, answer, codes, place).items():
+        for name, value in _row(fact, answer, shown, codes, place).items():
             table.setdefault(name, []).append(value)
     return Dashboard(
         ids=[fact.conversation.id for fact in rows],
-        meta=_meta(rows, agents, answers, place, title, source, now, len(rows) - first_text),
+        meta={
+            **_meta(rows, agents, answers, place, title, source, now, len(rows) - first_text),
+            "tasks": [_task(task) for task in shown],
+        },
         table={"columns": table, "names": {name: list(found) for name, found in codes.items()}},
         agents=_agents(agents, skills),
         excerpts=[_excerpt(fact.conversation) if n >= first_text else "" for n, fact in enumerate(rows)],
@@ -88,10 +93,14 @@ def build(
     )
 
 
-def _row(fact: Facts, answer: Analysis | None, codes: Mapping[str, _Codes], place: Mapping[str, int]) -> dict[str, Any]:
+def _row(
+    fact: Facts,
+    answer: Answers | None,
+    tasks: Sequence[Task],
+    codes: Mapping[str, _Codes],
+    place: Mapping[str, int],
+) -> dict[str, Any]:
     conversation, temporal = fact.conversation, fact.temporal
-    label = conversation.label("journey")
-    journey = label if isinstance(label, dict) else {"type": label}
     row = {
         "agent": codes["agent"].of(fact.agent),
         "team": codes["team"].of(conversation.team),
@@ -103,25 +112,33 @@ def _row(fact: Facts, answer: Analysis | None, codes: Mapping[str, _Codes], plac
         "wait": temporal.queue_wait_seconds,
         "handle": fact.handle_time_s,
         "talk": None if fact.talk_ratio is None else round(fact.talk_ratio, 4),
-        "issue": codes["issue"].of(_text(conversation.label("issue"))),
-        "journey": codes["journey"].of(_text(journey.get("type"))),
-        "role": codes["role"].of(_text(journey.get("contact_role"))),
         "fcr": None if fact.fcr is None else int(fact.fcr),
         "previous": place.get(conversation.previous_contact_id or "", -1),
-        **{name: number_of(conversation, name) for name in NUMBERS},
+        **{skill: number_of(conversation, skill) for skill in SKILLS},
+        "review": int(answer is not None and answer.needs_review),
     }
-    if answer is None:
-        answer = Analysis("")
-    return {
-        **row,
-        "said_quality": answer.quality_score,
-        "said_csat": answer.csat_score,
-        "said_churn": answer.churn_risk,
-        "said_issue": codes["issue"].of(answer.issue),
-        "said_journey": codes["journey"].of(answer.journey_type),
-        "said_role": codes["role"].of(answer.contact_role),
-        "review": int(answer.needs_review),
-    }
+    for task in tasks:
+        label, said = conversation.label(task.name), answer.by_task.get(task.name) if answer else None
+        if task.scale and task.number:
+            row[task.name] = number_of(conversation, task.name)
+            row[f"said_{task.name}"] = task.number(said.value) if said else None
+            continue
+        for part in task.parts:
+            if part.column:
+                given = Answer(task.value(label)) if label is not None else None
+                for column, one in ((part.column, given), (f"said_{part.column}", said)):
+                    row[column] = codes[part.column].of(_text(part.of(one)) if one else None)
+    return row
+
+
+def _task(task: Task) -> dict[str, Any]:
+    """A task as the page knows it: its words, its scale or the columns of its classes."""
+    scale = None
+    if found := task.scale:
+        bounds = {name: bound._asdict() for name in ("concern", "good") if (bound := getattr(found, name))}
+        scale = {"low": found.low, "high": found.high, "better": found.better, "digits": found.digits, **bounds}
+    columns = [part.column for part in task.parts if part.column]
+    return {"name": task.name, "words": task.words, "scale": scale, "columns": columns}
 
 
 def _text(value: Any) -> str | None:
@@ -139,7 +156,7 @@ def _day(fact: Facts) -> int | None:
 def _meta(
     rows: Sequence[Facts],
     agents: Agents,
-    answers: Mapping[str, Analysis],
+    answers: Mapping[str, Answers],
     place: Mapping[str, int],
     title: str,
     source: str,
@@ -165,7 +182,6 @@ def _meta(
         "answers": sum(name in place for name in answers),
         "answers_elsewhere": sum(name not in place for name in answers),
         "models": sorted({answer.model for answer in answers.values() if answer.model}),
-        "concern": {"quality": LOW_QUALITY, "csat": LOW_CSAT, "churn": HIGH_CHURN},
         "profiles": agents.origin,
     }
 
@@ -213,9 +229,10 @@ def _excerpt(conversation: Conversation) -> str:
     return text if len(text) <= EXCERPT else text[: EXCERPT - 1].rstrip() + "…"
 
 
-def _transcript(fact: Facts, answer: Analysis | None) -> dict[str, Any]:
+def _transcript(fact: Facts, answer: Answers | None) -> dict[str, Any]:
     """What a conversation's own page shows."""
     conversation = fact.conversation
+    order = {name: number for number, name in enumerate([*all_tasks(), *SKILLS])}
     started = conversation.started_at
     facts = {
         "started": None if started is None else started.astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
@@ -228,7 +245,10 @@ def _transcript(fact: Facts, answer: Analysis | None) -> dict[str, Any]:
     return {
         "facts": {name: value for name, value in facts.items() if value},
         "turns": [[turn.role, turn.text, turn.start_s, turn.agent_id] for turn in conversation.turns],
-        "labels": {name: [label.value, label.source] for name, label in conversation.labels.items()},
+        "labels": {
+            name: [label.value, label.source]
+            for name, label in sorted(conversation.labels.items(), key=lambda named: order.get(named[0], len(order)))
+        },
         "chain": _chain(conversation.reasoning),
         "answer": None if answer is None else _answer(answer),
     }
@@ -240,11 +260,25 @@ def _chain(reasoning: Reasoning | None) -> dict[str, Any] | None:
     return {"by": reasoning.model, "text": [reasoning.thinking, reasoning.analysis, reasoning.insights]}
 
 
-def _answer(answer: Analysis) -> dict[str, Any]:
-    import msgspec
-
-    said = answer.reasoning or {}
-    found = msgspec.to_builtins(answer)
-    found.pop("reasoning", None)
-    parts = [str(said[name]) for name in ("thinking", "analysis", "insights") if said.get(name)]
-    return {**found, "chain": {"by": answer.model or "model", "text": parts} if parts else None}
+def _answer(answers: Answers) -> dict[str, Any]:
+    chain = answers.reasoning or {}
+    found = {
+        name: {
+            "values": [part.of(answer) for part in all_tasks()[name].parts if part.column],
+            "confidence": answer.confidence,
+            "interval": answer.interval,
+            "likely": answer.likely,
+        }
+        for name, answer in answers.by_task.items()
+        if all_tasks()[name].answers
+    }
+    parts = [str(chain[name]) for name in ("thinking", "analysis", "insights") if chain.get(name)]
+    coaching = answers.by_task.get("coaching")
+    return {
+        "tasks": found,
+        "coaching": coaching.value if coaching else [],
+        "needs_review": answers.needs_review,
+        "review": answers.review,
+        "model": answers.model,
+        "chain": {"by": answers.model or "model", "text": parts} if parts else None,
+    }

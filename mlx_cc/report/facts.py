@@ -13,9 +13,6 @@ from mlx_cc.errors import UserError
 from mlx_cc.files import read_json
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
-NUMBERS = ("quality", "csat", "churn", "empathy", "technical_skill", "communication")
-"""Labels that are numbers, or have a score that is."""
-
 
 class Facts(NamedTuple):
     """One conversation with what follows from it."""

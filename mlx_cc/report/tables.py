@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from mlx_cc.agents.measures import MEASURES
+from mlx_cc.answers import Answers
 from mlx_cc.conversation import Conversation, Temporal
 from mlx_cc.errors import UserError
 from mlx_cc.files import written_whole
-from mlx_cc.report.answers import Analysis
 from mlx_cc.report.facts import Agents, Facts
+from mlx_cc.tasks import all_tasks, pick
 
 COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n")
 """How a cell begins that spreadsheets take for a formula or a command (OWASP, "CSV Injection")."""
@@ -53,7 +54,7 @@ class Columns:
     def of_conversations(self, answered: bool) -> dict[str, type]:
         """Column -> what it holds, in order."""
         labels = {name: self.labels[name] for name in sorted(self.labels)}
-        return {**FACTS, **TEMPORAL, **labels, **(ANSWERS if answered else {})}
+        return {**FACTS, **TEMPORAL, **labels, **(answer_columns() if answered else {})}
 
 
 FACTS: dict[str, type] = {
@@ -70,26 +71,21 @@ TEMPORAL: dict[str, type] = {
     for name, hint in Temporal.__annotations__.items()
 }
 """The 18 temporal features."""
-ANSWERS: dict[str, type] = {
-    **{
-        f"answer_{task}{part}": float
-        for task in ("quality", "csat", "churn")
-        for part in ("", "_low", "_high", "_confidence")
-    },
-    "answer_issue": str,
-    "answer_issue_confidence": float,
-    "answer_journey_type": str,
-    "answer_contact_role": str,
-    "answer_journey_confidence": float,
-    "answer_coaching": str,
-    "answer_needs_review": bool,
-    "answer_review": str,
-    "answer_model": str,
-}
-"""A model's answers; `_low` and `_high` are the ends of the run of answers that holds 80% of the probability."""
 
 
-def conversation_rows(facts: Iterable[Facts], answers: Mapping[str, Analysis]) -> Iterator[Row]:
+def answer_columns() -> dict[str, type]:
+    """Columns of a model's answers; `_low` and `_high` are the ends of the run that holds 80% of the probability."""
+    found: dict[str, type] = {}
+    for task in pick([]):
+        for part in task.parts:
+            if part.column:
+                found[f"answer_{part.column}"] = float if part.kind is float else str
+        more = ("_low", "_high", "_confidence") if task.scale else ("_confidence",)
+        found |= dict.fromkeys([f"answer_{task.name}{end}" for end in more if task.answers], float)
+    return {**found, "answer_needs_review": bool, "answer_review": str, "answer_model": str}
+
+
+def conversation_rows(facts: Iterable[Facts], answers: Mapping[str, Answers]) -> Iterator[Row]:
     """A row for each conversation; what it lacks is absent."""
     for fact in facts:
         conversation = fact.conversation
@@ -126,22 +122,20 @@ def _cells(column: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield column, value if isinstance(value, str | int | float) else msgspec.json.encode(value).decode()
 
 
-def _answered(answer: Analysis) -> Row:
+def _answered(answers: Answers) -> Row:
     row: Row = {
-        "answer_quality": answer.quality_score,
-        "answer_csat": answer.csat_score,
-        "answer_churn": answer.churn_risk,
-        "answer_issue": answer.issue,
-        "answer_journey_type": answer.journey_type,
-        "answer_contact_role": answer.contact_role,
-        "answer_coaching": msgspec.json.encode(answer.coaching).decode() if answer.coaching else None,
-        "answer_needs_review": answer.needs_review,
-        "answer_review": " ".join(answer.review) or None,
-        "answer_model": answer.model,
+        "answer_needs_review": answers.needs_review,
+        "answer_review": " ".join(answers.review) or None,
+        "answer_model": answers.model,
     }
-    row.update({f"answer_{task}_confidence": value for task, value in answer.confidence.items()})
-    for task, (low, high) in answer.interval.items():
-        row |= {f"answer_{task}_low": low, f"answer_{task}_high": high}
+    for name, answer in answers.by_task.items():
+        for part in all_tasks()[name].parts:
+            value = part.of(answer)
+            if part.kind is list:
+                value = msgspec.json.encode(value).decode() if value else None
+            row[f"answer_{part.column}"] = value
+        row[f"answer_{name}_confidence"] = answer.confidence
+        row[f"answer_{name}_low"], row[f"answer_{name}_high"] = answer.interval or (None, None)
     return row
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from mlx_cc.metrics import wilson
 from mlx_cc.retrieve.search import Case
-from mlx_cc.tasks import GOOD_CSAT
+from mlx_cc.tasks.csat import SATISFIED
 from mlx_cc.tasks.resolution import RESOLVED
 
 
@@ -43,7 +43,7 @@ def outcomes(cases: Sequence[Case]) -> Outcomes:
     named = (str(case.metadata.get("label_sources", "")).split(",") for case in cases)
     return Outcomes(
         share(sum(value == RESOLVED for value in status), len(status)),
-        share(sum(value >= GOOD_CSAT for value in csat), len(csat)),
+        share(sum(map(SATISFIED.holds, csat)), len(csat)),
         sum(csat) / len(csat) if csat else None,
         sum(quality) / len(quality) if quality else None,
         tuple(sorted({pair.partition(":")[2] for pairs in named for pair in pairs if ":" in pair})),
@@ -103,7 +103,7 @@ def share(hits: int, n: int) -> Share | None:
 def _ended_well(case: Case) -> bool:
     if "resolution_status" in case.metadata:
         return case.metadata["resolution_status"] == RESOLVED
-    return float(case.metadata.get("csat_score", 0)) >= GOOD_CSAT
+    return SATISFIED.holds(float(case.metadata.get("csat_score", 0)))
 
 
 def _values(cases: Sequence[Case], field: str) -> list[Any]:

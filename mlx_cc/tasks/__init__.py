@@ -5,21 +5,78 @@ answer gives the value. A task without one (coaching) is decoded under a grammar
 """
 
 import importlib
+import operator
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from math import isfinite
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from mlx_cc.centre import Centre
+from mlx_cc.conversation import Source
 from mlx_cc.errors import UserError
-from mlx_cc.metrics import Metric
+from mlx_cc.metrics import Metric, bias, mean_absolute_error, spearman, within
 
-LOW_QUALITY, LOW_CSAT, HIGH_CHURN = 60, 2, 75
-"""Quality below the first, CSAT at most the second or a churn signal above the third: somebody should look."""
 
-GOOD_CSAT = 4
-"""The lowest answer of a satisfied customer, of five."""
+class Bound(NamedTuple):
+    """A limit on a scale, and on which side of it a value has to be."""
+
+    side: Literal["below", "at most", "above", "at least"]
+    at: float
+
+    def holds(self, number: float) -> bool:
+        """Whether a number is on that side."""
+        compare = {"below": operator.lt, "at most": operator.le, "above": operator.gt, "at least": operator.ge}
+        return compare[self.side](number, self.at)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Evenly spaced whole numbers that a task is answered with."""
+
+    low: int
+    high: int
+    step: int = 1
+    better: Literal[1, -1] = 1
+    """1: a high number is good; -1: a low one is."""
+    concern: Bound | None = None
+    """Where somebody should look at the conversation."""
+    good: Bound | None = None
+    """Where the customer counts as satisfied."""
+    digits: int = 0
+    """Decimal places of one conversation's number; a mean has one more."""
+    near: float = 0.5
+    """An answer counts as right up to this distance; its confidence is the probability within it."""
+    tolerance: float = 1.0
+    """A teacher that does not know the label agrees with it up to this distance."""
+
+    def answers(self) -> tuple[str, ...]:
+        """The allowed answers, as text."""
+        return tuple(str(n) for n in range(self.low, self.high + 1, self.step))
+
+    def write(self, number: float) -> str:
+        """The answer nearest to a number."""
+        return str(self.step * round(number / self.step))
+
+    def parse(self, text: str) -> int:
+        """A whole number on the scale from answer text; ValueError when it is none."""
+        number = int(text.strip())
+        if not self.low <= number <= self.high:
+            raise ValueError(f"{number} is outside {self.low}-{self.high}")
+        return number
+
+    def fault(self, value: Any) -> str | None:
+        """Why a value is not a number on the scale; None when it is."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"{value!r} is not a number"
+        return None if self.low <= value <= self.high else f"{value:g} is outside {self.low}-{self.high}"
+
+    def show(self, number: float) -> str:
+        """A number in words: `85/100`."""
+        return f"{number:.{self.digits}f}/{self.high}"
 
 
 class Answer(NamedTuple):
@@ -27,18 +84,38 @@ class Answer(NamedTuple):
 
     value: Any
     confidence: float | None = None
-    """Probability of the answer given (classes) or mass within 10 points of it (scores)."""
+    """Probability of the answer given (classes) or mass near it (scores)."""
     interval: tuple[float, float] | None = None
     """Shortest run of answers holding 80% of the probability, for scores."""
     distribution: dict[str, float] | None = None
     """Answer text -> probability, most probable first."""
+    likely: Sequence[str] = ()
+    """The fewest answers that hold 80% of the probability, for classes."""
+
+
+class Part(NamedTuple):
+    """One flat key that a task gives an analysis."""
+
+    key: str
+    of: Callable[[Answer], Any] = lambda answer: answer.value
+    """The key's value from the task's answer."""
+    kind: type = str
+    """float, str or list."""
+    column: str | None = None
+    """Its name in tables and on the dashboard; None leaves it out of both."""
+    check: Any = None
+    """The type that msgspec holds it to when it is read back, where `kind` says too little."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One question, the answers it allows, and how an answer is judged."""
+    """One question: the answers it allows, how an answer is judged, kept and shown."""
 
     name: str
+    words: str
+    """Its name for people."""
+    keys: tuple[str, ...]
+    """The keys its label is read from in analyses; the first that is there counts."""
     question: Callable[[Centre], str]
     """The branch's instruction."""
     write: Callable[[Any, Centre], str]
@@ -51,12 +128,26 @@ class Task:
     """Name -> measure over (gold values, predicted values); the first is the task's main one."""
     constant: Callable[[Sequence[Any]], Any]
     """The best answer that ignores the conversation, from the train split's values."""
+    parts: tuple[Part, ...] = ()
+    """The flat keys it gives an analysis, in order."""
+    more_keys: tuple[str, ...] = ()
+    """Keys of an analysis that belong into the label's value under the same names."""
+    column_names: tuple[str, ...] = ()
+    """What tables of other systems call its label; any case and spelling."""
+    given_by: Source = "human_qa"
+    """Who gives the label in such a table."""
+    value: Callable[[Any], Any] = lambda given: given
+    """A label as others write it -> the task's value."""
+    scale: Scale | None = None
+    """The numbers it is answered with; None for classes and texts."""
+    decision: Callable[[Any, Centre], Any] | None = None
+    """What somebody acts on, from a value; None is the answer's text."""
     brief: str | None = None
     """The question without its list of answers, where it has one."""
     answers: Callable[[Centre], tuple[str, ...]] | None = None
     """Every allowed answer; None for a task that is decoded."""
     number: Callable[[Any], float] | None = None
-    """A label's value on the scale of the answers, where these are evenly spaced numbers."""
+    """A value on the scale; None without a scale."""
     read: Callable[[Mapping[str, float], Centre], Answer] | None = None
     """Answer text -> probability (sums to 1) to an answer."""
     schema: Callable[[int, int], dict[str, Any]] | None = None
@@ -67,6 +158,33 @@ class Task:
     """Of the main measure."""
     metrics_after: Callable[[Sequence[Any]], Mapping[str, Metric]] | None = None
     """Further measures, which need the train split's values to be defined."""
+
+    def find(self, analysis: Mapping[str, Any]) -> Any:
+        """The task's value in an analysis with flat keys; None where it has none."""
+        given = first(analysis, self.keys)
+        if given is None:
+            return None
+        value = self.value(given)
+        more = {key: analysis[key] for key in self.more_keys if analysis.get(key) and key not in value}
+        return {**value, **more} if more else value
+
+    def row(self, answer: Answer) -> dict[str, Any]:
+        """The task's flat keys."""
+        return {part.key: part.of(answer) for part in self.parts}
+
+    def show(self, row: Mapping[str, Any]) -> str:
+        """The task's flat keys in words: `85/100, good`."""
+        shown = [(part.kind, row.get(part.key)) for part in self.parts if part.kind is not list]
+        return ", ".join(
+            self.scale.show(value) if self.scale and kind is float else str(value)
+            for kind, value in shown
+            if value is not None
+        )
+
+
+SKILLS = {name: (name, f"{name}_score") for name in ("empathy", "technical_skill", "communication")}
+"""What a reviewer thinks of the agent's skills: labels that are no task, and the keys they are read from."""
+SKILL_SCALE = Scale(0, 100)
 
 
 @cache
@@ -92,20 +210,58 @@ def pick(names: Sequence[str]) -> list[Task]:
     return [known[name] for name in names] if names else [task for task in known.values() if not task.optional]
 
 
-# What score tasks share: answers are anchors 0, 5, ... 100 and the value is their mean.
+# What tasks share
 
 
-def anchors(low: int, high: int, step: int) -> tuple[str, ...]:
-    """The allowed answers of a numeric task, as text."""
-    return tuple(str(n) for n in range(low, high + 1, step))
+def scored(name: str, scale: Scale, **declared: Any) -> Task:
+    """A task that is answered with a number on a scale; what is declared wins over what follows from that."""
+    follows: dict[str, Any] = {
+        "name": name,
+        "scale": scale,
+        "value": as_number,
+        "write": lambda value, _centre: scale.write(value),
+        "parse": lambda text, _centre: scale.parse(text),
+        "fault": lambda value, _centre, _turns: scale.fault(value),
+        "metrics": {
+            "MAE": mean_absolute_error,
+            f"within {scale.near:g}": within(scale.near),
+            "Spearman": spearman,
+            "bias": bias,
+        },
+        "constant": lambda values: float(np.median(values)),
+        "answers": lambda _centre: scale.answers(),
+        "number": float,
+        "read": lambda distribution, _centre: read_number(distribution, scale),
+        "lower_is_better": True,
+        "parts": (Part(declared["keys"][0], kind=float, column=name),),
+    }
+    return Task(**{**follows, **declared})
 
 
-def read_number(distribution: Mapping[str, float], near: float) -> Answer:
-    """Expected value, probability mass within `near` of it, and the shortest 80% interval."""
+def first(analysis: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    """What an analysis has under the first of the keys that it has; None without any."""
+    return next((analysis[key] for key in keys if analysis.get(key) is not None), None)
+
+
+def as_number(value: Any) -> Any:
+    """A number that is written as text as a number; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    if not isfinite(number):
+        return value
+    return int(number) if number.is_integer() else number
+
+
+def read_number(distribution: Mapping[str, float], scale: Scale) -> Answer:
+    """Expected value, probability mass near it, and the shortest 80% interval."""
     points = [(float(text), p) for text, p in distribution.items()]
     points.sort()
     value = sum(x * p for x, p in points)
-    confidence = sum(p for x, p in points if abs(x - value) <= near)
+    confidence = sum(p for x, p in points if abs(x - value) <= scale.near)
     best = (points[0][0], points[-1][0])
     for i in range(len(points)):
         mass = 0.0
@@ -115,7 +271,16 @@ def read_number(distribution: Mapping[str, float], near: float) -> Answer:
                 if points[j][0] - points[i][0] < best[1] - best[0]:
                     best = (points[i][0], points[j][0])
                 break
-    return Answer(value, min(confidence, 1.0), best, ranked(distribution))
+    return Answer(round(value, scale.digits + 1), min(confidence, 1.0), best, ranked(distribution))
+
+
+def read_class(distribution: Mapping[str, float], value: Any = None, confidence: float | None = None) -> Answer:
+    """The most probable answer, or another value with its confidence, and the likely answers."""
+    order = ranked(distribution)
+    best = next(iter(order))
+    if value is None:
+        value, confidence = best, order[best]
+    return Answer(value, confidence, None, order, likely(distribution))
 
 
 def ranked(distribution: Mapping[str, float]) -> dict[str, float]:
@@ -132,21 +297,6 @@ def likely(distribution: Mapping[str, float]) -> list[str]:
         found.append(answer)
         mass += p
     return found
-
-
-def number_fault(value: Any, low: float, high: float) -> str | None:
-    """Why a value is not a number in [low, high]; None when it is."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{value!r} is not a number"
-    return None if low <= value <= high else f"{value:g} is outside {low:g}-{high:g}"
-
-
-def parse_number(text: str, low: int, high: int) -> int:
-    """A whole number in [low, high] from answer text."""
-    number = int(text.strip())
-    if not low <= number <= high:
-        raise ValueError(f"{number} is outside {low}-{high}")
-    return number
 
 
 def most_common(values: Sequence[Any]) -> Any:

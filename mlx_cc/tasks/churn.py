@@ -3,32 +3,19 @@
 A signal in one conversation, not a probability of churn: that needs outcome labels with a horizon.
 """
 
-import numpy as np
-
-from mlx_cc.metrics import bias, mean_absolute_error, spearman, within
-from mlx_cc.tasks import Task, anchors, number_fault, parse_number, read_number
+from mlx_cc.tasks import Bound, Scale, scored
 
 ORDER = 4
+CONCERN = Bound("above", 75)
 
-
-def read(distribution, centre):
-    found = read_number(distribution, near=10)
-    return found._replace(value=round(found.value, 1))
-
-
-TASK = Task(
-    name="churn",
+TASK = scored(
+    "churn",
+    Scale(0, 100, step=5, better=-1, concern=CONCERN, near=10, tolerance=20),
+    words="churn signal",
+    keys=("churn_risk", "churn", "churn_score"),
     question=lambda centre: (
         "How strong is the sign in this conversation that the customer will leave, from 0 to 100, in steps of 5? "
         "Answer with the number."
     ),
-    write=lambda value, centre: str(5 * round(value / 5)),
-    parse=lambda text, centre: parse_number(text, 0, 100),
-    fault=lambda value, centre, turns: number_fault(value, 0, 100),
-    metrics={"MAE": mean_absolute_error, "within 10": within(10), "Spearman": spearman, "bias": bias},
-    constant=lambda values: float(np.median(values)),
-    answers=lambda centre: anchors(0, 100, 5),
-    number=float,
-    read=read,
-    lower_is_better=True,
+    decision=lambda value, centre: CONCERN.holds(value),
 )

@@ -1,8 +1,11 @@
 """What to coach the agent on: up to three recommendations, each about one turn."""
 
 import json
+from typing import Annotated, NotRequired, TypedDict
 
-from mlx_cc.tasks import Task
+from msgspec import Meta
+
+from mlx_cc.tasks import Part, Task
 
 ORDER = 6
 
@@ -11,6 +14,15 @@ LONGEST = {"skill": 40, "action": 200, "expected_outcome": 120}
 """Characters allowed per text field in a decoded answer."""
 CASE = "case"
 """Key of the similar case that a recommendation follows: its number, or None. Only where cases are shown."""
+
+
+class Advice(TypedDict):
+    """One recommendation, as it must be to be shown."""
+
+    skill: str
+    action: str
+    expected_outcome: NotRequired[str]
+    turn: Annotated[int, Meta(ge=1)]
 
 
 def write(value, centre):
@@ -104,6 +116,8 @@ def _words(value):
 
 TASK = Task(
     name="coaching",
+    words="coaching",
+    keys=("coaching", "coaching_recommendations"),
     question=lambda centre: (
         "Coach the agent: one to three recommendations as a JSON list of objects with skill, action, "
         "expected_outcome and turn (the number of the turn it is about)."
@@ -114,6 +128,7 @@ TASK = Task(
     metrics={"skill hit": skill_hit, "turn hit": turn_hit, "distinct actions": distinct},
     constant=lambda values: [_most_frequent_item(values)],
     schema=schema,
+    parts=(Part("coaching", kind=list, column="coaching", check=list[Advice]),),
 )
 
 

@@ -1,7 +1,7 @@
 """What the customer contacted the centre about: one of the centre's issue classes."""
 
 from mlx_cc.metrics import accuracy, macro_f1
-from mlx_cc.tasks import Answer, Task, most_common, ranked
+from mlx_cc.tasks import Part, Task, most_common, read_class
 
 ORDER = 3
 
@@ -19,14 +19,10 @@ def fault(value, centre, turns):
     return f"'{value}' is not one of the centre's issue classes ({', '.join(centre.issue_classes)})"
 
 
-def read(distribution, centre):
-    order = ranked(distribution)
-    best = next(iter(order))
-    return Answer(best, order[best], None, order)
-
-
 TASK = Task(
     name="issue",
+    words="issue",
+    keys=("issue", "primary_issue", "issue_class"),
     question=lambda centre: (
         f"What did the customer contact us about? Answer with one of: {', '.join(centre.issue_classes)}."
     ),
@@ -37,5 +33,9 @@ TASK = Task(
     metrics={"macro-F1": macro_f1, "accuracy": accuracy},
     constant=most_common,
     answers=lambda centre: centre.issue_classes,
-    read=read,
+    read=lambda distribution, centre: read_class(distribution),
+    parts=(
+        Part("issue", column="issue"),
+        Part("root_cause", lambda answer: list(answer.distribution or {})[:3], list),
+    ),
 )

@@ -3,7 +3,7 @@
 from itertools import product
 
 from mlx_cc.metrics import accuracy, macro_f1, on
-from mlx_cc.tasks import Answer, Task, most_common, ranked
+from mlx_cc.tasks import Part, Task, most_common, read_class
 
 ORDER = 5
 
@@ -38,7 +38,7 @@ def read(distribution, centre):
         types[value["type"]] += p
         roles[value["contact_role"]] += p
     kind, role = max(types, key=types.__getitem__), max(roles, key=roles.__getitem__)
-    return Answer({"type": kind, "contact_role": role}, types[kind], None, ranked(distribution))
+    return read_class(distribution, {"type": kind, "contact_role": role}, types[kind])
 
 
 def constant(values):
@@ -47,6 +47,10 @@ def constant(values):
 
 TASK = Task(
     name="journey",
+    words="journey",
+    keys=("journey", "journey_type"),
+    more_keys=("contact_role",),
+    value=lambda given: given if isinstance(given, dict) else {"type": given},
     question=lambda centre: (
         f"Which journey type is this ({', '.join(centre.journeys)}), and which contact role "
         f"({', '.join(centre.contact_roles)})? Answer with: type, role."
@@ -63,4 +67,9 @@ TASK = Task(
     constant=constant,
     answers=lambda centre: tuple(f"{kind}, {role}" for kind, role in product(centre.journeys, centre.contact_roles)),
     read=read,
+    parts=(
+        Part("journey_type", lambda answer: answer.value.get("type"), column="journey_type"),
+        Part("contact_role", lambda answer: answer.value.get("contact_role"), column="contact_role"),
+    ),
+    decision=lambda value, centre: value["type"],
 )

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from mlx_cc.metrics import bias, mean_absolute_error, on, spearman, within
-from mlx_cc.tasks import Task, anchors, number_fault, parse_number, read_number
+from mlx_cc.tasks import Bound, Part, Scale, as_number, read_number, scored
 
 ORDER = 1
+SCALE = Scale(0, 100, step=5, concern=Bound("below", 60), near=10, tolerance=15)
 
 
 def score(value: Any) -> float:
@@ -15,24 +16,40 @@ def score(value: Any) -> float:
     return value["score"]
 
 
+def value_of(given: Any) -> Any:
+    """A score, or an object that has one, with the score as a number."""
+    if not isinstance(given, dict):
+        return {"score": as_number(given)}
+    return {**given, "score": as_number(given["score"])} if "score" in given else given
+
+
 def fault(value: Any, _centre: Any, _turns: int) -> str | None:
     if not isinstance(value, dict) or "score" not in value:
         return f"{value!r} has no score"
-    return number_fault(value["score"], 0, 100)
+    return SCALE.fault(value["score"])
+
+
+def with_band(number: float, centre: Any) -> dict[str, Any]:
+    return {"score": number, "effectiveness": centre.band(number)}
 
 
 def read(distribution: Any, centre: Any) -> Any:
-    found = read_number(distribution, near=10)
-    return found._replace(value={"score": round(found.value, 1), "effectiveness": centre.band(found.value)})
+    found = read_number(distribution, SCALE)
+    return found._replace(value=with_band(found.value, centre))
 
 
-TASK = Task(
-    name="quality",
+TASK = scored(
+    "quality",
+    SCALE,
+    words="quality",
+    keys=("quality_score", "quality", "overall_quality_score"),
+    column_names=("qa score", "quality score", "qm score", "evaluation score", "overall qa score", "qa"),
+    value=value_of,
     question=lambda centre: (
         "Rate the quality of the agent's service from 0 to 100, in steps of 5. Answer with the number."
     ),
-    write=lambda value, centre: str(5 * round(score(value) / 5)),
-    parse=lambda text, centre: (lambda n: {"score": n, "effectiveness": centre.band(n)})(parse_number(text, 0, 100)),
+    write=lambda value, centre: SCALE.write(score(value)),
+    parse=lambda text, centre: with_band(SCALE.parse(text), centre),
     fault=fault,
     metrics={
         "MAE": on(score, mean_absolute_error),
@@ -41,8 +58,11 @@ TASK = Task(
         "bias": on(score, bias),
     },
     constant=lambda values: {"score": float(np.median([score(v) for v in values]))},
-    answers=lambda centre: anchors(0, 100, 5),
     number=score,
     read=read,
-    lower_is_better=True,
+    parts=(
+        Part("quality_score", lambda answer: score(answer.value), float, "quality"),
+        Part("effectiveness", lambda answer: answer.value.get("effectiveness")),
+    ),
+    decision=lambda value, centre: value.get("effectiveness") or centre.band(score(value)),
 )

@@ -1,7 +1,7 @@
 """Whether the customer's problem was solved in this contact; asked only where it is named."""
 
 from mlx_cc.metrics import area_under_curve
-from mlx_cc.tasks import Answer, Task, ranked
+from mlx_cc.tasks import Task, read_class
 
 ORDER = 7
 ANSWERS = RESOLVED, PARTIAL, UNRESOLVED = ("resolved", "partial", "unresolved")
@@ -22,11 +22,13 @@ def fault(value, centre, turns):
 def read(distribution, centre):
     """The value is the probability of `resolved`."""
     p = distribution[RESOLVED]
-    return Answer(round(p, 4), max(distribution.values()), None, ranked(distribution))
+    return read_class(distribution, round(p, 4), max(distribution.values()))
 
 
 TASK = Task(
     name="resolution",
+    words="resolution",
+    keys=("resolution_status", "resolution"),
     question=lambda centre: (
         "Was the customer's problem solved in this contact? Answer with resolved, partial or unresolved."
     ),

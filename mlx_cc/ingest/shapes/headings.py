@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import NamedTuple
 
+from mlx_cc.tasks import all_tasks
+
 UNITS = {
     **dict.fromkeys(("ms", "msec", "millis", "milliseconds", "millisecond"), 0.001),
     **dict.fromkeys(("s", "sec", "secs", "seconds", "second"), 1.0),
@@ -56,10 +58,11 @@ CONTACT = {
     "is_followup": "is followup,is follow up,follow up,repeat contact,is repeat",
 }
 PEOPLE = "agent name,agent full name,customer name,caller name,contact name,handled by,agent first name,agent last name"
-LABELS = {
-    "csat": "csat,csat score,customer satisfaction,customer satisfaction score,satisfaction score,survey csat",
-    "quality": "qa score,quality score,qm score,evaluation score,overall qa score,qa",
-}
+
+
+def labels() -> dict[str, str]:
+    """Task -> what a column with its label is called."""
+    return {task.name: ",".join(task.column_names) for task in all_tasks().values() if task.column_names}
 
 
 class Column(NamedTuple):

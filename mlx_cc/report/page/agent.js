@@ -243,7 +243,7 @@ function coachingCard(profile) {
 /** What coming up to the centre's mean goes with, in words. */
 function worth({ outcome, change, low, high }) {
   const points = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
-  const name = outcome === "csat" ? "CSAT" : "quality";
+  const name = store.agents.measures[outcome]?.words || words(outcome);
   return `Contacts as good as the centre's in this go with ${points(change)} ${name} (95% ${points(low)} to ${points(high)}); an association, no promise.`;
 }
 

@@ -3,22 +3,28 @@
 function agentsPage() {
   const all = agentEstimates(1);
   const enough = all.filter((agent) => agent.rows.length >= store.agents.least);
+  const [across, up] = standing();
   const axis = (key, otherwise) => (Object.hasOwn(PROFILED, state.extra[key]) ? state.extra[key] : otherwise);
   if (!all.length)
     return [h("h1", {}, "Agents"), h("p", { class: "card" }, "No conversation under the filters names its agent.")];
   return [
     h("h1", { class: "unseen" }, "Agents"),
-    scatterCard(enough, axis("x", "quality"), axis("y", "csat")),
+    scatterCard(enough, axis("x", across), axis("y", up)),
     groupsCard(),
     agentTable(all),
   ];
+}
+
+/** The measures that say how an agent stands: the scores in the profiles, and first-contact resolution. */
+function standing() {
+  return Object.keys(PROFILED).filter((name) => name !== "handle");
 }
 
 function groupsCard() {
   const { groups, silhouette, stability } = store.agents;
   const names = Object.keys(groups);
   if (!names.length) return null;
-  const shown = ["quality", "csat", "fcr", "quality_deviation"];
+  const shown = [...standing(), "quality_deviation"];
   return card(
     "Groups",
     {
@@ -60,7 +66,7 @@ function agentTable(all) {
     (agent) => (known(value(agent)) ? value(agent) : Infinity),
   );
   const domains = Object.fromEntries(
-    ["quality", "csat", "fcr"].map((metric) => [metric, d3.extent(all, (agent) => agent.values[metric].value)]),
+    standing().map((metric) => [metric, d3.extent(all, (agent) => agent.values[metric].value)]),
   );
   const page = Math.max(1, Number(state.extra.page) || 1);
   const pages = Math.max(1, Math.ceil(found.length / PAGE));
@@ -84,9 +90,7 @@ function agentTable(all) {
         select(
           "Sort by",
           [
-            ["quality", "Quality"],
-            ["csat", "CSAT"],
-            ["fcr", "First-contact resolution"],
+            ...standing().map((name) => [name, measures[name].title]),
             ["n", "Conversations"],
           ],
           sort,
@@ -97,14 +101,14 @@ function agentTable(all) {
     },
     plainTable(
       "Agents",
-      ["Agent", "Group", "n", "Quality", "CSAT", "First-contact resolution", "Weaknesses"],
+      ["Agent", "Group", "n", ...standing().map((name) => measures[name].title), "Weaknesses"],
       found.slice((page - 1) * PAGE, page * PAGE).map((agent) => {
         const name = store.names.agent[agent.agent];
         return [
           h("a", { href: toAgent(agent.agent) }, name),
           store.groups[agent.group],
           count(agent.rows.length),
-          ...["quality", "csat", "fcr"].map((metric) =>
+          ...standing().map((metric) =>
             few(agent) ? h("span", { class: "soft" }, "not enough data") : withWhisker(agent.values[metric], measures[metric], metric, domains[metric]),
           ),
           (store.agents.profiles[name]?.weaknesses || []).map((found_) =>

@@ -1,6 +1,5 @@
 // A measure by queue, team, issue ...: who differs from the rest.
 
-const SPLITS = ["queue", "team", "issue", "journey", "role", "channel", "language", "group"];
 const ENOUGH = 20;
 
 /** Values of a facet with their estimate; `differs` where Welch's test against the rest holds over all of them. */
@@ -24,7 +23,7 @@ function comparison(facet, measure) {
 }
 
 function compareCard() {
-  const splits = SPLITS.filter((facet) => groupBy(rows(), facet).size > 1);
+  const splits = ["queue", "team", ...classes, "channel", "language", "group"].filter((facet) => groupBy(rows(), facet).size > 1);
   if (!splits.length) return null;
   const facet = splits.includes(state.extra.split) ? state.extra.split : splits[0];
   const options = measureOptions(false);

@@ -147,18 +147,10 @@ function turnLink(number) {
   );
 }
 
-const LABEL_WORDS = { __proto__: null, csat: "CSAT", churn: "Churn signal" };
-const SHOWN_LABELS = [
-  "quality",
-  "csat",
-  "issue",
-  "churn",
-  "journey",
-  "resolution",
-  "empathy",
-  "technical_skill",
-  "communication",
-];
+/** What a label or a task is called. */
+function labelWords(name) {
+  return words(store.meta.tasks.find((task) => task.name === name)?.words || name);
+}
 
 function valueWords(value) {
   if (value === null || value === undefined) return "";
@@ -170,10 +162,7 @@ function valueWords(value) {
 }
 
 function labelCard(labels) {
-  const names = [
-    ...SHOWN_LABELS.filter((name) => name in labels),
-    ...Object.keys(labels).filter((name) => !SHOWN_LABELS.includes(name) && name !== "coaching"),
-  ];
+  const names = Object.keys(labels).filter((name) => name !== "coaching");
   return card(
     "Labels",
     {},
@@ -182,7 +171,7 @@ function labelCard(labels) {
           "Labels",
           ["Label", "Value", "Given by"],
           names.map((name) => [
-            LABEL_WORDS[name] || words(name),
+            labelWords(name),
             valueWords(labels[name][0]),
             h("span", { class: `chip source-${labels[name][1]}` }, SOURCE_WORDS[labels[name][1]] || labels[name][1]),
           ]),
@@ -192,17 +181,7 @@ function labelCard(labels) {
 }
 
 function answerCard(answer) {
-  const said = [
-    ["quality", "Quality", answer.quality_score],
-    ["csat", "CSAT", answer.csat_score],
-    ["issue", "Issue", answer.issue],
-    ["churn", "Churn signal", answer.churn_risk],
-    [
-      "journey",
-      "Journey",
-      answer.journey_type && [answer.journey_type, answer.contact_role].filter(Boolean).map(words).join(", "),
-    ],
-  ].filter(([, , value]) => known(value));
+  const said = store.meta.tasks.filter((task) => Object.hasOwn(answer.tasks, task.name));
   return card(
     "The model's answers",
     {
@@ -212,18 +191,19 @@ function answerCard(answer) {
       ],
     },
     answer.needs_review &&
-      h("p", { class: "chip warn" }, `Needs a second look: ${(answer.review || []).map(words).join(", ") || "yes"}`),
+      h("p", { class: "chip warn" }, `Needs a second look: ${(answer.review || []).map(labelWords).join(", ") || "yes"}`),
     plainTable(
       "The model's answers",
       ["Task", "Answer", "Confidence", "80%"],
-      said.map(([task, title, value]) => [
-        title,
-        valueWords(value),
-        confidence(answer.confidence?.[task]),
-        answer.interval?.[task]
-          ? answer.interval[task].map((end) => Math.round(end)).join(" to ")
-          : (answer.likely?.[task] || []).map(words).join(", "),
-      ]),
+      said.map(({ name }) => {
+        const { values, confidence: sure, interval: range, likely } = answer.tasks[name];
+        return [
+          labelWords(name),
+          values.filter(known).map(valueWords).join(", "),
+          confidence(sure),
+          range ? range.map((end) => Math.round(end)).join(" to ") : likely.map(words).join(", "),
+        ];
+      }),
     ),
   );
 }

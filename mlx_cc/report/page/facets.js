@@ -23,17 +23,27 @@ function numbered(title, code, say) {
   return { title, code, words: say, write: String, read: Number };
 }
 
-const facets = {
+const facets = { __proto__: null };
+const classes = []; // columns of the tasks that are answered with classes
+
+function defineFacets(tasks) {
+  Object.assign(facets, OTHER_FACETS);
+  for (const { name, columns, scale } of tasks) {
+    if (!scale) {
+      for (const column of columns) {
+        const code = (row) => store.col[fromAnswers() ? `said_${column}` : column][row];
+        facets[column] = { ...named(column, words(column)), code };
+        classes.push(column);
+      }
+    } else if (scale.high - scale.low <= 10) {
+      const { title, of } = measures[name];
+      facets[name] = numbered(title, (row) => (known(of(row)) ? Math.round(of(row)) : -1), String);
+    }
+  }
+}
+
+const OTHER_FACETS = {
   agent: { ...named("agent", "Agent"), words: (code) => store.names.agent[code] },
-  issue: {
-    ...named("issue", "Issue"),
-    code: (row) => store.col[fromAnswers() ? "said_issue" : "issue"][row],
-  },
-  journey: {
-    ...named("journey", "Journey"),
-    code: (row) => store.col[fromAnswers() ? "said_journey" : "journey"][row],
-  },
-  role: { ...named("role", "Contact role"), code: (row) => store.col[fromAnswers() ? "said_role" : "role"][row] },
   channel: named("channel", "Channel"),
   team: named("team", "Team"),
   queue: named("queue", "Queue"),
@@ -82,7 +92,6 @@ const facets = {
     (row) => binOf(measures.quality.of(row), BANDS),
     (code) => `${BANDS[code]} to ${BANDS[code + 1] - 1}`,
   ),
-  csat: numbered("CSAT", (row) => (known(measures.csat.of(row)) ? Math.round(measures.csat.of(row)) : -1), String),
   resolved: numbered(
     "First-contact resolution",
     (row) => (known(store.col.fcr[row]) ? store.col.fcr[row] : -1),

@@ -121,7 +121,7 @@ function deviation(found, all, measure) {
 function heatNumber(value, measure) {
   if (measure.share) return Math.round(100 * value);
   if (measure.name === "wait" || measure.name === "handle") return Math.round(value / 60) || "<1";
-  return value.toFixed(measure.name === "csat" ? 1 : 0);
+  return value.toFixed(measure.digits);
 }
 
 function legend(volume, measure) {

@@ -2,10 +2,17 @@
 
 const PAGE = 50;
 
-const listColumns = {
-  quality: { title: "Quality", number: true, of: (row) => measures.quality.of(row), digits: 0 },
-  csat: { title: "CSAT", number: true, of: (row) => measures.csat.of(row), digits: 1 },
-  churn: { title: "Churn signal", number: true, of: (row) => measures.churn.of(row), digits: 0 },
+const listColumns = { __proto__: null };
+
+function defineListColumns() {
+  for (const name of scores) {
+    const { title, digits, of } = measures[name];
+    listColumns[name] = { title, digits, of, number: true };
+  }
+  Object.assign(listColumns, OTHER_COLUMNS);
+}
+
+const OTHER_COLUMNS = {
   wait: {
     title: "Wait",
     number: true,
@@ -198,7 +205,7 @@ function summaryLine(found) {
   return h(
     "p",
     { class: "summary" },
-    ["quality", "csat", "churn", "fcr"].map((name) => {
+    [...scores, "fcr"].map((name) => {
       const all = estimate(found, measures[name]);
       return (
         all.n > 0 &&

@@ -23,6 +23,10 @@ async function load() {
   store.meta = meta;
   store.agents = agents;
   for (const found of Object.values(agents)) bare(found);
+  defineMeasures(meta.tasks);
+  defineFacets(meta.tasks);
+  defineListColumns();
+  defineProfiled();
   store.names = table.names;
   for (const [name, values] of Object.entries(table.columns)) {
     store.col[name] = Float64Array.from(values, (value) => (value === null ? NaN : value));

@@ -1,23 +1,40 @@
 // What is measured of a conversation, from its labels or, where asked, from a model's answers.
 
-function scored(name, title, low, high, better, digits) {
+/** Whether a number lies on a bound's side: {side: "at most", at: 2}. */
+function holds({ side, at }, number) {
+  if (side === "below") return number < at;
+  if (side === "at most") return number <= at;
+  return side === "above" ? number > at : number >= at;
+}
+
+/** A task that is answered with numbers. */
+function scored({ name, words: title, scale }) {
   return {
+    ...scale,
     name,
-    title,
-    better,
-    digits,
-    scale: [low, high],
+    title: words(title),
+    inside: title,
+    scale: [scale.low, scale.high],
+    unit: `of ${scale.high}`,
     label: name,
     of: (row) => store.col[fromAnswers() ? `said_${name}` : name][row],
-    show: (value) => value.toFixed(digits),
+    show: (value) => value.toFixed(scale.digits + 1),
     tick: String,
   };
 }
 
-const measures = {
-  quality: { ...scored("quality", "Quality", 0, 100, 1, 1), unit: "of 100" },
-  csat: { ...scored("csat", "CSAT", 1, 5, 1, 2), unit: "of 5" },
-  churn: { ...scored("churn", "Churn signal", 0, 100, -1, 1), unit: "of 100" },
+const measures = { __proto__: null };
+const scores = []; // names of the tasks that are answered with numbers
+
+function defineMeasures(tasks) {
+  for (const task of tasks.filter((one) => one.scale)) {
+    measures[task.name] = scored(task);
+    scores.push(task.name);
+  }
+  Object.assign(measures, OTHER_MEASURES);
+}
+
+const OTHER_MEASURES = {
   fcr: {
     name: "fcr",
     title: "First-contact resolution",
@@ -81,16 +98,21 @@ function measureOptions(withVolume) {
 
 /** Why somebody should look at a conversation, in words. */
 function concerns(row) {
-  const at = store.meta.concern,
-    found = [];
-  const quality = measures.quality.of(row),
-    csat = measures.csat.of(row),
-    churn = measures.churn.of(row);
-  if (quality < at.quality) found.push(`quality ${quality.toFixed(0)}`);
-  if (csat <= at.csat) found.push(`CSAT ${csat.toFixed(csat % 1 ? 1 : 0)}`);
-  if (churn > at.churn) found.push(`churn signal ${churn.toFixed(0)}`);
+  const found = [];
+  for (const { concern, inside, digits, of } of scores.map((name) => measures[name])) {
+    const value = of(row);
+    if (concern && holds(concern, value)) found.push(`${inside} ${value.toFixed(value % 1 ? digits : 0)}`);
+  }
   if (store.col.review[row]) found.push("model asks for review");
   return found;
+}
+
+function concernRule() {
+  const found = scores
+    .map((name) => measures[name])
+    .filter((measure) => measure.concern)
+    .map(({ inside, concern }) => `${inside} ${concern.side} ${concern.at}`);
+  return found.length > 1 ? `${found.slice(0, -1).join(", ")} or ${found.at(-1)}` : found.join("");
 }
 
 /** Whether labels of the page were made together with its conversations. */

@@ -11,7 +11,7 @@ function overview() {
       "div",
       { class: "tiles" },
       volumeTile(),
-      ["quality", "csat", "churn", "fcr"].map((name) => tile(measures[name])),
+      [...scores, "fcr"].map((name) => tile(measures[name])),
     ),
     firstCard(trends),
     h(
@@ -198,11 +198,6 @@ function firstCard(trends) {
       h("div", {}, h("h3", {}, "Agents"), agentNews()),
     ),
   );
-}
-
-function concernRule() {
-  const at = store.meta.concern;
-  return `quality below ${at.quality}, CSAT at most ${at.csat} or churn signal above ${at.churn}`;
 }
 
 /** Agents whose level changed by their profiles, else those furthest below the centre under the filters. */

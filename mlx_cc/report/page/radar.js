@@ -89,7 +89,7 @@ function profiled(name, value) {
   if (!known(value)) return "";
   const measure = store.agents.measures[name];
   if (measure.share || (measure.low === 0 && measure.high === 1)) return percent(value);
-  return `${value.toFixed(name === "csat" ? 2 : 1)}${measure.unit ? ` ${measure.unit}` : ""}`;
+  return `${value.toFixed((measures[name]?.digits || 0) + 1)}${measure.unit ? ` ${measure.unit}` : ""}`;
 }
 
 function profiledRange(name, metric) {

@@ -9,7 +9,12 @@ const SHAPES = [
   d3.symbolWye,
   d3.symbolStar,
 ];
-const PROFILED = { quality: "quality", csat: "csat", fcr: "fcr", handle: "handle_time_s" };
+const PROFILED = { __proto__: null }; // a measure of conversations -> the profiles' metric
+
+function defineProfiled() {
+  for (const name of [...scores, "fcr"]) if (store.agents.measures[name]) PROFILED[name] = name;
+  PROFILED.handle = "handle_time_s";
+}
 
 /**
  * Agents of the filtered rows with an estimate of each measure. Without filters it is the profile's, adjusted for what

@@ -158,7 +158,7 @@ function weekLabels(svg, points, x, bottom, width) {
 
 /** Who gave the numbers that are shown now. */
 function scoreSource(measure) {
-  const answered = fromAnswers() && ["quality", "csat", "churn", "issue"].includes(measure.name);
+  const answered = fromAnswers() && store.meta.tasks.some((task) => task.name === measure.name);
   return answered ? `the model's answers (${count(store.meta.answers)})` : sourceWords(measure.label);
 }
 

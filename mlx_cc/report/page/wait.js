@@ -1,7 +1,8 @@
-// Queue wait against CSAT: the mean of each class of wait, and the rank correlation over all conversations.
+// Queue wait against satisfaction: the mean of each class of wait, and the rank correlation over all conversations.
 
 function waitCard() {
-  const measure = measures.csat;
+  const measure = measures[scores.find((name) => measures[name].good)];
+  if (!measure) return null;
   const both = rows().filter((row) => known(store.col.wait[row]) && known(measure.of(row)));
   const groups = groupBy(both, "wait");
   const points = d3
@@ -13,20 +14,20 @@ function waitCard() {
     both.map((row) => measure.of(row)),
   );
   const summary = !known(related.value)
-    ? "Too few conversations have both a wait and a CSAT."
+    ? `Too few conversations have both a wait and ${measure.title}.`
     : `Spearman's correlation ${related.value.toFixed(2)} (95% ${related.low.toFixed(2)} to ${related.high.toFixed(2)}, n ${count(related.n)}): ` +
       (related.high < 0
-        ? "longer waits go with lower CSAT."
+        ? `longer waits go with lower ${measure.title}.`
         : related.low > 0
-          ? "longer waits go with higher CSAT."
+          ? `longer waits go with higher ${measure.title}.`
           : "no clear relation.") +
       " A correlation is no cause: queues differ in more than waiting.";
   return card(
-    "Queue wait and CSAT",
+    `Queue wait and ${measure.title}`,
     {
       note: summary,
       table: () => ({
-        head: ["Queue wait", "CSAT", "95% interval", "n"],
+        head: ["Queue wait", measure.title, "95% interval", "n"],
         rows: points.map(({ bin, found }) => [
           h("a", { href: toList({ wait: bin }) }, waitWords(bin)),
           measure.show(found.value),
@@ -40,7 +41,7 @@ function waitCard() {
 }
 
 function drawWaits(points, measure, width, height) {
-  const svg = canvas(width, height, "CSAT by queue wait. Arrow keys move between classes of wait.");
+  const svg = canvas(width, height, `${measure.title} by queue wait. Arrow keys move between classes of wait.`);
   if (!points.length) return svg;
   const left = 40,
     right = width - 8,
@@ -67,7 +68,7 @@ function drawWaits(points, measure, width, height) {
       textAt(middle, bottom + 32, x.step() < 58 ? count(found.n) : `n ${count(found.n)}`),
       mark(
         toList({ wait: bin }),
-        `Wait ${waitWords(bin)}\nCSAT ${measure.show(found.value)}\n95% ${interval(found, measure)}\nn ${count(found.n)}`,
+        `Wait ${waitWords(bin)}\n${measure.title} ${measure.show(found.value)}\n95% ${interval(found, measure)}\nn ${count(found.n)}`,
         s("rect", { class: "hit", x: x(bin), width: x.bandwidth(), y: top, height: bottom - top }),
         s("line", { class: "range", x1: middle, x2: middle, y1: y(low), y2: y(high) }),
         s("circle", { class: "dot", cx: middle, cy: y(found.value), r: 5 }),
