@@ -17,6 +17,7 @@ from mlx_cc.commands import analyze, chat
 from mlx_cc.conversation import Conversation, Reasoning
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
+from mlx_cc.terminal import safe_output
 
 TALK = "Agent: Hello, this is Ana.\nCustomer: My bill is wrong.\nAgent: I will refund you.\nCustomer: Thank you."
 CALL = SAMPLE / "transcripts" / "sample-022.txt"
@@ -339,7 +340,8 @@ def test_nothing_from_outside_controls_the_terminal(analyst: Any, capsys: pytest
     found = analyst.analyze(TALK, coaching=False)
     item = {"skill": hostile, "action": hostile, "expected_outcome": hostile, "turn": 1, "quote": hostile}
     chain = {"thinking": hostile, "analysis": hostile, "insights": hostile, "citations": {"T1": hostile}}
-    analyze.tell({**found, "conversation_id": hostile, "coaching": [item], "reasoning": chain}, as_json=False)
+    with safe_output():  # as the command line does around every command
+        analyze.tell({**found, "conversation_id": hostile, "coaching": [item], "reasoning": chain}, as_json=False)
     printed = capsys.readouterr().out
     assert printed.count("[bold]b[/bold]") == 9
     assert not set("\x1b\x07\r") & set(printed)
