@@ -1,7 +1,6 @@
 """Small real things: a random two-layer model with a byte tokenizer, the sample conversations, data and a run."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -37,13 +36,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     )  # fmt: skip
     assert alone.returncode == 0, alone.stdout + alone.stderr
     return True
-
-
-@pytest.fixture
-def own_package(tmp_path: Path) -> Path:
-    """A folder with a copy of the package, for tests that add files to it: run Python there."""
-    shutil.copytree(ROOT / "mlx_cc", tmp_path / "copy" / "mlx_cc", ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path / "copy"
 
 
 VOCABULARY = 1000

@@ -5,12 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from mlx_cc.answers import read_answers
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import count_conversations, read_conversations, write_text
 from mlx_cc.redact import read_redacted
-from mlx_cc.report.answers import read_answers
 from mlx_cc.report.dashboard import build
 from mlx_cc.report.dashboard_page import page_of
 from mlx_cc.report.facts import facts_of, followed, profile_agents, read_agents
