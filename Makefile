@@ -19,7 +19,7 @@ check: .venv/tests    ## lint, format, types and tests
 	@printf 'types:  '; $(PY) -m basedpyright
 	@echo 'tests:'; $(PY) -m pytest
 
-docs: .venv/tests    ## write docs/commands.md and docs/API_REFERENCE.md
+docs: .venv/tests    ## write docs/commands.md, docs/API_REFERENCE.md and configs/schemas/
 	@$(PY) scripts/make_docs.py
 
 lock: .venv/tests    ## update constraints.txt to the newest versions that work together

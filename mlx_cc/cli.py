@@ -10,21 +10,21 @@ from mlx_cc.errors import UserError
 from mlx_cc.terminal import safe_output
 
 COMMANDS = {
-    "ingest": "Read transcripts of any supported format into conversation records.",
-    "simulate": "Make any number of conversations with known ground truth.",
-    "prepare": "Transcripts and analyses to train, validation and test files.",
+    "ingest": "Read transcripts of any supported format into one conversations file.",
+    "simulate": "Make conversations with known ground truth.",
+    "prepare": "Make training, validation and test files from transcripts and analyses.",
     "temporal": "Add the 18 temporal features.",
     "fingerprint": "Profile agents and group them.",
-    "coach": "Coaching plans with the contacts that show it, as text or e-mail drafts.",
+    "coach": "Write coaching plans that cite the agent's own contacts, as text or e-mail drafts.",
     "models": "Pull and list models.",
-    "generate": "Let a local teacher write the reasoning chains, checked.",
+    "generate": "Have a local teacher model write reasoning chains, each checked.",
     "rag": "Index conversations and find similar ones.",
-    "plan": "Say what a training run will take: tokens, memory, hours.",
+    "plan": "Estimate what a training run takes: tokens, memory, hours.",
     "train": "Tune a model with LoRA on the prepared data.",
-    "fuse": "Merge an adapter into its base model, checked.",
-    "calibrate": "Fit a model's probabilities, and who needs a second look, on the validation split.",
+    "fuse": "Merge an adapter into its base model and check the answers.",
+    "calibrate": "Fit probabilities, and which answers need review, on the validation split.",
     "evaluate": "Measure each task on held-out conversations.",
-    "fairness": "Count the answers that move when only who speaks is changed.",
+    "fairness": "Count the answers that change when only the speaker is changed.",
     "analyze": "Answer the six questions about a conversation.",
     "chat": "Talk with a model, about a conversation or in general.",
     "dashboard": "Write the page a quality lead opens in the morning.",
@@ -32,7 +32,8 @@ COMMANDS = {
     "erase": "Erase a conversation or a customer from everything made of it.",
     "demo": "Run the whole pipeline on the sample data and write a page about it.",
     "bench": "Measure speed on this machine.",
-    "doctor": "Say what this machine offers and what to fix.",
+    "doctor": "Check this machine and say what to fix.",
+    "schema": "Print the JSON schema of a settings file, for editors.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Write docs/commands.md and docs/API_REFERENCE.md from the code: `make docs`.
+"""Write docs/commands.md, docs/API_REFERENCE.md and configs/schemas/ from the code: `make docs`.
 
 python scripts/make_docs.py            # write them
 python scripts/make_docs.py --check    # exit status 1 when they are not current
@@ -22,6 +22,7 @@ import mlx_cc
 from mlx_cc.centre import Centre
 from mlx_cc.cli import main_group
 from mlx_cc.commands.train import command as train
+from mlx_cc.schema import FILES, schema
 from mlx_cc.settings import leaves
 from mlx_cc.train.settings import TrainSettings
 
@@ -59,7 +60,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 
 def pages() -> dict[Path, str]:
     """Path of each generated page -> what it should hold."""
-    return {ROOT / "docs/commands.md": commands_page(), ROOT / "docs/API_REFERENCE.md": api_page()}
+    made = {ROOT / "docs/commands.md": commands_page(), ROOT / "docs/API_REFERENCE.md": api_page()}
+    return made | {ROOT / f"configs/schemas/{file}.json": json.dumps(schema(file)) + "\n" for file in FILES}
 
 
 # Commands and settings

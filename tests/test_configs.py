@@ -1,11 +1,15 @@
 """The settings files that ship load as they are, and those the first README showed still do."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 
 from mlx_cc.centre import Centre, read_centre
+from mlx_cc.cli import main_group
 from mlx_cc.errors import UserError
 from mlx_cc.settings import read_settings
 from mlx_cc.train.settings import TrainSettings
@@ -52,6 +56,20 @@ def test_the_example_of_the_first_readme_is_read_as_written(tmp_path):
 )
 def test_every_training_config_that_ships_is_read_and_has_a_place_for_its_model(path):
     assert read_settings(path, TrainSettings).training.output_dir.startswith("models/")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_an_editor_finds_no_fault_in_a_file_that_ships_and_finds_a_misspelt_key(path):
+    first, text = path.read_text().split("\n", 1)
+    schema = json.loads((path.parent / first.removeprefix("# yaml-language-server: $schema=")).read_text())
+    assert list(Draft202012Validator(schema).iter_errors(tree := yaml.safe_load(text))) == []
+    assert len(list(Draft202012Validator(schema).iter_errors({**tree, "nonsense": 1}))) == 1
+
+
+def test_the_schema_of_a_settings_file_says_what_each_key_means():
+    printed = json.loads(CliRunner().invoke(main_group, ["schema", "centre"]).output)
+    assert printed == json.loads((CONFIGS / "schemas" / "centre.json").read_text())
+    assert printed["$defs"]["Hours"]["properties"]["open"]["description"] == "Time of day, HH:MM."
 
 
 def test_the_7b_configs_adapt_all_seven_projections_and_state_the_share_that_is_trained():

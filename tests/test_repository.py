@@ -49,6 +49,7 @@ ROOMS = [
     "serve",
     "pipeline",
     "demo",
+    "schema",
     "commands",
     "cli",
 ]
