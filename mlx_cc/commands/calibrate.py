@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.commands.options import JSON, LIMIT, MODEL, PATH
 from mlx_cc.folders import DataFolder, RunFolder
 
 if TYPE_CHECKING:
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command(name="calibrate")
-@click.option("--model", required=True, help="Adapter folder or fused model.")
+@MODEL
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Labelled conversations; else the validation split the run was prepared with.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many conversations.")
+@LIMIT
 @click.option("--tasks", help="Comma-separated tasks; all when left out. Others keep their calibration.")
 @click.option(
     "--accuracy",
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Share of right answers wanted of those that need no review.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the calibration as JSON.")
+@JSON
 def command(
     model: str, data: Path | None, limit: int | None, tasks: str | None, accuracy: float, as_json: bool
 ) -> None:

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from mlx_cc.commands.options import JSON
+
 
 class Fault(NamedTuple):
     """One thing to fix."""
@@ -15,7 +17,7 @@ class Fault(NamedTuple):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@JSON
 def command(as_json: bool) -> None:
     """Check this machine: versions, speed of matrix products, models, disk. Says what to fix.
 

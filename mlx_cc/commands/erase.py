@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlx_cc.commands.options import JSON, PATH
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=PATH)
 @click.option("--conversation", "conversations", multiple=True, metavar="ID", help="Conversation to erase; repeatable.")
 @click.option(
     "--customer",
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would go and what would be left.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was erased and what is left as JSON.")
+@JSON
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -4,24 +4,23 @@ from pathlib import Path
 
 import click
 
+from mlx_cc.commands.options import FOLDER, HELD_OUT, JSON, MODEL
 from mlx_cc.folders import DataFolder
 
 
 @click.command()
-@click.option("--model", required=True, help="Adapter folder, fused model or base model.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Held-out file; else test_* in the folder it was prepared in."
-)
-@click.option("--edit", "names", multiple=True, help="Make only this change; repeatable. Else all.")
+@MODEL
+@HELD_OUT
+@click.option("--edit", "names", multiple=True, help="Make only this change. Repeatable; else all.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most this many conversations."
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Folder for fairness.json; else evaluation/ in the model's.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print fairness.json.")
+@JSON
 def command(
     model: str, data: Path | None, names: tuple[str, ...], limit: int, output: Path | None, as_json: bool
 ) -> None:

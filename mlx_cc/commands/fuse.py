@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from mlx_cc.commands.options import JSON, PATH
+
 if TYPE_CHECKING:
     from mlx_cc.train.fuse import Quantization
 
 
 @click.command(name="fuse")
-@click.argument("adapter", type=click.Path(path_type=Path))
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="Folder to write; else output_dir of the run's settings."
-)
+@click.argument("adapter", type=PATH)
+@click.option("--output", type=PATH, help="Folder to write; else output_dir of the run's settings.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Conversations to compare on; else the run's test or validation split.",
 )
 @click.option(
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--accept-loss", is_flag=True, help="Keep a quantised model even when its answers differ.")
 @click.option("--overwrite", is_flag=True, help="Replace a model that is in the output folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@JSON
 def command(
     adapter: Path,
     output: Path | None,

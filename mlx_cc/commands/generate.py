@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.commands.options import CENTRE, JSON, PATH
 from mlx_cc.folders import DataFolder
 from mlx_cc.generate.settings import GenerateSettings
 from mlx_cc.settings import flags
@@ -15,19 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.group(name="generate", invoke_without_command=True, context_settings={"show_default": False})
-@click.option(
-    "--input", "source", type=click.Path(path_type=Path), help="Conversations or ChatML rows with labels to explain."
-)
-@click.option(
-    "--output", type=click.Path(path_type=Path), help="The same file with chains; the journal lies beside it."
-)
-@click.option("--test", is_flag=True, help="One conversation, its chain shown.")
+@click.option("--input", "source", type=PATH, help="Conversations or ChatML rows with labels to explain.")
+@click.option("--output", type=PATH, help="File to write: the input with chains.")
+@click.option("--test", is_flag=True, help="Write the chain of one conversation and show it.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many conversations, the first of the file.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
-@click.option(
-    "--centre", "centre_file", type=click.Path(path_type=Path), help="The centre's settings; else beside the input."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@CENTRE
+@JSON
 @flags(GenerateSettings)
 @click.pass_context
 def command(
@@ -37,15 +32,15 @@ def command(
     test: bool,
     limit: int | None,
     workers: int,
-    centre_file: Path | None,
+    centre: Path | None,
     as_json: bool,
     overrides: dict[str, Any],
 ) -> None:
-    """Let a local teacher write the chains that explain the labels, checked, and put them into the training file.
+    """Have a local teacher model write reasoning chains that explain the labels, and put them into the training file.
 
-    One chain a conversation, for all its labels. What is written is noted at once: the same command goes on where it
-    was stopped or killed. Chains that don't hold up go to OUTPUT_rejects.jsonl with the reason; the figures are in
-    OUTPUT_report.json.
+    One chain a conversation, for all its labels. Each is kept as soon as it is written: the same command continues a
+    run that was stopped or killed. Chains that fail a check go to OUTPUT_rejects.jsonl with the reason; the figures
+    are in OUTPUT_report.json. Without --centre, centre.yaml beside the input counts.
 
     \b
     Examples:
@@ -64,7 +59,7 @@ def command(
     from mlx_cc.generate.session import Work
 
     settings = with_overrides(GenerateSettings, overrides, "flags")
-    work = Work(source, output, settings, _centre(source, centre_file), 1 if test else limit)
+    work = Work(source, output, settings, _centre(source, centre), 1 if test else limit)
     report = generate(ctx, work, workers)
     if as_json:
         import msgspec
@@ -123,8 +118,8 @@ def _duration(seconds: float) -> str:
 
 
 @command.command(name="status")
-@click.argument("output", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.argument("output", type=PATH)
+@JSON
 def status_command(output: Path, as_json: bool) -> None:
     """Say how far a run is, from another terminal or afterwards.
 

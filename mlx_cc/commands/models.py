@@ -2,6 +2,8 @@
 
 import click
 
+from mlx_cc.commands.options import JSON
+
 
 @click.group(name="models")
 def command() -> None:
@@ -10,7 +12,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print the folder as JSON.")
+@JSON
 def pull(name: str, as_json: bool) -> None:
     """Fetch a model: smollm2-135m, all-minilm-l6-v2, owner/name of the Hugging Face hub, or check a local folder.
 
@@ -34,7 +36,7 @@ def pull(name: str, as_json: bool) -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@JSON
 def list_(as_json: bool) -> None:
     """List the models on this machine: pulled ones and those in the hub's cache.
 
