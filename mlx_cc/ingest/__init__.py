@@ -1,7 +1,7 @@
-"""The data door: exports in, conversations out. A file here is a format; adding one is adding a file.
+"""Read exports of contact-centre platforms into conversations. Each file here is one format.
 
-A format module exports `FORMAT`. Which one reads a file is decided by the file's content. What
-can't be read is never lost and never stops the rest: it is handed on as a `Reject` with the reason.
+A format module exports `FORMAT`; the file's content decides which format reads it. A file or record
+that can't be read becomes a `Reject` with the reason, and the rest is read.
 """
 
 import importlib
@@ -27,18 +27,18 @@ Kind = TypeVar("Kind", Format, ContactFormat)
 
 @cache
 def all_formats() -> dict[str, Format]:
-    """Transcript format's name -> format, in the order they are asked."""
+    """Name -> transcript format, in the order in which they are tried."""
     return _exported("FORMAT")
 
 
 @cache
 def all_contact_formats() -> dict[str, ContactFormat]:
-    """Contact report format's name -> format, in the order they are asked."""
+    """Name -> contact report format, in the order in which they are tried."""
     return _exported("CONTACTS")
 
 
 def _exported(name: str) -> dict[str, Any]:
-    """What the modules here export under a name."""
+    """The objects that the modules here export under a name."""
     modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     formats = [getattr(module, name) for module in modules if hasattr(module, name)]
     return {found.name: found for found in sorted(formats, key=lambda found: (found.order, found.name))}
@@ -56,13 +56,13 @@ def read_folder(
     """Stream the conversations of files and folders (searched to any depth, in name order).
 
     Args:
-        paths: files, which are read in any case, and folders.
-        reading: what the files do not say themselves.
+        paths: files, which are always read, and folders.
+        reading: defaults for what the files do not say.
         rejects: called with every file or record that can't be read, and with every record whose
-            id was met before (the first is kept).
+            id occurred before (the first is kept).
         format: a format's name; `auto` decides by content.
         skip: files and folders inside `paths` that are not input. Hidden ones never are.
-        processes: that read; more than one for large input.
+        processes: number of reading processes; more than one pays off for large input.
 
     Raises:
         UserError: there is no such path or format, or no file at all.
@@ -97,13 +97,13 @@ def read_folder(
 
 
 def read_file(path: Path, reading: Reading, format: str, file: File | None = None) -> Iterator[Conversation | Reject]:
-    """What is in one file, finished; where it can't be read, why.
+    """The finished conversations of one file, or a Reject where it can't be read.
 
     Args:
-        path: of the file.
-        reading: what it does not say itself.
+        path: path of the file.
+        reading: defaults for what it does not say.
         format: a format's name, or `auto`.
-        file: the file opened, or a part of it.
+        file: the open file, or a part of it.
     """
     try:
         file = file or replace(open_file(path), advance=reading.advance)
@@ -117,7 +117,7 @@ def read_file(path: Path, reading: Reading, format: str, file: File | None = Non
 
 
 def finish(found: Conversation | Incoming, reading: Reading) -> Conversation:
-    """The record of what was parsed: joined with its contact's record, with the roles it can have, redacted."""
+    """The conversation of a parsed record: joined with its contact record, roles resolved, redacted."""
     if isinstance(found, Conversation):
         found = Incoming(found)
     if reading.contacts is not None:
@@ -142,10 +142,10 @@ def choose(file: File, formats: Mapping[str, Kind] | None = None) -> Kind:
 
     Args:
         file: with its first bytes.
-        formats: to choose from; None for those of transcripts.
+        formats: formats to choose from; None for transcript formats.
 
     Raises:
-        UserError: none does.
+        UserError: no format does.
     """
     reports = {} if formats is not None else all_contact_formats()
     formats = formats or cast("Mapping[str, Kind]", all_formats())

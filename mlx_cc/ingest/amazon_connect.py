@@ -1,6 +1,6 @@
 """Amazon Connect: Contact Lens transcripts (voice, chat, real-time segments) and contact records (CTR).
 
-Who spoke is looked up by participant; the agent's id, the queue and its wait are in the contact
+The speaker is looked up by participant; the agent's id, the queue and its wait are in the contact
 record only. A voice transcript has no start: it is in the file's name as Contact Lens gives it
 (`<contact>_analysis_2020-02-04T21:14:16Z.json`), and a start taken from there is flagged
 `started_at_from_file_name`. In a chat, the wait is from the customer's joining to the agent's.
@@ -56,7 +56,7 @@ class Participant(Struct, frozen=True, rename="pascal"):
 
 
 class When(Struct, frozen=True, rename="pascal"):
-    """When a segment of a real-time chat was; of a call, where it lies in it."""
+    """Time of a segment: absolute in a real-time chat, an offset in a call."""
 
     absolute_time: str | None = None
     begin_offset_millis: Any = None
@@ -64,7 +64,7 @@ class When(Struct, frozen=True, rename="pascal"):
 
 
 class Entry(Struct, frozen=True, rename="pascal"):
-    """An item of a transcript: something said, or an event of a chat."""
+    """An item of a transcript: a message or an event of a chat."""
 
     id: str | None = None
     participant_id: str | None = None
@@ -85,7 +85,7 @@ class Entry(Struct, frozen=True, rename="pascal"):
 
 
 class Segment(Struct, frozen=True, rename="pascal"):
-    """One of these, or something that is not speech (categories, summaries, attachments)."""
+    """An entry, an event, or neither: categories, summaries and attachments are no speech."""
 
     transcript: Entry | None = None
     event: Entry | None = None
@@ -150,7 +150,7 @@ def _of_document(analysis: Analysis, file: File, item: Item, reading: Reading) -
 
 
 def _of_stream(contact: str, messages: list[Analysis], file: File, item: Item, reading: Reading) -> Incoming:
-    """One conversation of all messages; a segment that is told again replaces itself."""
+    """One conversation of all messages; a segment that is delivered again replaces the earlier one."""
     entries: dict[Any, Entry] = {}
     for message in messages:
         for segment in message.segments or ():
@@ -215,7 +215,7 @@ def _conversation(
 
 
 def _speaker(entry: Entry, listed: dict[str, Participant]) -> tuple[Role | None, str | None]:
-    """(role, how the file calls the speaker). The role is the entry's own, or that of its participant."""
+    """(role, the file's name for the speaker). The role is the entry's own, or its participant's."""
     participant = listed.get(entry.participant_id or "")
     said = entry.participant_role or (participant.participant_role if participant else entry.participant_id) or ""
     role = ROLES.get(said.upper())
@@ -225,7 +225,7 @@ def _speaker(entry: Entry, listed: dict[str, Participant]) -> tuple[Role | None,
 
 
 def _text(entry: Entry, reading: Reading) -> str | None:
-    """What a message says; None for content that is not text."""
+    """Text of a message; None for content that is not text."""
     kind = (entry.content_type or PLAIN[0]).partition(";")[0].strip().lower()
     content = entry.content
     if content is None or kind in PLAIN:
@@ -287,7 +287,7 @@ class Queue(Struct, frozen=True, rename="pascal"):
 
 
 class Record(Struct, frozen=True, rename="pascal"):
-    """The parts of a contact record that are used."""
+    """The fields of a contact record that are used."""
 
     contact_id: str
     previous_contact_id: str | None = None
@@ -311,12 +311,12 @@ RANGE = re.compile(r"(?:(\d+)\s*(?:-|\.\.|to|/)\s*)?(\d+)", re.I)
 
 
 def recognise_records(path: Path, head: bytes) -> bool:
-    """A contact id beside a contact record's own times."""
+    """Recognised by a contact id and the times of a contact record."""
     return b'"ContactId"' in head and RECORD_KEYS.search(head) is not None
 
 
 def read_records(file: File, reading: Reading) -> Iterator[Contact | Reject]:
-    """One contact a record; a record that was delivered twice comes twice."""
+    """One contact per record; a record that was delivered twice comes twice."""
     yield from each(file, lambda item: _contact(shaped(item.tree, Record), reading))
 
 

@@ -1,4 +1,4 @@
-"""Analyses: what somebody already said about conversations (a reviewer, a survey, a larger model), as labels.
+"""Analyses of conversations by a reviewer, a survey or a larger model, read as labels.
 
 A folder of JSON files, one conversation each, or JSON lists or JSON lines of the same objects:
 
@@ -71,13 +71,13 @@ def with_valid_labels(
 
 
 class Analyses:
-    """The labels found in a folder (or file) of analyses, until their conversations come by.
+    """The labels of a folder (or file) of analyses, kept until their conversations are read.
 
     Args:
         path: the folder or file.
         label_source: the source of analyses that name none.
-        rejects: called with every analysis that can't be read, or whose id was met before.
-        ignored: counts keys that no label is read from.
+        rejects: called with every analysis that can't be read, or whose id occurred before.
+        ignored: counts unused keys.
 
     Labels wait as encoded bytes, some 0.6 kB a conversation.
     """
@@ -130,7 +130,7 @@ class Analyses:
         self._waiting[str(name)] = (msgspec.json.encode(labels_of(tree, self._source)), str(file.path))
 
     def attach(self, conversations: Iterable[Conversation]) -> Iterator[Conversation]:
-        """Conversations with the labels of their analysis; after the last, rejects analyses nobody asked for.
+        """Conversations with the labels of their analysis; after the last, rejects analyses without a conversation.
 
         Where a conversation has such a label already, the better source wins, in the order
         human_qa, survey, platform, teacher, simulated; on a tie the analysis.

@@ -1,6 +1,6 @@
 """AssemblyAI: the JSON of a finished transcript. Its times are milliseconds.
 
-Utterances are read where speaker labels or several channels were asked for, else words, else the text.
+Utterances are read where the file has speaker labels or several channels, else words, else the text.
 """
 
 import re
@@ -43,7 +43,7 @@ class Transcript(Struct):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """A job's keys beside words or utterances."""
+    """Recognised by a job's keys with words or utterances."""
     return JOB.search(head) is not None and SPEECH.search(head) is not None and b'"alternatives"' not in head
 
 

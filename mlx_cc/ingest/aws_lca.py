@@ -1,8 +1,8 @@
-"""AWS Live Call Analytics: a stream of events; those of one call and one file make its conversation.
+"""AWS Live Call Analytics: a stream of events; the events of one call in one file are one conversation.
 
-A partial segment is kept only until its final text comes. Without a START event, when the call
-started is reckoned from when its first segment was written, and flagged `started_at_estimated`.
-Hints to the agent, categories and tones of voice are not said in the call and are left out.
+A partial segment is kept only until its final text comes. Without a START event, the start of the call
+is computed from the time of its first segment, and flagged `started_at_estimated`. Hints to the agent,
+categories and sentiment are no speech and are left out.
 """
 
 import re
@@ -32,7 +32,7 @@ KEYS = re.compile(
 
 
 class Event(Struct, frozen=True, rename="pascal"):
-    """One event, or one item of the table Live Call Analytics keeps of them."""
+    """One event, or one item of the table of events of Live Call Analytics."""
 
     call_id: str | int
     event_type: str | None = None
@@ -50,11 +50,11 @@ class Event(Struct, frozen=True, rename="pascal"):
 
 @dataclass
 class Call:
-    """What the events of a call have told so far."""
+    """State of a call after the events so far."""
 
     first: Item
     segments: dict[Any, Event] = field(default_factory=dict)
-    """Segment's id, or its place where it has none -> what was heard last."""
+    """Segment's id, or its position where it has none -> its newest version."""
     agents: dict[str, None] = field(default_factory=dict)
     customer: str | None = None
     language: str | None = None
@@ -62,12 +62,12 @@ class Call:
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """A call id beside the keys of a segment or of a call's events."""
+    """Recognised by a call id with the keys of a segment or of a call's events."""
     return CALL_ID.search(head) is not None and KEYS.search(head) is not None
 
 
 def read(file: File, reading: Reading) -> Iterator[Incoming | Reject]:
-    """The calls of the file, each once all its events were seen."""
+    """The calls of the file, each after its last event."""
     calls: dict[str, Call] = {}
     for item in objects(file):
         if isinstance(item, Reject):
@@ -134,7 +134,7 @@ def _conversation(name: str, call: Call, file: File, reading: Reading) -> Incomi
 
 
 def _reckoned(event: Event, reading: Reading) -> datetime | None:
-    """When the call started, if this segment was written as it ended."""
+    """Start of the call, if this segment was written when it ended."""
     created = named_moment(event.created_at, "CreatedAt", reading.timezone)
     end = seconds(event.end_time)
     if created is None or end is None:

@@ -1,8 +1,8 @@
-"""AWS Post-Call Analytics: one call, with its local time and the zone that time is in.
+"""AWS Post-Call Analytics: one call, with its local time and time zone.
 
-Who is meant, who served and when may be in the audio file's name instead
-(`..._GUID_123_AGENT_ann_DT_2022-03-22T12-23-49.wav.json`). Where a call's time could not be
-found, Post-Call Analytics writes when it ran; a time that is the time of processing is not taken.
+Contact, agent and time can be in the audio file's name instead
+(`..._GUID_123_AGENT_ann_DT_2022-03-22T12-23-49.wav.json`). Where the time of the call is unknown,
+Post-Call Analytics writes the time of processing, which is ignored.
 """
 
 import re
@@ -73,13 +73,13 @@ class Document(Struct, frozen=True, rename="pascal"):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """A call's analytics beside its speech, or what only Post-Call Analytics says of a call."""
+    """Recognised by a call's analytics with its speech, or by keys of Post-Call Analytics alone."""
     analytics = b'"ConversationAnalytics"' in head and (b'"SpeechSegments"' in head or b'"SpeakerLabels"' in head)
     return analytics or (b'"SpeechSegments"' in head and b'"SegmentSpeaker"' in head)
 
 
 def read(file: File, reading: Reading) -> Iterator[Incoming | Reject]:
-    """One conversation a document."""
+    """One conversation per document."""
     yield from each(file, lambda item: _conversation(shaped(item.tree, Document), file, item, reading))
 
 
@@ -131,16 +131,16 @@ def _text(segment: Segment) -> str | None:
 
 
 def _said(value: str | int | None) -> str | None:
-    """The value as text; None for what Post-Call Analytics writes where it knows none."""
+    """The value as text; None for the placeholders of Post-Call Analytics."""
     text = "" if value is None else str(value).strip()
     return None if text in ("", "None", "null") else text
 
 
 def _zone(name: str | None) -> str | None:
-    """The call's zone, where one is named.
+    """The call's time zone, or None.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is no time zone of that name.
     """
     name = _said(name)
     if name is not None:
@@ -154,7 +154,7 @@ def _part(pattern: re.Pattern[str], name: str) -> str | None:
 
 
 def _start(call: Analytics, timezone: str | None, name: str) -> tuple[Any, bool]:
-    """(when the call started or None, whether the file's name says so)."""
+    """(start of the call or None, whether it comes from the file's name)."""
     started = named_moment(_said(call.conversation_time), "ConversationTime", timezone)
     processed = named_moment(_said(call.process_time), "ProcessTime", timezone)
     if started is not None and (processed is None or abs(started - processed) > SAME):

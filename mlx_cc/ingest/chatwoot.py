@@ -1,7 +1,7 @@
-"""Chatwoot: conversations with their messages, or the messages of one conversation as the API pages them.
+"""Chatwoot: conversations with their messages, or a page of the messages of one conversation.
 
-Private notes are the agents' own and are left out, as are activities (`Ann was assigned`) and the
-survey itself; what the customer answered to the survey is the csat.
+Private notes, activities (`Ann was assigned`) and the survey's question are left out; the customer's
+answer to the survey is the csat.
 """
 
 import re
@@ -84,7 +84,7 @@ class _Conversation(Struct):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Messages in the terms of Chatwoot, or an answer to its survey."""
+    """Recognised by messages with the keys of Chatwoot, or by an answer to its survey."""
     if b'"csat_survey_response"' in head:
         return True
     mine = (b'"inbox_id"', b'"account_id"', b'"conversation_id"', b'"Contact"', b'"contact_inbox"')
@@ -167,12 +167,12 @@ def _kind(message: _Message) -> str:
 
 
 def _by(message: _Message) -> str:
-    """Who sent it, in lower case: contact, user, agentbot, captain::assistant; empty when nobody is named."""
+    """Type of the sender, in lower case: contact, user, agentbot, captain::assistant; empty when there is none."""
     return (message.sender_type or (message.sender and message.sender.type) or "").replace("_", "").casefold()
 
 
 def _spoken(message: _Message) -> bool:
-    """Whether it is part of the talk between the two sides."""
+    """Whether it is a message between agent and customer."""
     return (
         _kind(message) in ("incoming", "outgoing", "template")
         and not message.private

@@ -1,4 +1,4 @@
-"""Amazon Connect evaluation forms: what a reviewer scored, as the quality label of its contact.
+"""Amazon Connect evaluation forms: a reviewer's score becomes the quality label of its contact.
 
 The score is the form's own percentage. A form that failed automatically scores 0; one that does not
 apply gives no label, and questions that do not apply are already left out of the percentage. A form
@@ -47,18 +47,18 @@ class Evaluation(Struct, frozen=True, rename="camel"):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """A contact id beside an evaluation's own keys."""
+    """Recognised by a contact id with the keys of an evaluation."""
     return b'"contactId"' in head and KEYS.search(head) is not None
 
 
 def read(file: File, reading: Reading) -> Iterator[Contact | Reject]:
-    """One contact an evaluation."""
+    """One contact per evaluation."""
     yield from each(file, lambda item: _contact(shaped(item.tree, Evaluation).metadata, reading))
 
 
 def _contact(metadata: Metadata, reading: Reading) -> Contact:
     if metadata.evaluated_participant_role not in (None, "", "AGENT"):
-        raise UserError(f"evaluates the {metadata.evaluated_participant_role} and no agent. Leave it out.")
+        raise UserError(f"evaluates the {metadata.evaluated_participant_role} and not the agent. Leave it out.")
     submitted = named_moment(metadata.evaluation_submit_timestamp, "evaluationSubmitTimestamp", reading.timezone)
     label = _quality(metadata)
     return to_contact(

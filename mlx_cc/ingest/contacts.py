@@ -1,7 +1,7 @@
-"""Contact records: what a platform's reports know of a contact and its transcript does not.
+"""Contact records: fields of a contact that are in a platform's reports and not in its transcript.
 
-Reports come in several files and kinds, say contact records and evaluation forms. `Contacts` makes one
-record per contact of them and joins it to the contact's transcript.
+Reports come in several files, such as contact records and evaluation forms. `Contacts` merges them into one
+record per contact and joins it to the contact's transcript.
 """
 
 from bisect import bisect_left
@@ -22,20 +22,20 @@ from mlx_cc.ingest.source import File, input_files, open_file
 
 
 class Contact(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """One contact as a report tells it. Fields that `Conversation` has mean the same here."""
+    """One contact of a report. Fields that `Conversation` has too mean the same here."""
 
     id: Identifier
     keys: tuple[str, ...] = ()
-    """Other ids under which a transcript may know it (a call's, a recording's, a segment's)."""
+    """Other ids that a transcript can have for it: of the call, the recording, a segment."""
     names: tuple[str, ...] = ()
-    """Of the agents and the customer, as the report spells them: to be redacted, never written."""
+    """Names of the agents and the customer, as the report spells them: redacted from the text, never written."""
     updated_at: Moment | None = None
-    """Of the record; of several with one id the newest counts, the later in the file where none says."""
+    """Time of the record. Of several with one id the newest counts; without times, the later one in the file."""
     platform: str | None = None
     channel: Channel = "unknown"
     language: str | None = None
     customer_id: str | None = None
-    """As the report has it, a telephone number perhaps; it becomes a pseudonym before anything is written."""
+    """The report's id, which can be a telephone number; it becomes a pseudonym before anything is written."""
     agents: tuple[Identifier, ...] = ()
     team: str | None = None
     queue: str | None = None
@@ -52,10 +52,10 @@ class Contact(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tru
 
 
 def to_contact(fields: Mapping[str, Any]) -> Contact:
-    """A checked contact; a field that is None or empty text counts as not said.
+    """A checked contact; None and empty text count as missing.
 
     Raises:
-        UserError: a value is not what its field takes.
+        UserError: a value does not fit its field.
     """
     said = {name: value for name, value in fields.items() if value is not None and value != ""}
     try:
@@ -65,13 +65,13 @@ def to_contact(fields: Mapping[str, Any]) -> Contact:
 
 
 AUTHORITY = ("queue_wait_s", "hold_s", "after_call_work_s", "handle_time_s", "disposition")
-"""Fields for which the report is believed, whatever the transcript says."""
+"""Fields for which the report goes before the transcript."""
 FILLED = ("platform", "language", "customer_id", "team", "queue", "started_at", "timezone", "previous_contact_id")
-"""Fields the report fills where the transcript has none."""
+"""Fields that the report fills where the transcript has none."""
 NOBODY = {"anonymous", "restricted", "private", "unknown", "unavailable", "withheld", "266696687", "+266696687"}
-"""What exports write for a caller without a number: many people, so never the same customer."""
+"""Placeholders of exports for a caller without a number; they stand for many people, so never for one customer."""
 UNMATCHED = ("no_contact_record", "contact_ambiguous")
-"""The flags of a conversation that no contact was joined to: none fits, or more than one."""
+"""Flags of a conversation without a joined contact: none matches, or more than one."""
 EXAMPLES = 5
 DAY_S = 86_400
 
@@ -81,22 +81,22 @@ _decode = msgspec.json.Decoder(Contact).decode
 
 @dataclass
 class Joined:
-    """What the join came to. Reports of several workers are added up."""
+    """Result of the join. Results of several workers are added up."""
 
     matched: int = 0
     """Conversations that have a contact record."""
     only_transcript: int = 0
     ambiguous: int = 0
-    """Conversations that fit two contacts, and were joined to neither."""
+    """Conversations that match two contacts, and were joined to neither."""
     met: set[str] = field(default_factory=set)
     """Ids of the contacts that were joined."""
     without: list[str] = field(default_factory=list)
     """Ids of a few conversations without a record."""
     unclear: list[str] = field(default_factory=list)
-    """Ids of a few conversations that fit two."""
+    """Ids of a few conversations that match two."""
 
     def add(self, other: "Joined") -> None:
-        """Count what another worker did."""
+        """Add the counts of another worker."""
         self.matched += other.matched
         self.only_transcript += other.only_transcript
         self.ambiguous += other.ambiguous
@@ -106,7 +106,7 @@ class Joined:
 
 
 class Contacts:
-    """One record per contact, from the reports in files and folders; it can be sent to worker processes.
+    """One record per contact, from reports in files and folders; can be sent to worker processes.
 
     Of records with one id a record of the contact itself, which says when it started, counts before one about
     it, such as an evaluation; else the newest `updated_at`, or the later read one where either says none.
@@ -115,10 +115,10 @@ class Contacts:
 
     Args:
         paths: the reports.
-        reading: their time zone and column map; told of keys that are not used.
+        reading: their time zone and column map; counts keys that are not used.
         rejects: called with every file or record that can't be read.
-        followup_window_days: also take a contact for a follow-up when the same customer had another within
-            so many days before it, and for a first contact when not. None: only what the reports say.
+        followup_window_days: also treat a contact as a follow-up when the same customer had another within
+            this many days before it, and as a first contact when not. None: only what the reports say.
         skip: files and folders inside `paths` that are not reports.
 
     Records wait as encoded bytes; with ids and keys a contact takes some 1 kB.
@@ -134,7 +134,7 @@ class Contacts:
         skip: Collection[Path | str] = (),
     ):
         self.superseded = 0
-        """Records of a kind that came again, as reports that are delivered at least once do."""
+        """Records that came again, because some platforms deliver a record more than once."""
         self.joined = Joined()
         self._window_s = None if followup_window_days is None else followup_window_days * DAY_S
         self._records: dict[str, bytes] = {}
@@ -142,18 +142,18 @@ class Contacts:
         for path in input_files(paths, skip):
             self._read(path, reading or Reading(), rejects, met)
         self._ids: dict[str, str | None] = {}
-        """Key -> id of its contact; None for a key that several have."""
+        """Key -> id of its contact; None for a key of several contacts."""
         self._continued: set[str] = set()
         """Ids that another contact names as its previous one."""
         self._times: dict[str, list[float]] = {}
-        """Customer -> when their contacts started, in seconds since 1970, sorted."""
+        """Customer -> start times of their contacts, in seconds since 1970, sorted."""
         self._index()
 
     def __len__(self) -> int:
         return len(self._records)
 
     def _read(self, path: Path, reading: Reading, rejects: Callable[[Reject], Any], met: dict[str, set[str]]) -> None:
-        """Take in a file; `met` has the ids of each kind of report so far."""
+        """Read a file; `met` has the ids of each format's records so far."""
         try:
             file = open_file(path)
             format = _format_of(file, reading)
@@ -186,15 +186,15 @@ class Contacts:
             times.sort()
 
     def join(self, incoming: Incoming) -> Incoming:
-        """What is incoming, with what its contact's record knows.
+        """The incoming conversation with the fields of its contact record.
 
         The contact is the one with the conversation's id; else the one that has this id, or one of the
-        incoming keys, as its id or among its keys. Two that fit are no match. The transcript's own values
+        incoming keys, as its id or among its keys. Two that match are treated as none. The transcript's own values
         stay, except those of `AUTHORITY`; a label is replaced by one whose source is as good or better.
 
-        `is_followup`, unless the transcript says it: what the report says; else True with a previous
-        contact, False when another contact names this one as its previous; else, where a window was asked
-        for, whether the same customer's record table has a contact within it (flag `followup_by_proxy`).
+        `is_followup` is the transcript's, else the report's; else True with a previous contact, False when
+        another contact names this one as its previous; else, with a follow-up window, whether the same
+        customer has a contact record within it (flag `followup_by_proxy`).
 
         Flags: `no_contact_record`, `contact_ambiguous`, `followup_by_proxy`.
         """
@@ -218,7 +218,7 @@ class Contacts:
         )
 
     def _matching(self, incoming: Incoming) -> set[str]:
-        """Ids of the contacts a conversation may be; an id that nobody has stands for a key of several."""
+        """Ids of matching contacts; a key of several contacts gives two ids that no contact has."""
         own = incoming.conversation.id
         if own in self._records:
             return {own}
@@ -256,7 +256,7 @@ class Contacts:
         return conversation if followup is None else replace(conversation, is_followup=followup)
 
     def _followup(self, conversation: Conversation, contact: Contact) -> bool | None:
-        """Whether the reports say that an earlier contact came before."""
+        """Whether the reports say that the contact follows an earlier one."""
         if contact.is_followup is not None:
             return contact.is_followup
         if conversation.previous_contact_id not in (None, conversation.id, contact.id):
@@ -264,7 +264,7 @@ class Contacts:
         return False if contact.id in self._continued else None
 
     def _followup_by_proxy(self, contact: Contact) -> bool | None:
-        """Whether the customer had a contact within the window before; None when that can't be told."""
+        """Whether the customer had a contact within the window before; None when unknown."""
         customer = _customer(contact)
         if self._window_s is None or customer is None or contact.started_at is None:
             return None
@@ -276,7 +276,7 @@ class Contacts:
         """Counts of the join, with a few ids each.
 
         Args:
-            joined: of all workers together; None takes what this copy did itself.
+            joined: the sum of all workers; None takes this copy's own.
         """
         joined = joined or self.joined
         left = [id for id in self._records if id not in joined.met]
@@ -304,7 +304,7 @@ def _format_of(file: File, reading: Reading) -> ContactFormat:
 
 
 def _merged(known: Contact, found: Contact) -> Contact:
-    """Two records of one contact: the values of the one that counts, its gaps filled from the other."""
+    """Merge two records of one contact: the values of the one that counts, its gaps filled from the other."""
     if (known.started_at is None) != (found.started_at is None):
         older = found.started_at is None
     else:
@@ -334,7 +334,7 @@ def _better(labels: Mapping[str, Label], others: Mapping[str, Label]) -> dict[st
 
 
 def _customer(contact: Contact) -> str | None:
-    """Who the contact is with, as far as two contacts can be compared by it."""
+    """The customer of a contact, or None where the id stands for many people."""
     customer = (contact.customer_id or "").strip().casefold()
     return None if not customer or customer in NOBODY else customer
 

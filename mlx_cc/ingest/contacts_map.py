@@ -1,4 +1,4 @@
-"""Where the fields of a contact are in a report, for reports whose columns have names of their own.
+"""Contact map: columns of a report -> fields of a contact, for reports with other column names.
 
 id: Interaction
 started_at: Begin
@@ -21,7 +21,7 @@ from mlx_cc.settings import read_settings
 
 
 class ContactMap(Struct, frozen=True, forbid_unknown_fields=True):
-    """Field of a contact -> the column it is in. Durations are seconds, `h:mm:ss` or `mm:ss`."""
+    """Field of a contact -> its column. Durations are seconds, `h:mm:ss` or `mm:ss`."""
 
     id: Path_ = "contact_id"
     keys: tuple[Path_, ...] = ()
@@ -46,11 +46,11 @@ class ContactMap(Struct, frozen=True, forbid_unknown_fields=True):
     is_followup: Path_ | None = None
     labels: dict[str, LabelColumn] = {}
     values: dict[str, dict[str, Any]] = {}
-    """Field -> value in the file -> value of the record. Others stay as they are."""
+    """Field -> value in the file -> value of the record. Other values stay as they are."""
     fixed: dict[str, str] = {}
     """Field -> the value it has in every contact, such as platform: nice."""
     time_format: str | None = None
-    """How times are written, as in Python's strptime; None for ISO 8601 and what can be told from the file."""
+    """Format of times, as in Python's strptime; None for ISO 8601 and formats that the file makes clear."""
 
 
 CONTACT_COLUMNS = tuple(
@@ -69,5 +69,5 @@ def read_contact_map(path: Path | str) -> ContactMap:
     columns = read_settings(path, ContactMap)
     wrong = sorted(columns.fixed.keys() - set(CONTACT_COLUMNS))
     if wrong:
-        raise UserError(f"{path}: fixed: no field '{wrong[0]}'. Known here: {', '.join(CONTACT_COLUMNS)}.")
+        raise UserError(f"{path}: fixed: no field '{wrong[0]}'. Use one of {', '.join(CONTACT_COLUMNS)}.")
     return columns

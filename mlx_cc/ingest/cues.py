@@ -1,10 +1,9 @@
-"""Cues: what agents, customers and announcements say, in six languages.
+"""Cues: phrases of agents, customers and announcements, in six languages.
 
-A cue is a thing people do (offer help, ask for an account number) with the phrases they do it in. Phrases
-are written one after the other with `|` between them, as they sound: lower case, without accents,
-apostrophes or punctuation. `a/b` is either word, `word?` may be missing, `word*` has any ending, `...` is up
-to three words. Chinese phrases are found anywhere in a sentence; there `...` is up to six characters. Where
-two phrases start at the same word the one with more words counts.
+A cue is something that people do (offer help, ask for an account number), with the phrases for it. Phrases are
+separated by `|`, in lower case, without accents, apostrophes or punctuation. `a/b` is either word, `word?` is
+optional, `word*` has any ending, `...` is up to three words. Chinese phrases are found anywhere in a sentence; there
+`...` is up to six characters. Where two phrases start at the same word the one with more words counts.
 """
 
 import re
@@ -16,13 +15,13 @@ from typing import NamedTuple
 
 
 class Cue(NamedTuple):
-    """Something that is said, and how much it says about who speaks."""
+    """A cue and its weight as evidence of the speaker's role."""
 
     name: str
     role: str
     """agent, customer or bot."""
     weight: float
-    """Natural logarithm of how many times likelier that role is to say it than the other, judged low."""
+    """Log likelihood ratio of this role saying it against the other, estimated low by hand."""
     phrases: str
 
 
@@ -300,7 +299,7 @@ _ASCII_LINES = _ASCII | {ord("\n"): "\n"}
 
 
 def plain(text: str) -> str:
-    """Text as phrases are written: lower case, one space between words, no accents, apostrophes or punctuation."""
+    """Text in the form of the phrases: lower case, one space between words, no accents, apostrophes or punctuation."""
     text = text.casefold()
     if not text.isascii():
         text = unicodedata.normalize("NFKD", text.replace("’", ""))
@@ -311,7 +310,7 @@ def plain(text: str) -> str:
 
 
 def _plain_lines(texts: Iterable[str]) -> str:
-    """Each text plain, a line feed between them; where there is only ASCII all of them are made plain at once."""
+    """The plain form of each text, joined by line feeds; ASCII texts are converted together, for speed."""
     lines = "\n".join(text.replace("\n", " ") for text in texts)
     if not lines.isascii():
         return " \n ".join(map(plain, lines.split("\n")))
@@ -353,12 +352,12 @@ def _word(token: str) -> str:
 
 
 def heard(texts: Iterable[str]) -> Counter[str]:
-    """The names of the cues in what one voice says, with how often each is heard."""
+    """Name of each cue in one voice's texts -> how often it occurs."""
     return Counter({CUES[number].name: times for number, times in _heard(texts).items()})
 
 
 def evidence(texts: Iterable[str]) -> dict[str, float]:
-    """Role -> the summed weight of its cues in what one voice says; one heard again counts half as much once more."""
+    """Role -> summed weight of its cues in one voice's texts; a repeated cue adds half its weight once."""
     sums = {"agent": 0.0, "customer": 0.0, "bot": 0.0}
     for number, times in sorted(_heard(texts).items()):
         cue = CUES[number]
@@ -367,12 +366,12 @@ def evidence(texts: Iterable[str]) -> dict[str, float]:
 
 
 def _heard(texts: Iterable[str]) -> Counter[int]:
-    """Number of a cue -> how often it is heard."""
+    """Index of a cue -> how often it occurs."""
     text = f" {_plain_lines(texts)} "
     spoken, written, written_cues = _compiled()
     found: Counter[int] = Counter()
     heard_upto: dict[str, int] = {}
-    """First word -> where its last phrase ended: phrases that start with the same word share none."""
+    """First word -> end of its last match; phrases with the same first word must not overlap."""
     space = -1
     for word in text.split(" "):
         if word in spoken and space >= heard_upto.get(word, 0):

@@ -1,7 +1,7 @@
-"""Deepgram: the JSON answer to a recorded call.
+"""Deepgram: the JSON response for a recorded call.
 
-Utterances are read where they were asked for, else words, else the transcript of each channel. A
-voice's label is the channel in a file of several channels, else the speaker's number.
+Utterances are read where the file has them, else words, else the transcript of each channel. A voice's
+label is the channel in a file of several channels, else the speaker's number.
 """
 
 import re
@@ -64,7 +64,7 @@ class Answer(Struct):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """A request's metadata, or channels with alternatives; in an answer either may come first."""
+    """Recognised by a request's metadata, or by channels with alternatives, whichever comes first."""
     asked = METADATA.search(head) is not None and b'"sha256"' in head
     return asked or (CHANNELS.search(head) is not None and WORDS.search(head) is not None)
 

@@ -1,10 +1,10 @@
-"""E-mail: a message file (.eml) is one conversation, a mailbox (.mbox) one for each thread.
+"""E-mail: a message file (.eml) is one conversation, a mailbox (.mbox) one conversation per thread.
 
 Older messages quoted below a clear mark (`On ... wrote:`, `-----Original Message-----`, a block of
 `From:` and `Sent:`) become turns of their own, oldest first; other quotes are left out. Every
-message in a mailbox gives its own words, and the first of a thread its history too. A quoted date
-seldom has its zone: where the first message's time is not known, `started_at` is the time of the
-newest and the flag `started_at_of_newest_message` says so.
+message in a mailbox gives its own words, and the first of a thread its history too. Quoted dates
+rarely have a time zone: where the first message's time is unknown, `started_at` is the time of the
+newest message, with the flag `started_at_of_newest_message`.
 """
 
 import email
@@ -34,9 +34,9 @@ IDS = re.compile(r"<([^<>\s]{1,400})>")
 DATED = re.compile(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4},? \d{1,2}:\d{2}(?::\d{2})? [+-]\d{4}")
 
 LONGEST_HEADER = 1 << 14
-"""Characters of a header that are looked at."""
+"""Characters of a header that are read."""
 FRAGILE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, MessageError)
-"""What the standard library's parser raises on headers and parts that are not well made."""
+"""Exceptions of the standard library's parser for malformed headers and parts."""
 
 
 class Letter(NamedTuple):
@@ -49,7 +49,7 @@ class Letter(NamedTuple):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Starts with a block of headers that has From and what only mail has."""
+    """Recognised by a block of headers with From and headers that only mail has."""
     if not FIRST.match(head):
         return False
     names = {name.lower() for name in NAMES.findall(re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0])}
@@ -151,7 +151,7 @@ def _turn(letter: Letter, role: Role | None, started_at: datetime | None) -> Utt
 
 
 def _role(letter: Letter, reading: Reading) -> Role | None:
-    """The role `reading.roles` has for the address, its domain or the name, whatever their case."""
+    """The role in `reading.roles` of the address, its domain or the name, in any case."""
     roles: dict[str, Role] = {label.casefold(): role for label, role in reading.roles.items()}
     domain = (letter.address or "").rpartition("@")[2]
     asked = (letter.address, f"@{domain}", domain, letter.name)
@@ -174,12 +174,12 @@ def _header(message: EmailMessage, name: str) -> str:
 
 
 def _raw(message: EmailMessage, name: str) -> str:
-    """A header as it is written."""
+    """A header as written."""
     return next((str(value) for known, value in message.raw_items() if known.lower() == name.lower()), "")
 
 
 def _people(message: EmailMessage, *headers: str) -> list[tuple[str, str]]:
-    """(display name, address in lower case) of everybody a message names."""
+    """(display name, address in lower case) of everybody in a header of the message."""
     found = getaddresses([_header(message, header) for header in headers or ("From", "Reply-To", "To", "Cc", "Sender")])
     return [(name.strip(), address.strip().lower()) for name, address in found if "@" in address]
 
@@ -189,15 +189,15 @@ def _id(message: EmailMessage) -> str | None:
 
 
 def _references(message: EmailMessage) -> list[str]:
-    """The ids of the messages it answers, the thread's first in front."""
+    """Ids of the messages it answers, the first of the thread first."""
     return IDS.findall(f"{_header(message, 'References')} {_header(message, 'In-Reply-To')}")
 
 
 def _date(message: EmailMessage, reading: Reading) -> datetime | None:
-    """The Date header with its zone; None when there is none that can be read.
+    """The Date header with its time zone; None when it is missing or unreadable.
 
     Raises:
-        UserError: it has no zone, and the caller named none.
+        UserError: it has no time zone, and the caller gave none.
     """
     found = _moment(_raw(message, "Date")[:LONGEST_HEADER])
     return named_moment(found, "Date", reading.timezone) if found else None
@@ -214,7 +214,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _body(message: EmailMessage) -> str:
-    """Its text: the plain part, else the HTML one; attachments are none of it."""
+    """Its text: the plain part, else the HTML part; without attachments."""
     for kind in ("plain", "html"):
         try:
             part = message.get_body((kind,))
@@ -242,7 +242,7 @@ def _decoded(data: bytes, charset: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text in which raw bytes, which the parser keeps as surrogates, are read as UTF-8."""
+    """Text with the raw bytes, which the parser keeps as surrogates, decoded as UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -1,7 +1,6 @@
 """Five9: the call log report, as CSV or as JSON objects with the same columns.
 
-Times have no zone (the domain's setting decides it); `[None]` and `[Deleted]` stand for what is
-missing.
+Times have no time zone (a setting of the domain decides it); `[None]` and `[Deleted]` are missing values.
 """
 
 import re
@@ -26,7 +25,7 @@ OUTBOUND = ("outbound", "autodial", "manual", "preview", "queue callback")
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """The columns of a call, in the spelling of Five9: with spaces, in capitals."""
+    """Recognised by the columns of a call in Five9's spelling: with spaces, in capitals."""
     named = columns(head, KNOWN)
     own = len(named & OWN) >= 2 and {"call_id", "disposition"} <= named and bool(named & {"timestamp", "date"})
     return own and b"CALL ID" in head.upper()
@@ -75,7 +74,7 @@ def _contact(told: Told, reading: Reading) -> Contact:
 
 
 def _started(told: Told, reading: Reading) -> datetime | None:
-    """When the call came in: `Thu, 27 Oct 2016 14:51:34`, ISO 8601, or DATE (2016/10/27) and TIME; None if not told."""
+    """Start of the call: `Thu, 27 Oct 2016 14:51:34`, ISO 8601, or DATE (2016/10/27) and TIME; None if missing."""
     row = told.cells
     time = plain(row.get("timestamp"))
     if time is None:

@@ -1,4 +1,4 @@
-"""What a format is, what it is told, and what it hands on."""
+"""Types shared by all formats: the format itself, its options, its results."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ class Reject(NamedTuple):
 
     file: str
     line: int | None
-    """Counted from 1; None when the whole file, or a file of one record, is meant."""
+    """Counted from 1; None for a whole file."""
     reason: str
 
     def __str__(self) -> str:
@@ -29,73 +29,73 @@ class Reject(NamedTuple):
 
 
 class Incoming(NamedTuple):
-    """A conversation as its export tells it, with what else the export knows and no record keeps."""
+    """A parsed conversation, with facts of the export that no record keeps."""
 
     conversation: Conversation
     names: tuple[str, ...] = ()
-    """Of people in it, as the export spells them: to be redacted from the text, never written."""
+    """Names of people in it, as the export spells them: redacted from the text, never written."""
     keys: tuple[str, ...] = ()
-    """Other ids under which contact records may know it."""
+    """Other ids that contact records can have for it."""
     speakers: tuple[str | None, ...] = ()
-    """A label for each turn's voice (`SPEAKER_00`, a channel, a name), where the roles are not said; else empty."""
+    """Label of each turn's voice (`SPEAKER_00`, a channel, a name), where the roles are unknown; else empty."""
 
 
 def nobody_waits(read_bytes: int) -> None:
-    """What is told of progress that nobody is shown."""
+    """Default for `progress`: does nothing."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the caller says about files that do not say it themselves, and what was noticed on the way."""
+    """The caller's defaults for what files do not say, and counts of what was noticed while reading."""
 
     default_role: Role | None = None
-    """Role of speakers whose label is not known; None makes such a label an error."""
+    """Role of speakers with an unknown label; None makes such a label an error."""
     timezone: str | None = None
-    """IANA zone of conversations that name none; local times without an offset are in it."""
+    """IANA time zone of conversations that name none, and of times without an offset."""
     country: str | None = None
     columns: "ColumnMap | None" = None
     contact_columns: "ContactMap | None" = None
     contacts: "Contacts | None" = None
     """Contact records to join the conversations with."""
     redactor: Redactor | None = None
-    """What takes personal data out of the texts; None leaves it in."""
+    """Replaces personal data in the texts; None leaves it in."""
     keep_personal_data: bool = False
     """Mark conversations that no redactor reads as kept on purpose, so that no later command redacts them."""
     pseudonym_key: bytes | None = None
-    """Of the pseudonyms that stand for customers' telephone numbers, addresses and names; None leaves those."""
+    """Key of the pseudonyms for customers' telephone numbers, addresses and names; None leaves these as they are."""
     roles: Mapping[str, Role] = field(default_factory=dict)
-    """Speaker label or channel number as the file writes it -> role, before anything else is asked."""
+    """Speaker label or channel number, as in the file -> role; goes before everything else."""
     swap: bool = False
-    """Agent and customer are the wrong way round in these files."""
+    """Agent and customer are exchanged in these files."""
     ignored: Counter[str] = field(default_factory=Counter)
-    """Key that no field of the record takes -> how often it was met."""
+    """Unused key -> how often it occurred."""
     advance: Callable[[int], Any] = nobody_waits
-    """Told how many more bytes of the input files were read."""
+    """Called with the number of input bytes read since the last call."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of export that holds transcripts."""
+    """A format of exports with transcripts."""
 
     name: str
     recognise: Callable[[Path, bytes], bool]
-    """Whether a file is of this format, from its path and how it starts."""
+    """Whether a file has this format, judged by its path and its first bytes."""
     read: Callable[[File, Reading], Iterator[Conversation | Incoming | Reject]]
-    """Its conversations; a Reject for a record that can't be read, UserError for the whole file."""
+    """Its conversations; a Reject for a record that can't be read, a UserError for the whole file."""
     order: int = 50
-    """Formats are asked in this order; the general ones come last."""
+    """Formats are tried in this order; general ones come last."""
     splits: Callable[[File], bool] = lambda file: False
-    """Whether any lines of the file can be read without the rest of it."""
+    """Whether lines of the file can be read without the rest."""
 
 
 @dataclass(frozen=True)
 class ContactFormat:
-    """One kind of report that tells about contacts and holds no transcripts."""
+    """A format of reports about contacts, without transcripts."""
 
     name: str
     recognise: Callable[[Path, bytes], bool]
-    """Whether a file is of this format, from its path and how it starts."""
+    """Whether a file has this format, judged by its path and its first bytes."""
     read: "Callable[[File, Reading], Iterator[Contact | Reject]]"
-    """Its contacts; a Reject for a record that can't be read, UserError for the whole file."""
+    """Its contacts; a Reject for a record that can't be read, a UserError for the whole file."""
     order: int = 50
-    """Formats are asked in this order; the general ones come last."""
+    """Formats are tried in this order; general ones come last."""

@@ -1,8 +1,8 @@
-"""Genesys Cloud: speech and text analytics transcripts, and the conversation details that go with them.
+"""Genesys Cloud: speech and text analytics transcripts, and conversation details.
 
-A transcript says which side of the line a phrase came from; `internal` is the agent, but also the
-IVR, the queue's announcements and voicemail. Who of them was on the line at that moment is in
-`participants` (and in the acoustic events), and decides.
+A transcript has the side of the line of each phrase; `internal` is the agent, but also the IVR, the
+queue's announcements and voicemail. `participants` (and the acoustic events) say which of them was on
+the line at that time.
 """
 
 import re
@@ -91,7 +91,7 @@ class _Transcript(Struct):
 
 
 class _Presence(NamedTuple):
-    """Somebody on the line for a while; times in ms, a time that is not said has no bound."""
+    """A participant on the line; times in ms, ±1e300 where there is no bound."""
 
     role: Role
     agent: str | None = None
@@ -100,13 +100,13 @@ class _Presence(NamedTuple):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Phrases inside transcripts, with an id or a side as only Genesys names them."""
+    """Recognised by phrases inside transcripts, with an id or a side named as in Genesys."""
     names = (b'"communicationId"', b'"participantPurpose"', b'"transcriptId"')
     return b'"transcripts"' in head and b'"phrases"' in head and any(name in head for name in names)
 
 
 def read(file: File, reading: Reading) -> Iterator[Conversation | Incoming | Reject]:
-    """A conversation for each transcript; the phrases of all its parts, by time."""
+    """A conversation for each transcript, with the phrases of all its parts by time."""
     yield from each(file, lambda item: _conversation(item, reading, file), "conversations", "entities")
 
 
@@ -167,7 +167,7 @@ def _conversation(item: Item, reading: Reading, file: File) -> Incoming:
 
 
 def _handlers(people: Iterable[_Person]) -> list[_Person]:
-    """The agents; users who took part without a queue only where there is no agent."""
+    """The agents; users without a queue only where there is no agent."""
     for purpose in ("agent", "user"):
         found = [person for person in people if person.participantPurpose == purpose]
         if found:
@@ -176,7 +176,7 @@ def _handlers(people: Iterable[_Person]) -> list[_Person]:
 
 
 def _inside(people: list[_Person], parts: list[_Part]) -> list[_Presence]:
-    """Who was on the centre's side of the line, and when."""
+    """Participants on the centre's side of the line, with times."""
     handlers = _handlers(people)
     found = [_presence("agent", person) for person in handlers]
     found += [_presence("bot", person) for person in people if person.participantPurpose in BOTS]
@@ -197,7 +197,7 @@ def _inside(people: list[_Person], parts: list[_Part]) -> list[_Presence]:
 
 
 def _outside(people: list[_Person]) -> list[_Presence]:
-    """Who was on the other side: the customer, and outside parties the call was passed to, whom nothing names."""
+    """Participants on the other side: the customer, and outside parties that the call was passed to."""
     customers = [person for person in people if person.participantPurpose == "customer"]
     others = [person for person in people if person.participantPurpose == "external"]
     if not customers and len(others) <= 1:
@@ -212,9 +212,9 @@ def _presence(role: Role, person: _Person) -> _Presence:
 
 
 def _who(phrase: _Phrase, inside: list[_Presence], outside: list[_Presence]) -> Utterance:
-    """Role of a phrase, with its agent where one alone was there, and with its `voice` where the role stays unknown.
+    """Role of a phrase, with its agent where only one was there, and its `voice` where the role stays unknown.
 
-    Of those on its side of the line it is who was there longest while it was said.
+    The speaker is the participant on its side of the line who overlaps the phrase longest.
     """
     purpose = (phrase.participantPurpose or "").casefold()
     if purpose in BOTS:
@@ -240,13 +240,13 @@ def _who(phrase: _Phrase, inside: list[_Presence], outside: list[_Presence]) -> 
 
 
 def _address(address: str | None) -> str | None:
-    """A telephone number without `tel:` or what surrounds it in a SIP address."""
+    """A telephone number without `tel:` or the rest of a SIP address."""
     found = re.match(r"(?:tel|sip):([^@;]+)", address or "")
     return plain(found[1] if found else address)
 
 
 def _name(name: Any) -> str | None:
-    """A person's name; None for the words Genesys writes where it knows none."""
+    """A person's name; None for the placeholders of Genesys."""
     name = plain(name)
     return None if name is None or role_of(name) or not re.search(r"[^\W\d_]", name) else name
 
@@ -307,12 +307,12 @@ class _Details(Struct):
     evaluations: list[_Evaluation] | None = None
     surveys: list[_Survey] | None = None
     recordingId: str | None = None
-    """In the metadata file of a recording, which tells no more of the contact than when it started."""
+    """From the metadata file of a recording, which has only the contact's start."""
     startTime: str | float | None = None
 
 
 def recognise_details(path: Path, head: bytes) -> bool:
-    """Segments of sessions, or the metadata file that lies beside an exported recording."""
+    """Recognised by segments of sessions, or by the metadata file of an exported recording."""
     if b'"phrases"' in head:
         return False
     if b'"conversationId"' in head and (b'"recordingId"' in head or path.name.endswith("_metadata.json")):
@@ -321,10 +321,10 @@ def recognise_details(path: Path, head: bytes) -> bool:
 
 
 def read_details(file: File, reading: Reading) -> Iterator[Contact | Reject]:
-    """A contact for each conversation of a query's answer, or of single detail records.
+    """A contact for each conversation of a query's result, or for each detail record.
 
     The metadata of a recording makes a contact with the recording's id, by which a transcript
-    made from the recording may know it.
+    made from the recording can name it.
     """
     yield from each(file, _contact, "conversations")
 
@@ -334,7 +334,7 @@ def _contact(item: Item) -> Contact:
     if not found.conversationId:
         raise UserError("has no conversationId.")
     if found.participants is None and found.recordingId is None:
-        raise UserError("has no participants: it tells nothing of the contact. Export the conversation's details.")
+        raise UserError("has no participants, so nothing about the contact. Export the conversation's details.")
     started = found.conversationStart if found.conversationStart is not None else found.startTime
     people = found.participants or []
     handlers = [person for person in people if person.purpose == "agent"]
@@ -378,7 +378,7 @@ def _contact(item: Item) -> Contact:
 def _labels(found: _Details) -> dict[str, Label] | None:
     """The newest evaluation's total as quality and the newest survey's as CSAT; both are percentages in Genesys.
 
-    Evaluations that were deleted, are not released, or were made to calibrate evaluators don't count.
+    Evaluations that were deleted, are not released, or calibrate evaluators are left out.
     """
     labels: dict[str, Label] = {}
     evaluations = [
@@ -415,7 +415,7 @@ def _segments(people: Iterable[_Participant], *kinds: str) -> list[_Segment]:
 
 
 def _length(segments: list[_Segment]) -> float | None:
-    """Seconds of them together; None where there is none, or one that has not ended."""
+    """Total seconds; None where there is none, or one has no end."""
     lengths = [seconds_after(_time(segment.segmentStart), segment.segmentEnd) for segment in segments]
     known = [length for length in lengths if length is not None]
     return round(sum(known), 3) if lengths and len(known) == len(lengths) else None
@@ -434,7 +434,7 @@ def _channel(session: _Session) -> Channel | None:
 
 
 def _customer(customers: list[_Participant]) -> str | None:
-    """The external contact where the centre keeps one, else the customer's address."""
+    """The external contact, else the customer's address."""
     sessions = [session for person in customers for session in person.sessions or []]
     known: list[str | None] = [person.externalContactId for person in customers]
     for session in sessions:
@@ -445,7 +445,7 @@ def _customer(customers: list[_Participant]) -> str | None:
 
 
 def _queue(handled: list[_Participant], queued: list[_Participant]) -> str | None:
-    """The queue it was answered from, by name where the queue's participant has one."""
+    """The queue that answered, by name where its participant has one."""
     ids = distinct(segment.queueId for segment in _segments(handled, "interact") or _segments(queued, "interact"))
     for person in queued:
         if (

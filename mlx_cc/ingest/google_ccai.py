@@ -1,8 +1,8 @@
-"""Google CX (CCAI) Insights: conversation entries as they are uploaded, and conversations as the API exports them.
+"""Google CX (CCAI) Insights: conversation entries as uploaded, and conversations as exported by the API.
 
-Entries have a time each, since 1970 or since the start, in microseconds. Their `user_id` counts the
-participants of one conversation, so it is not taken for an agent's id; `agentInfo` of an exported
-conversation is. Keys may be in camel or snake case.
+Each entry has a time in microseconds, since 1970 or since the start. Its `user_id` numbers the
+participants of one conversation, so it is no agent's id; `agentInfo` of an exported conversation
+has that. Keys can be in camel or snake case.
 """
 
 import re
@@ -97,14 +97,14 @@ class Document(Struct, frozen=True):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Entries with times in microseconds, transcript segments, or a conversation's resource name."""
+    """Recognised by entries with times in microseconds, transcript segments, or a conversation's resource name."""
     if ENTRY.search(head):
         return b'"entries"' in head
     return bool(SEGMENT.search(head) or (RESOURCE.search(head) and RESOURCE_KEYS.search(head)))
 
 
 def read(file: File, reading: Reading) -> Iterator[Incoming | Reject]:
-    """One conversation a document, or each of those the API lists."""
+    """One conversation per document, or each one of a list."""
     yield from each(file, lambda item: _conversation(item, file, reading), "conversations")
 
 
@@ -144,7 +144,7 @@ def _conversation(item: Item, file: File, reading: Reading) -> Incoming:
 
 
 def _of_entries(entries: list[Entry]) -> tuple[list[Utterance], datetime | None]:
-    """(what was said, when the first of it was if that is known)."""
+    """(utterances, time of the first one or None)."""
     times = [seconds(entry.start_timestamp_usec, 1e6, YEAR_2500_S) for entry in entries]
     zero = min((time for time in times if time is not None), default=0.0)
     since_1970 = zero > SINCE_1970_S
@@ -157,7 +157,7 @@ def _of_entries(entries: list[Entry]) -> tuple[list[Utterance], datetime | None]
 
 
 def _of_segments(segments: list[Segment], reading: Reading) -> tuple[list[Utterance], datetime | None]:
-    """The same of an exported conversation: calls have offsets of words, chats the time of a message."""
+    """The same for an exported conversation: calls have offsets of words, chats the time of a message."""
     moments = [named_moment(segment.message_time, "messageTime", reading.timezone) for segment in segments]
     zero = min((moment for moment in moments if moment is not None), default=None)
     utterances = []
@@ -174,7 +174,7 @@ def _of_segments(segments: list[Segment], reading: Reading) -> tuple[list[Uttera
 
 
 def _duration(value: Any) -> float | None:
-    """A duration as the API writes it (`12.5s`), or as an object of seconds and nanos."""
+    """A duration as text (`12.5s`), or as an object of seconds and nanos."""
     if isinstance(value, dict):
         whole, nanos = seconds(value.get("seconds", 0)), seconds(value.get("nanos", 0), 1e9)
         return None if whole is None or nanos is None else whole + nanos

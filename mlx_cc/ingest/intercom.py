@@ -1,7 +1,7 @@
 """Intercom: a conversation with its parts.
 
 The first message is the `source`, which is not among the parts. Bodies are HTML. Notes, ratings and
-changes of state are parts too, and nobody's words to the customer.
+changes of state are parts too; they are left out.
 """
 
 import re
@@ -34,7 +34,7 @@ ROLES: dict[str, Role] = {
     "bot": "bot",
 }
 UNATTENDED = {"automated", "campaigns_initiated", "operator_initiated"}
-"""How a first message was sent that bears an admin's name and that no admin wrote."""
+"""Delivery of first messages that have an admin's name but were sent automatically."""
 
 Id = str | int | None
 
@@ -80,7 +80,7 @@ class _Conversation(Struct):
     created_at: float | str | None = None
     source: _Message | None = None
     first_message: _Message | None = field(default=None, name="conversation_message")
-    """Where the source stood before version 2 of the API."""
+    """The source, before version 2 of the API."""
     contacts: _Contacts | None = None
     user: _Contact | None = None
     admin_assignee_id: Id = None
@@ -90,7 +90,7 @@ class _Conversation(Struct):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Parts of a conversation, or a list of conversations that names itself so."""
+    """Recognised by parts of a conversation, or by the type of a list of conversations."""
     if re.search(rb'"type"\s*:\s*"conversation(?:_part)?\.list"', head):
         return True
     if b'"source"' in head and b'"delivered_as"' in head:

@@ -1,6 +1,6 @@
 """JSON lines, plain or gzipped: conversation records, transcript objects, or any objects with a column map.
 
-A column map is a small YAML file that says where each field of the record is found, as dotted paths:
+A column map is a small YAML file with the dotted path of each field of the record:
 
     id: conversation_id
     turns: turns
@@ -35,18 +35,18 @@ Path_ = Annotated[str, Meta(min_length=1)]
 
 
 class LabelColumn(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a label's value is, and who gave it."""
+    """Path and source of a label."""
 
     path: Path_
     source: Source = "platform"
     values: dict[str, Any] = {}
-    """Value in the file (as text; true and false in lower case) -> the label's value. Others leave the label out."""
+    """Value in the file (as text; true and false in lower case) -> the label's value. Other values give no label."""
     scale: tuple[float, float] | None = None
-    """Lowest and highest of the file's scale, where it is not the task's own; the value is converted."""
+    """Lowest and highest value of the file's scale, where it is not the task's; the value is converted."""
 
 
 class TurnColumns(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the parts of a turn are, from the turn's object."""
+    """Paths of the parts of a turn, from the turn's object."""
 
     role: Path_ = "role"
     text: Path_ = "text"
@@ -80,7 +80,7 @@ class ColumnMap(Struct, frozen=True, forbid_unknown_fields=True):
     is_followup: Path_ | None = None
     labels: dict[str, LabelColumn] = {}
     values: dict[str, dict[str, Any]] = {}
-    """Field (or `role`) -> value in the file (as text) -> value of the record. Others stay as they are."""
+    """Field (or `role`) -> value in the file (as text) -> value of the record. Other values stay as they are."""
     fixed: dict[str, str] = {}
     """Field -> the value it has in every conversation, such as channel: chat."""
 
@@ -100,7 +100,7 @@ def read_map(path: Path | str) -> ColumnMap:
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Named .jsonl or .ndjson, or two lines that each start an object, the first one whole."""
+    """Recognised by the name .jsonl or .ndjson, or by two lines that each start an object, the first one complete."""
     return suffix(path).lower() in (".jsonl", ".ndjson") or _is_lines(head)
 
 
@@ -116,7 +116,7 @@ def _is_lines(head: bytes) -> bool:
 
 
 def read(file: File, reading: Reading) -> Iterator[Conversation | Incoming | Reject]:
-    """The conversations, one a line; with a column map, JSON documents (an object or a list) and tables too."""
+    """The conversations, one per line; with a column map, also JSON documents (an object or a list) and tables."""
     columns = reading.columns
     if columns is not None and _is_table(file):
         from mlx_cc.ingest import table
@@ -144,7 +144,7 @@ _decode = msgspec.json.Decoder(Conversation).decode
 
 
 def _record(line: bytes, reading: Reading, file: File, number: int | None) -> Conversation:
-    """A line that is a record; failing that, a transcript object."""
+    """The conversation of a line: a record, or else a transcript object."""
     try:
         found = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -157,7 +157,7 @@ def _record(line: bytes, reading: Reading, file: File, number: int | None) -> Co
             ) from None
         labels = tree.get("labels") or {}
         if not isinstance(labels, dict) or any(not isinstance(v, dict) or "source" not in v for v in labels.values()):
-            raise UserError("its labels do not say their value and source. Say where they are with --map.") from None
+            raise UserError("its labels do not have a value and a source. Give their paths with --map.") from None
         return to_conversation(tree, reading, file, number, FORMAT.name)
     changes: dict[str, Any] = {}
     if found.provenance is None:
@@ -172,10 +172,10 @@ def _record(line: bytes, reading: Reading, file: File, number: int | None) -> Co
 
 
 def mapped(tree: Any, columns: ColumnMap, reading: Reading) -> dict[str, Any]:
-    """An object with the record's keys, from one with the map's.
+    """An object with the record's keys, from an object that the map describes.
 
     Raises:
-        UserError: it is not an object, or the turns are not where the map says.
+        UserError: it is not an object, or has no turns at the map's path.
     """
     if not isinstance(tree, dict):
         raise UserError("is not an object.")
@@ -205,7 +205,7 @@ def mapped(tree: Any, columns: ColumnMap, reading: Reading) -> dict[str, Any]:
 def mapped_fields(
     tree: dict[str, Any], columns: "ColumnMap | ContactMap", names: Iterable[str], reading: Reading
 ) -> dict[str, Any]:
-    """The fields of these names and the labels, from an object as a map describes it."""
+    """The named fields and the labels, from an object that a map describes."""
     fields: dict[str, Any] = dict(columns.fixed)
     for name in names:
         path = getattr(columns, name)
@@ -233,7 +233,7 @@ def mapped_fields(
 
 
 def column_label(name: str, value: Any, column: LabelColumn) -> dict[str, Any] | None:
-    """The parts of a label, its value on the task's own scale; None when it is not on the column's."""
+    """The parts of a label, its value converted to the task's scale; None when it is outside the column's scale."""
     value = label_value(name, value)
     label = {"value": value, "source": column.source}
     task = all_tasks().get(name)
@@ -257,7 +257,7 @@ def _mapped_turn(turn: Any, parts: list[tuple[str, str]], roles: dict[str, Any] 
 
 
 def at(tree: Any, path: str) -> Any:
-    """What a dotted path leads to; None where it leads nowhere. A number is a place in a list."""
+    """The value at a dotted path, or None. A number is an index of a list."""
     for key in path.split("."):
         if isinstance(tree, dict):
             tree = tree.get(key)
@@ -277,7 +277,7 @@ def _as_text(value: Any) -> str:
 
 
 def _is_table(file: File) -> bool:
-    """Whether a file that a column map is for is no JSON: rows, whose columns the map names."""
+    """Whether a file with a column map is a table and not JSON."""
     return file.suffix not in (".json", ".jsonl", ".ndjson") and not file.head.lstrip().startswith((b"{", b"["))
 
 

@@ -1,7 +1,7 @@
-"""Reading with several processes: parts of the input go out, finished conversations come back in their order.
+"""Read with several processes: each gets parts of the input; finished conversations come back in order.
 
-A part is a few whole files, or some lines of a large one. What a process notices on the way (keys nobody
-uses, contacts met, what was redacted) comes back with each part and is added up.
+A part is a few whole files, or some lines of a large one. The counts of a process (unused keys, joined
+contacts, redacted values) come back with each part and are added up.
 """
 
 import io
@@ -30,20 +30,20 @@ FILES_OF_A_PART = 256
 
 
 class Part(NamedTuple):
-    """What one process reads in one go."""
+    """A part of the input, read by one process."""
 
     paths: tuple[Path, ...]
     format: str
-    """By name, or `auto`; that of a file whose lines these are is told once, from its start."""
+    """Name, or `auto`; for lines of a file, the format is found once, from the file's start."""
     lines: bytes | None = None
-    """Lines of the one path; None: the files are read whole."""
+    """Lines of the one path; None for whole files."""
     first_line: int = 1
     size: int = 0
     """Bytes of input, for the progress."""
 
 
 class Noted(NamedTuple):
-    """What was noticed while a part was read."""
+    """The counts of one part."""
 
     ignored: Counter[str]
     redacted: Counter[str]
@@ -55,7 +55,7 @@ _unpack = msgspec.json.Decoder(list[Conversation | Reject]).decode
 
 
 def read(files: Sequence[Path], reading: Reading, format: str, processes: int) -> Iterator[Conversation | Reject]:
-    """What is in the files, in their order, read by so many processes.
+    """The conversations of the files, in order, read by several processes.
 
     Raises:
         UserError: a process was killed.
@@ -69,7 +69,7 @@ def read(files: Sequence[Path], reading: Reading, format: str, processes: int) -
             found, noted = future.result()
         except BrokenProcessPool as fault:
             raise UserError(
-                f"{part.paths[0]}: a process that read it was killed; memory was short, most likely. "
+                f"{part.paths[0]}: the process that read it was killed, probably for lack of memory. "
                 "Nothing was written. Use fewer --workers."
             ) from fault
         _add(noted, reading)
@@ -92,7 +92,7 @@ def read(files: Sequence[Path], reading: Reading, format: str, processes: int) -
 
 
 def parts(files: Sequence[Path], format: str) -> Iterator[Part | Reject]:
-    """The input in parts of about equal size; a Reject for a file that can't be read to its end."""
+    """The input in parts of about equal size; a Reject for a file that can't be read to the end."""
     group: list[Path] = []
     size = 0
     for path in files:
@@ -114,12 +114,12 @@ def parts(files: Sequence[Path], format: str) -> Iterator[Part | Reject]:
 def _size(path: Path) -> int:
     try:
         return size_on_disk(path)
-    except (UserError, OSError):  # its reading says what is wrong with it
+    except (UserError, OSError):  # reading it gives the error
         return 0
 
 
 def _line_format(path: Path, format: str) -> str | None:
-    """The format of a large file whose lines can be read apart; None for any other file."""
+    """The format of a large file whose lines can be read separately; None for any other file."""
     if _size(path) <= PART_BYTES:
         return None
     try:
@@ -189,7 +189,7 @@ def _read(part: Part) -> tuple[bytes, Noted]:
 
 
 def _taken(reading: Reading) -> Noted:
-    """What was noticed since the last part."""
+    """The counts since the last part."""
     noted = Noted(Counter(reading.ignored), Counter(), Joined())
     reading.ignored.clear()
     if reading.redactor is not None:

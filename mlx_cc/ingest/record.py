@@ -1,4 +1,4 @@
-"""From what an export says to a checked record."""
+"""Make checked records from the data of an export."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from mlx_cc.ingest.source import File
 FIELDS = {found.name for found in msgspec.structs.fields(Conversation)} - {"provenance"}
 ALIASES = {"conversation_id": "id", "transcript": "turns", "agent_id": "agents"}
 LONGEST_TURN = 4_000_000
-"""Characters; a pasted document is shorter."""
+"""Characters; a longer turn is an attachment, not a message."""
 TURN_FIELDS = {found.name for found in msgspec.structs.fields(Turn)}
 TURN_ALIASES = {"speaker": "role", "content": "text", "utterance": "text"}
 
@@ -30,14 +30,14 @@ def to_conversation(
 
     Args:
         tree: the object; `turns` is a list of objects or the transcript as text.
-        reading: defaults for what it does not say; told of keys that are not used.
-        file: where it was read, with `line` (None for a whole file) and the `format`'s name.
+        reading: defaults for what it does not say; counts keys that are not used.
+        file: the input file it was read from.
         line: counted from 1.
         format: a format's name.
-        strict: False also takes numbers, times and booleans that are written as text.
+        strict: False also accepts numbers, times and booleans written as text.
 
     Raises:
-        UserError: a key is missing, or a value is not what its field takes.
+        UserError: a key is missing, or a value does not fit its field.
     """
     fields: dict[str, Any] = {}
     for key, value in tree.items():
@@ -78,7 +78,7 @@ def to_conversation(
 
 
 def sound(conversation: Conversation) -> Conversation:
-    """The conversation as it is.
+    """The conversation, unchanged, if it is valid.
 
     Raises:
         UserError: it has no turn with text, times that run backwards, null characters or a turn too long.
@@ -89,7 +89,7 @@ def sound(conversation: Conversation) -> Conversation:
             raise UserError(f"turn {number} has null characters. Remove them.")
         if len(turn.text) > LONGEST_TURN:
             raise UserError(
-                f"turn {number} has {len(turn.text)} characters, more than anybody says ({LONGEST_TURN}). "
+                f"turn {number} has {len(turn.text)} characters, more than a turn can have ({LONGEST_TURN}). "
                 "Is it an attachment? Remove it."
             )
     return conversation
@@ -114,7 +114,7 @@ def _turn(number: int, turn: Any, reading: Reading) -> dict[str, Any]:
 
 
 def in_words(fault: msgspec.ValidationError) -> str:
-    """A validation error with turns counted from 1 and the allowed values named."""
+    """A validation error in words, with turns counted from 1 and the allowed values."""
     message, _, place = str(fault).partition(" - at `$")
     place = re.sub(r"^\.?turns\[(\d+)\]\.?", lambda found: f"turn {int(found[1]) + 1} ", place.rstrip("`")).lstrip(".")
     hint = get_type_hints(Conversation).get(place)
@@ -139,7 +139,7 @@ def moment(value: Any, timezone: str | None) -> datetime:
     """An aware time from ISO 8601 text or seconds (or milliseconds) since 1970.
 
     Raises:
-        UserError: it is neither, or is a local time and the zone is not known.
+        UserError: it is neither, or is a local time without a known time zone.
     """
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):

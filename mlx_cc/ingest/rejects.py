@@ -1,4 +1,4 @@
-"""What was set aside: files and records that can't be read, with the reason."""
+"""Rejects: files and records that can't be read, with the reason."""
 
 import re
 from collections import Counter
@@ -20,16 +20,16 @@ class Rejects:
 
     file: IO[bytes]
     clean: Callable[[str], str] = str
-    """Takes personal data out of a reason, which may quote the file."""
+    """Replaces personal data in a reason, which can quote the file."""
     count: int = 0
     files: set[str] = field(default_factory=set)
     reasons: Counter[str] = field(default_factory=Counter)
-    """Reason, with what is particular to one case left out -> how often."""
+    """Reason without the details of one case -> how often."""
     first: Reject | None = None
     path: Path = Path("rejects.jsonl")
 
     def __call__(self, reject: Reject) -> None:
-        """Set one aside."""
+        """Write and count one."""
         reject = reject._replace(reason=self.clean(reject.reason))
         self.file.write(msgspec.json.encode(reject._asdict()) + b"\n")
         self.count += 1
@@ -41,7 +41,7 @@ class Rejects:
 
 @contextmanager
 def rejects_file(path: Path | str, clean: Callable[[str], str] = str) -> Iterator[Rejects]:
-    """`rejects.jsonl`, one {file, line, reason} a line; there is no such file when nothing was rejected."""
+    """Writes `rejects.jsonl`, one {file, line, reason} per line; no file when nothing was rejected."""
     with written_whole(path) as file:
         rejects = Rejects(file, clean, path=Path(path))
         yield rejects

@@ -1,9 +1,9 @@
-"""Who spoke: what speaker labels mean, and a guess with its confidence where a file does not say.
+"""Speaker roles: read from labels, or guessed with a confidence where a file does not say.
 
-The guess weighs what each voice says (`cues.py`). With two voices there are these accounts of a
-conversation: the first is the agent and the second the customer, the other way round, both are the same,
-or neither (no contact-centre talk, or both people under one label). Their evidence is summed and
-normalised; a role is given only from `THRESHOLD` on, so that a wrong role is much rarer than none.
+The guess weighs the cues (`cues.py`) of each voice. With two voices there are four hypotheses: the first is the
+agent and the second the customer, the reverse, both have the same role, or neither (no contact-centre talk, or
+both people under one label). Evidence is summed and normalised to probabilities; a role is assigned only from
+`THRESHOLD` on, so that wrong roles are much rarer than missing ones.
 """
 
 import re
@@ -40,28 +40,28 @@ ROLES: dict[str, Role] = {
 _NUMBER_OR_NAME = re.compile(r"\s*(?:#?\d+|[(（][^)）]*[)）])$")
 
 THRESHOLD = 0.8
-"""A role is guessed from this confidence on."""
+"""A role is assigned from this confidence on."""
 LOOKS_SWAPPED = 0.95
-"""From this confidence on the text contradicts the roles a file gives."""
+"""From this confidence on, the text contradicts the roles in the file."""
 HIGHEST = 0.99
-"""No guess is surer than this."""
+"""Highest confidence of a guess."""
 NEITHER = 1.6
-"""Evidence for neither account, before anybody speaks: a strong cue, or three weak ones, outweigh it."""
+"""Prior evidence for no role: one strong cue, or three weak ones, outweigh it."""
 ALIKE = 2.0
-"""How much less likely, beforehand, two agents or two customers are than one of each."""
+"""Prior log odds against two agents or two customers."""
 LONE = 2.0
-"""`NEITHER` where there is one voice only."""
+"""`NEITHER` for a single voice."""
 MIXED = 3.0
-"""How much less likely, beforehand, a voice that is everybody's is than one of a single person."""
+"""Prior log odds against one voice of several people."""
 OPENING, CLOSING, RUN = 12, 4, 600
-"""Of each voice: its first and last runs of turns that are looked at, and how many characters of each."""
+"""First and last runs of turns that are read of each voice, and characters read of each run."""
 MAIN = 4
-"""As many voices, those with most to say, are weighed against each other."""
+"""At most this many voices, those with most words, are compared."""
 
 
 @lru_cache(maxsize=4096)
 def role_of(label: str) -> Role | None:
-    """The role a speaker label stands for, whatever its case: `Rep`, `Agent 2`, `Caller (Ann)`; None when unknown."""
+    """The role of a speaker label in any case: `Rep`, `Agent 2`, `Caller (Ann)`; None when unknown."""
     return ROLES.get(_NUMBER_OR_NAME.sub("", label.strip()).casefold())
 
 
@@ -75,29 +75,29 @@ _NO_NAME = re.compile(
 
 
 def name_in(label: str) -> str | None:
-    """The person's name that a label is, or has in brackets: `Ann Lee`, `Agent (Ann)`; None for `Supervisor` or `A`."""
+    """The person's name in a label: `Ann Lee`, `Agent (Ann)`; None for `Supervisor` or `A`."""
     bracketed = _IN_BRACKETS.search(label)
     name = (bracketed[1] if bracketed else label).strip()
     return None if role_of(name) or _NO_NAME.fullmatch(name) else name
 
 
 def names_in(labels: Iterable[str | None]) -> tuple[str, ...]:
-    """The names of people among labels, each once."""
+    """Names of people among labels, each once."""
     return tuple(dict.fromkeys(name for label in labels if label and (name := name_in(label))))
 
 
 def unknown_speaker(label: Any) -> UserError:
-    """The error for a speaker nobody knows."""
+    """Error text for an unknown speaker."""
     return UserError(f"unknown speaker {label!r}. Write Agent, Customer, Bot or System, or pass --default-role.")
 
 
 def resolve(incoming: Incoming, reading: Reading) -> Conversation:
-    """The conversation with the roles it can have.
+    """The conversation with its roles resolved.
 
-    In this order: roles the caller names for speakers (`reading.roles`); agent and customer exchanged
-    (`reading.swap`, for roles the file gives); a guess for voices still unknown, whose turns get a
+    In this order: roles that the caller gives to speakers (`reading.roles`); agent and customer exchanged
+    (`reading.swap`, for roles in the file); a guess for voices still unknown, whose turns get a
     `role_confidence`. Flags: `roles_unknown` where turns keep the role unknown, `roles_look_swapped` where
-    the text clearly says that the file has agent and customer the wrong way round.
+    the text clearly shows that the file has agent and customer exchanged.
     """
     conversation, speakers = incoming.conversation, incoming.speakers
     turns = conversation.turns
@@ -144,7 +144,7 @@ def _with_role(turn: Turn, role: Role, confidence: float | None = None) -> Turn:
 
 
 class Said(NamedTuple):
-    """What the words of a voice say for it being each role."""
+    """Evidence in the words of a voice for each role."""
 
     agent: float
     customer: float
@@ -158,11 +158,11 @@ Voice = tuple[str | None, Role | None]
 
 
 def guess_roles(voices: Sequence[Voice], texts: Sequence[str]) -> dict[Voice, tuple[Role, float]]:
-    """Voice without a role -> the role it clearly has, with a confidence of `THRESHOLD` to `HIGHEST`.
+    """Voice without a role -> its guessed role, with a confidence of `THRESHOLD` to `HIGHEST`.
 
     Args:
-        voices: whose each turn is; a label of None is nobody's in particular and gets no role.
-        texts: of the turns.
+        voices: voice of each turn; one with the label None gets no role.
+        texts: texts of the turns.
     """
     said = {voice: _weighed(runs) for voice, runs in _runs(voices, texts).items() if voice[0] is not None}
     known: set[Role] = {role for _, role in said if role in _OPPOSITE}
@@ -188,11 +188,11 @@ def guess_roles(voices: Sequence[Voice], texts: Sequence[str]) -> dict[Voice, tu
 
 
 MACHINE = 5.0
-"""Evidence from which on a voice is no person's, whatever else it says."""
+"""From this evidence on a voice is a bot, whatever else it says."""
 
 
 def _paired(said: Mapping[Voice, Said]) -> dict[Voice, tuple[Role, float]]:
-    """The likeliest agent and customer among voices of which none has a role, and how likely each is that."""
+    """The most likely agent and customer among voices without roles, with probabilities."""
     main = sorted(said, key=lambda voice: -said[voice].size)[:MAIN]
     accounts: dict[tuple[tuple[Voice, Role], ...], float] = {}
     for one, other in permutations(main, 2):
@@ -210,7 +210,7 @@ def _paired(said: Mapping[Voice, Said]) -> dict[Voice, tuple[Role, float]]:
 
 
 def _alone(said: Said, neither: float, expected: Role | None = None) -> tuple[Role, float]:
-    """Agent or customer by a voice's own words; `expected` is the role nobody else has."""
+    """Agent or customer by a voice's own words; `expected` is the role that no other voice has."""
     agent = said.agent + (expected == "agent")
     customer = said.customer + (expected == "customer")
     everybody = said.agent + said.customer - MIXED
@@ -220,14 +220,14 @@ def _alone(said: Said, neither: float, expected: Role | None = None) -> tuple[Ro
 
 
 def _share(account: float, others: Iterable[float]) -> float:
-    """The probability of an account, from its evidence and that of the others."""
+    """The probability of a hypothesis, from its evidence and that of the others."""
     return exp(account) / (exp(account) + sum(map(exp, others)))
 
 
 def look_swapped(turns: Iterable[Turn]) -> bool:
-    """Whether the words of agent and customer clearly say that they are the wrong way round.
+    """Whether the words of agent and customer clearly show that they are exchanged.
 
-    Turns whose role was guessed say nothing about the file.
+    Turns with a guessed role are ignored.
     """
     spoken = [turn for turn in turns if turn.role in _OPPOSITE and turn.role_confidence is None]
     runs = _runs([(turn.role, None) for turn in spoken], [turn.text for turn in spoken])
@@ -235,14 +235,14 @@ def look_swapped(turns: Iterable[Turn]) -> bool:
         return False
     customer = _weighed(runs["customer", None])
     if _share(customer.agent, [customer.customer - ALIKE]) < LOOKS_SWAPPED:
-        return False  # However much the agent sounds like a customer, both being customers is likely enough.
+        return False  # An agent who sounds like a customer can also be a second customer, so that hypothesis stays.
     found = _paired({("customer", None): customer, ("agent", None): _weighed(runs["agent", None])})
     (first, sure), (_, also_sure) = found["customer", None], found["agent", None]
     return first == "agent" and sure >= LOOKS_SWAPPED and also_sure >= THRESHOLD
 
 
 def _runs(voices: Sequence[Voice], texts: Sequence[str]) -> dict[Voice, list[str]]:
-    """Voice -> what it says; turns it has one after the other are one run."""
+    """Voice -> its texts; successive turns are one run."""
     runs: dict[Voice, list[str]] = {}
     last = None
     for voice, text in zip(voices, texts, strict=True):
@@ -256,7 +256,7 @@ def _runs(voices: Sequence[Voice], texts: Sequence[str]) -> dict[Voice, list[str
 
 
 def _weighed(runs: list[str]) -> Said:
-    """The evidence in the first and last things a voice says."""
+    """The evidence in the first and last runs of a voice."""
     looked_at = runs if len(runs) <= OPENING + CLOSING else runs[:OPENING] + runs[-CLOSING:]
     found = evidence(run[:RUN] for run in looked_at)
     return Said(found["agent"], found["customer"], found["bot"], sum(map(len, runs)))

@@ -1,4 +1,4 @@
-"""Exports in, conversations out: `mlx_cc.ingest`, and the reading that it shares with `mlx_cc.prepare`."""
+"""`mlx_cc.ingest`, and the reading of exports that it shares with `mlx_cc.prepare`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 LARGE_BYTES = 8 << 20
-"""Bytes of input above which several processes read: below it, starting them takes longer than they save."""
+"""With more input bytes than this, several processes read; with fewer, starting them takes longer than it saves."""
 
 
 class Opened(NamedTuple):
@@ -44,14 +44,14 @@ class Opened(NamedTuple):
 
 @dataclass(frozen=True)
 class Transcripts:
-    """Exports to read, and what they do not say themselves: the options that `ingest` and `prepare` share.
+    """Exports to read, with the options that `ingest` and `prepare` share.
 
     Raises:
         UserError: there is no such file, format, role or map.
     """
 
     paths: Sequence[Path | str]
-    """Files, and folders that are searched to any depth."""
+    """Files and folders; folders are searched to any depth."""
     _: KW_ONLY
     format: str = "auto"
     """Name of a format; `auto` decides by content."""
@@ -62,13 +62,13 @@ class Transcripts:
     contact_columns: Path | str | None = None
     """Column map (YAML) for contact tables."""
     followup_days: float | None = None
-    """A contact is a follow-up when the same customer had one so many days before."""
+    """A contact is a follow-up when the same customer had one within this many days before."""
     default_role: Role | None = None
     """Role of speakers with an unknown label; None makes such a label an error."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Speaker label or channel -> role; wins over all guesses."""
     swap: bool = False
-    """Agent and customer are the wrong way round in these files."""
+    """Agent and customer are exchanged in these files."""
     timezone: str | None = None
     """IANA zone of conversations that name none."""
     country: str | None = None
@@ -88,11 +88,11 @@ class Transcripts:
 
     @contextmanager
     def opened(self, rejected: Path, centre: Centre, outputs: Sequence[Path] = ()) -> Iterator[Opened]:
-        """Read: what can't be read goes to the file `rejected`; bars on a terminal show how far it is.
+        """Stream the conversations, with progress on a terminal; rejects go to the file `rejected`.
 
         Args:
-            rejected: where rejects go; there is no such file when nothing was rejected.
-            centre: its time zone and country count where neither the files nor the fields here name one.
+            rejected: path of the rejects; no file when nothing was rejected.
+            centre: its time zone and country are used where neither the files nor the fields here name one.
             outputs: files inside `paths` that are not input.
         """
         country = self.country or centre.country
@@ -141,7 +141,7 @@ class Transcripts:
 
 
 def cleaner(redactor: Redactor | None) -> Callable[[str], str]:
-    """A function that takes personal data out of a line about a reject, without counting it."""
+    """A function that replaces personal data in the reason of a reject, without counting it."""
     if redactor is None:
         return str
     own = Redactor(redactor.country, redactor.ner)
@@ -154,16 +154,16 @@ def cleaner(redactor: Redactor | None) -> Callable[[str], str]:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `ingest` did."""
+    """Summary of `ingest`."""
 
     out: Path
     conversations: int
     contacts: dict[str, Any] | None
-    """How many contact records were joined; None without any."""
+    """Joined contact records; None when none were given."""
     flags: Counter[str]
     """Flag of a conversation -> how many have it."""
     redacted: Counter[str] | None
-    """Type of personal data -> values replaced; None when it was left in."""
+    """Type of personal data -> replaced values; None when it was kept."""
     labels: Counter[str]
     """Task -> labels kept."""
     labels_dropped: Counter[str]
@@ -171,7 +171,7 @@ class Summary:
     keys_not_used: Counter[str]
     """Key that no field of a record takes -> how often it was met."""
     rejects: Rejects
-    """How many records were set aside, and why."""
+    """Number of rejects, by reason."""
 
 
 def ingest(
@@ -196,7 +196,7 @@ def ingest(
     """
     out = Path(out)
     settings = centre if isinstance(centre, Centre) else read_centre(centre)
-    unchecked = () if centre else ("issue", "journey")  # class names are the centre's own
+    unchecked = () if centre else ("issue", "journey")  # class names depend on the centre
     dropped, labelled, flagged = Counter[str](), Counter[str](), Counter[str]()
 
     def counted(conversations: Iterator[Conversation]) -> Iterator[Conversation]:
@@ -226,7 +226,7 @@ def roles_of(pairs: Sequence[str]) -> dict[str, Role]:
     """Speaker label -> role, from `label=role`.
 
     Raises:
-        UserError: it is no such pair, or its role is no role.
+        UserError: it is no pair, or the role is unknown.
     """
     roles: dict[str, Role] = {}
     for pair in pairs:

@@ -1,4 +1,4 @@
-"""Scorecards filled in by people, as CSV: one row an answer.
+"""Scorecards filled in by reviewers, as CSV: one row per answer.
 
     conversation_id,evaluator,question,answer,score,max_score,weight,critical
     call-1,qa-7,Greeted the customer,Yes,1,1,5,
@@ -6,9 +6,9 @@
     call-1,qa-7,Offered a callback,N/A,,1,5,
 
 The label is sum(weight x score) / sum(weight x max score) x 100 over the questions that apply. When a
-critical question has less than its highest score, quality is 0 and `given` keeps that percentage. A row may
-give a percentage in place of score and highest score, or just the answer yes or no. Of several evaluations
-of a conversation each is a record; the newest counts.
+critical question has less than its highest score, quality is 0 and `given` keeps that percentage. A row can
+have a percentage in place of score and highest score, or just the answer yes or no. Each evaluation
+of a conversation is a record; the newest counts.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ TOTALS = ("total", "total score", "overall", "overall score", "final score")
 
 
 class Answer(NamedTuple):
-    """The outcome of one question that applies."""
+    """The result of one question that applies."""
 
     score: float
     max_score: float
@@ -53,7 +53,7 @@ class Answer(NamedTuple):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """A line of names with a conversation, a question and a score, percentage or answer."""
+    """Recognised by column names for a conversation, a question and a score, percentage or answer."""
     return not head.lstrip().startswith((b"{", b"[")) and layout(head, _fits) is not None
 
 
@@ -85,7 +85,7 @@ def read(file: File, reading: Reading) -> Iterator[Contact | Reject]:
             if times:
                 utc = headings.column(found.names[int(columns["evaluated_at"])]).utc
                 zone = None if utc else reading.timezone
-                # Only compared with other evaluations of the file, so any zone will do.
+                # Only compared with other evaluations of the file, so any time zone works.
                 fields["updated_at"] = when(times[0], zone or "UTC", month_first)
             yield to_contact(fields)
         except UserError as fault:
@@ -96,7 +96,7 @@ def quality(answers: list[Answer]) -> dict[str, object]:
     """The label of a scorecard, as the parts of a Label.
 
     Raises:
-        UserError: no question applies, or they weigh nothing.
+        UserError: no question applies, or all weights are 0.
     """
     potential = sum(answer.weight * answer.max_score for answer in answers)
     if potential <= 0:
@@ -114,7 +114,7 @@ def _answers(group: Group, columns: dict[str, str]) -> list[Answer]:
 
 
 def _answer(row: Row, columns: dict[str, str]) -> Answer | None:
-    """The outcome of a row; None when its question does not apply, was not answered or is a total.
+    """The result of a row; None when its question does not apply, was not answered or is a total.
 
     Raises:
         UserError: the score is not a number, or not between 0 and the highest.

@@ -1,6 +1,6 @@
-"""Input files: found, opened, told apart from folders, and read as text or lines, packed or not.
+"""Find and open input files, compressed or not, and read them as text or lines.
 
-A `.zip` is read as if it were a folder: `export.zip/calls/1.json` is the path of a file in it.
+A `.zip` is read like a folder: `export.zip/calls/1.json` is the path of a file in it.
 Nothing is unpacked to disk, and nothing larger than the limits below is held in memory.
 """
 
@@ -26,12 +26,12 @@ from mlx_cc.files import LONGEST_LINE
 
 HEAD_BYTES = 1 << 16
 LARGEST_DOCUMENT = 256 << 20
-"""Bytes of a file that is read in one piece; lines are at most LONGEST_LINE."""
+"""Most bytes of a file that is read in one piece; lines have at most LONGEST_LINE."""
 UNPACKED_BYTES = 64 << 20
-"""What may be unpacked whatever its packed size; above, the ratio counts."""
+"""Bytes that can be unpacked whatever the packed size; above this the ratio is checked."""
 UNPACKED_RATIO = 200
 UNPACKED_TOTAL = 1 << 38
-"""Bytes an archive or a packed file may unpack to in any case."""
+"""Most bytes that an archive or a compressed file can unpack to."""
 
 PACKED_FAULTS = (
     OSError, EOFError, zlib.error, zipfile.BadZipFile, struct.error, NotImplementedError, RuntimeError, ValueError
@@ -44,30 +44,30 @@ KINDS = {
     b"\xfd7zXZ": "packed with xz",
     b"\x28\xb5\x2f\xfd": "packed with zstd",
 }
-"""How files start that have to be unpacked first."""
+"""First bytes of files that have to be unpacked first."""
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 
 LONG_LINE = b"\0too long\n"
-"""Stands for a line longer than the limit; no text has such a line. `from_json` tells what it means."""
+"""Stands for a line above the limit; no text has such a line. `from_json` turns it into an error."""
 
 
 @dataclass(frozen=True)
 class File:
-    """An input file: its path and how it starts (UTF-8, unpacked, without byte-order mark)."""
+    """An input file: its path and its first bytes (UTF-8, unpacked, without byte-order mark)."""
 
     path: Path
     head: bytes
     utf16: bool = False
     whole: bool = False
-    """The head is all there is."""
+    """Whether the head is the whole file."""
     advance: Callable[[int], Any] = lambda read_bytes: None
     opened: Callable[[], IO[bytes]] | None = None
-    """Gives the unpacked content from its start; None opens `path` itself."""
+    """Opens the unpacked content; None opens `path` itself."""
     packed: int | None = None
-    """Bytes it takes on disk when it is packed, else None."""
+    """Bytes on disk when it is compressed, else None."""
     first_line: int = 1
-    """The number of its first line, for a part of a file."""
+    """Number of its first line, for a part of a file."""
 
     @property
     def stem(self) -> str:
@@ -80,7 +80,7 @@ class File:
         return suffix(self.path).lower()
 
     def text(self) -> str:
-        """The whole text; every line ends in a line feed alone.
+        """The whole text; every line ends in a line feed.
 
         Raises:
             UserError: it is neither UTF-8 nor UTF-16 with a byte-order mark, has null bytes, or is
@@ -111,7 +111,7 @@ class File:
         """The lines (UTF-8, unchecked) with their numbers; streamed. LONG_LINE stands for one above the limit.
 
         Args:
-            blank: also lines of white space.
+            blank: also give lines of white space only.
         """
         unsaid = 0
         with reported(), self._open() as stream:
@@ -131,7 +131,7 @@ class File:
         return self.opened() if self.opened else self.path.open("rb")
 
     def _pieces(self, stream: IO[bytes]) -> Iterator[bytes]:
-        """Lines, of which long ones come in several pieces."""
+        """Lines; long ones come in several pieces."""
         if not self.utf16 and (b"\r" not in self.head or b"\n" in self.head):
             yield from iter(partial(stream.readline, LONGEST_LINE), b"")
             return
@@ -142,7 +142,7 @@ class File:
 
 
 def limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines from pieces; LONG_LINE for those that come in more than one."""
+    """Lines from pieces; LONG_LINE for those in more than one piece."""
     for piece in pieces:
         if len(piece) < LONGEST_LINE or piece.endswith(b"\n"):
             yield piece
@@ -154,7 +154,7 @@ def limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """A block in which a broken file ends as a UserError."""
+    """A block in which a damaged file becomes a UserError."""
     try:
         yield
     except PACKED_FAULTS as fault:
@@ -166,7 +166,7 @@ def _words(fault: BaseException) -> str:
 
 
 def input_files(paths: Iterable[Path | str], skip: Collection[Path | str] = ()) -> list[Path]:
-    """The files to read, in name order, each once: of folders, of archives and of patterns such as `calls/*.json`.
+    """The files to read, in name order, each once, from folders, archives and patterns such as `calls/*.json`.
 
     Raises:
         UserError: a path does not exist, or there is no file.
@@ -195,22 +195,22 @@ def input_files(paths: Iterable[Path | str], skip: Collection[Path | str] = ()) 
 
 
 def _matches(path: Path) -> list[Path]:
-    """The path itself, or where there is no such path and it is a pattern, those that fit it."""
+    """The path itself if it exists, else the paths that match it as a pattern."""
     if path.exists() or _archive_of(path) is not None:
         return [path]
     if not glob.has_magic(str(path)):
         raise UserError(f"{path}: no such file or folder. Check the path.")
     fitting = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  (an absolute pattern too)
     if not fitting:
-        raise UserError(f"{path}: no file or folder fits this pattern. Check the path.")
+        raise UserError(f"{path}: no file or folder matches this pattern. Check the path.")
     return [Path(name) for name in fitting]
 
 
 def open_file(path: Path) -> File:
-    """A file, perhaps in an archive, with its first bytes read.
+    """Open a file, which can be in an archive, and read its first bytes.
 
     Raises:
-        UserError: it is empty, or can't be unpacked, or not within the limits.
+        UserError: it is empty, can't be unpacked, or is above a limit.
     """
     outer = _archive_of(path)
     if outer is not None:
@@ -244,7 +244,7 @@ def open_file(path: Path) -> File:
 
 
 def size_on_disk(path: Path) -> int:
-    """Bytes of an input file; of one in an archive its share, packed."""
+    """Bytes of an input file on disk; in an archive, its compressed size."""
     outer = _archive_of(path)
     return path.stat().st_size if outer in (None, path) else _members(outer)[path].compress_size
 
@@ -267,11 +267,11 @@ class _Archive(NamedTuple):
 
     file: zipfile.ZipFile
     members: dict[Path, zipfile.ZipInfo]
-    """Path as it is shown, in name order -> member. Directories and hidden files are left out."""
+    """Displayed path, in name order -> member. Directories and hidden files are left out."""
 
 
 def _archive_of(path: Path) -> Path | None:
-    """The archive that a path is, or leads into; None for an ordinary file."""
+    """The archive that a path is or lies in; None for an ordinary file."""
     for place in (path, *path.parents):
         try:
             if place.exists():
@@ -282,7 +282,7 @@ def _archive_of(path: Path) -> Path | None:
 
 
 def _inside(path: Path) -> list[Path]:
-    """The files of an archive; any other file, or an archive that can't be read, as it is."""
+    """The files of an archive; the path itself for another file or an unreadable archive."""
     if _archive_of(path) != path:
         return [path]
     try:
@@ -321,13 +321,13 @@ def _opened_archive(path: Path, size: int, _changed: int, _process: int) -> _Arc
 
 
 def _shown(name: str) -> list[str]:
-    """The parts of a member's name: no drive, no way up, no control characters."""
+    """Safe parts of a member's name: no drive, no `..`, no control characters."""
     parts = re.split(r"[/\\]", re.sub(r"^[A-Za-z]:", "", name))
     return ["".join(c if c.isprintable() else "_" for c in part) for part in parts if part not in ("", ".", "..")]
 
 
 def _member(archive: Path, path: Path) -> tuple[int, Callable[[], IO[bytes]]]:
-    """The packed size of a file in an archive, and what opens it."""
+    """Compressed size of a file in an archive, and a function that opens it."""
     file, members = _archive(archive)
     if path == archive:
         raise UserError("is an archive without files.")
@@ -338,13 +338,13 @@ def _member(archive: Path, path: Path) -> tuple[int, Callable[[], IO[bytes]]]:
         raise UserError("is encrypted. Unpack the archive with its password and pass the folder.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         kind = zipfile.compressor_names.get(info.compress_type, info.compress_type)  # type: ignore[attr-defined]
-        raise UserError(f"is packed by a method that is not read here ({kind}). Unpack it and pass the folder.")
+        raise UserError(f"has an unsupported compression ({kind}). Unpack it and pass the folder.")
     _check_size(info.file_size, info.compress_size)
     return info.compress_size, cast("Callable[[], IO[bytes]]", partial(file.open, info))
 
 
 def _check_size(unpacked: int, packed: int) -> None:
-    """Refuse what is made to fill memory or disk."""
+    """Refuse archives made to fill memory or disk."""
     if unpacked > UNPACKED_TOTAL:
         raise UserError(f"unpacks to more than {UNPACKED_TOTAL >> 30} GB. Unpack it and pass the folder.")
     if unpacked > UNPACKED_BYTES and unpacked > UNPACKED_RATIO * packed:
@@ -355,7 +355,7 @@ def _check_size(unpacked: int, packed: int) -> None:
 
 
 class _Checked(io.RawIOBase):
-    """A gzip stream that stops beyond the limits."""
+    """A gzip stream that raises above the limits."""
 
     def __init__(self, packed: IO[bytes], size: int):
         self._packed, self._size = packed, size
@@ -385,10 +385,10 @@ def _unzipped(source: Callable[[], IO[bytes]], size: int) -> IO[bytes]:
 
 
 def decoded(data: bytes, cut: bool = False) -> str:
-    """Bytes to text: UTF-8 (with or without byte-order mark) or UTF-16 with one.
+    """Decode bytes: UTF-8 (with or without byte-order mark) or UTF-16 with one.
 
     Raises:
-        UserError: they are neither, or hold null bytes.
+        UserError: they are neither, or have null bytes.
     """
     utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
@@ -408,7 +408,7 @@ def decoded(data: bytes, cut: bool = False) -> str:
 
 
 def suffix(path: Path) -> str:
-    """The suffix before .gz, as it is written."""
+    """The suffix before .gz, as written."""
     stem, dot, last = path.name.removesuffix(".gz").rpartition(".")
     return dot + last if stem else ""
 
@@ -420,22 +420,22 @@ def from_json(data: bytes | str) -> Any:
         UserError: it is not JSON, or a line longer than the limit.
     """
     if data == LONG_LINE:
-        raise UserError(f"is longer than {LONGEST_LINE >> 20} MB. Is it one record a line? Split it.")
+        raise UserError(f"is longer than {LONGEST_LINE >> 20} MB. Write one record per line, or split it.")
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         if isinstance(data, bytes):
             decoded(data)
-        raise UserError(f"is not JSON ({_placed(str(fault), data)}). Mend it or export it again.") from fault
+        raise UserError(f"is not JSON ({_placed(str(fault), data)}). Correct it or export it again.") from fault
 
 
 def _placed(fault: str, data: bytes | str) -> str:
-    """A decoder's fault with the byte it names as line and column; the line only where there are several."""
+    """A decoder's fault with line and column in place of its byte; the line only where there are several."""
     found = re.search(r" \(byte (\d+)\)", fault)
     if found is None:
         return fault
     whole = data.encode() if isinstance(data, str) else data
-    after = "trailing characters" in fault  # there the decoder counts the byte it stands before
+    after = "trailing characters" in fault  # here the decoder names the byte before the fault
     before = whole[: int(found[1]) - after].decode("utf-8", "replace")
     line = f"line {before.count(chr(10)) + 1}, " if b"\n" in whole.strip() else ""
     return f"{fault[: found.start()]} at {line}column {len(before) - before.rfind(chr(10))}"

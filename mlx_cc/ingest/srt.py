@@ -1,4 +1,4 @@
-"""SubRip subtitles (.srt). A speaker, said as in `subtitles.py`, stays until the next: many write only changes."""
+"""SubRip subtitles (.srt). A speaker (see `subtitles.py`) stays until the next: many files mark only changes."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ FIRST = re.compile(rb"(?:\d{1,9}[ \t]*\r?[\n\r][ \t]*)?(?:\d+:)?\d{1,2}:\d{2}(?:
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Starts with a cue's number and time, or its time alone."""
+    """Recognised by a cue's number and time, or its time alone, at the start."""
     return FIRST.match(head.lstrip()) is not None
 
 

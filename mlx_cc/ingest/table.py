@@ -1,16 +1,16 @@
-"""CSV and TSV: conversations as one row a turn or one row each, and reports about contacts.
+"""CSV and TSV: conversations with one row per turn or one row each, and reports about contacts.
 
-    conversation_id,speaker,text,start        one row a turn; without an id column the file is one conversation
+    conversation_id,speaker,text,start        one row per turn; without an id column the file is one conversation
     call-1,Agent,Thank you for calling.,0:00
 
-    contact_id,transcript,csat                one row a conversation; the transcript is read as a .txt file is
+    contact_id,transcript,csat                one row per conversation; the transcript is read like a .txt file
     call-1,"Agent: hello
     Customer: hi",4
 
     Contact ID,Skill,Speed of Answer,CSAT     a report about contacts: no transcript, any of the known columns
 
-Columns are known by their names (`headings.py`), or a map says which they are (`ColumnMap`, `ContactMap`;
-its paths are column names).
+Columns are recognised by their names (`headings.py`) or given by a map (`ColumnMap`, `ContactMap`, with column
+names as paths).
 """
 
 import re
@@ -64,14 +64,14 @@ TOTALS = ("total", "totals", "grand total", "summary", "average", "averages")
 YES, NO = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
 PERSON = re.compile(r"[^\W\d_]+(?:[ ,.'-]+[^\W\d_]+)+\.?")
 CLOCK_OF_DAY_S = 4 * 3600
-"""Turns whose clock starts later than this have the time of day, not the time since the start."""
+"""If the first turn's clock is later than this, the clock is the time of day, not the time since the start."""
 
 
 # Conversations
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """A line of names with a speaker and a text, or with an id and a transcript."""
+    """Recognised by column names for a speaker and a text, or for an id and a transcript."""
     return not head.lstrip().startswith((b"{", b"[")) and _layout(path, head, _fits) is not None
 
 
@@ -79,7 +79,7 @@ def read(file: File, reading: Reading) -> Iterator[Incoming | Conversation | Rej
     """The conversations of the table.
 
     Raises:
-        UserError: its columns are not known, or not those of the map.
+        UserError: its columns are unknown, or the map's are missing.
     """
     found, columns = _columns(file, reading)
     table = _Table(file, reading, found)
@@ -107,7 +107,7 @@ def read(file: File, reading: Reading) -> Iterator[Incoming | Conversation | Rej
 
 
 class _Table(NamedTuple):
-    """A file that is being read, and how."""
+    """An open table with its layout."""
 
     file: File
     reading: Reading
@@ -115,7 +115,7 @@ class _Table(NamedTuple):
     time_format: str | None = None
 
     def typed(self, name: str, value: Any, path: str | None, timezone: str | None) -> Any:
-        """A cell as its field takes it; None when it says nothing."""
+        """A cell converted for its field; None when it is a placeholder."""
         if not isinstance(value, str):
             return value
         if is_blank(value):
@@ -139,7 +139,7 @@ class _Table(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """Places of columns, as text."""
+    """Indices of columns, as text."""
 
     fields: ColumnMap
     """Of the conversation."""
@@ -163,7 +163,7 @@ def _shape(names: tuple[str, ...]) -> str | None:
 
 
 def _layout(path: Path, head: bytes, fits: Any) -> Layout | None:
-    """The layout; names stand in the first line, or below titles where the file is named as a table."""
+    """The layout; column names are in the first line, or below titles where the file is named as a table."""
     found = layout(head, fits)
     titled = suffix(path).lower() in (".csv", ".tsv", ".tab", ".psv")
     return found if found is None or titled or found.line == 1 else None
@@ -207,7 +207,7 @@ def _wanted(columns: ColumnMap) -> list[str]:
 
 
 def _mapped_columns(names: tuple[str, ...], columns: ColumnMap) -> _Columns:
-    """The places of a map's columns; those that only its defaults name need not be there."""
+    """The indices of a map's columns; columns that only its defaults name are optional."""
 
     def at(name: str, path: str, default: Any = None) -> str | None:
         found = headings.named(names, path)
@@ -277,7 +277,7 @@ def _fields(
 
 
 def _tell_unused(table: _Table, columns: Any, wanted: tuple[str, ...], others: list[str | None]) -> None:
-    """Note the columns that nothing is read from."""
+    """Count the unused columns."""
     used = {getattr(columns, name) for name in wanted} | {label.path for label in columns.labels.values()} | {*others}
     for place, name in enumerate(table.layout.names):
         if name and str(place) not in used:
@@ -285,7 +285,7 @@ def _tell_unused(table: _Table, columns: Any, wanted: tuple[str, ...], others: l
 
 
 def _agents(found: Any, mapped: bool) -> tuple[list[str], list[str]]:
-    """Agents, and those of them that are people's names; a name is an agent's id only where a map says so."""
+    """Agents, and names of people among them; a name is an agent's id only where a map says so."""
     agents = list(dict.fromkeys(found))
     people = [agent for agent in agents if PERSON.fullmatch(agent)]
     return [agent for agent in agents if mapped or agent not in people], people
@@ -327,7 +327,7 @@ def _of_turns(group: Group, columns: _Columns, table: _Table) -> Incoming:
     for row, start, end in zip(group.rows, starts, ends, strict=True):
         voice = row.cells.get(turn["role"])
         voice = None if voice is None else str(values.get(voice, voice))
-        # A voice that the caller gives a role is left to `resolve`.
+        # `resolve` gives the roles that the caller sets for voices.
         role = None if voice in reading.roles else (role_of(voice) if voice else None) or reading.default_role
         voices[voice] = role
         agent = row.cells.get(agent_at) if role == "agent" else None
@@ -347,9 +347,9 @@ def _text(row: Row, turn: dict[str, str]) -> str:
 def _times(
     found: list[Row], turn: dict[str, str], table: _Table, timezone: str | None
 ) -> tuple[list[float | None], list[float | None], datetime | None]:
-    """Starts and ends in seconds, and the moment of the first start where the cells are moments.
+    """Starts and ends in seconds, and the time of the first start where the cells are times.
 
-    Seconds are from that moment; where the cells count from the conversation's start, from there.
+    Seconds count from that time, or from the conversation's start where the cells do.
     """
     told: dict[str, list[datetime | float | None]] = {}
     for name in ("start_s", "end_s"):
@@ -375,7 +375,7 @@ def _times(
 
 
 def _time(cell: str, column: headings.Column, table: _Table, timezone: str | None) -> datetime | float | None:
-    """A moment, or seconds since the start; None for what is neither."""
+    """A time, or seconds since the start; None for anything else."""
     if not ISO.match(cell):
         units = number(cell)
         if units is None or units < 1e9:
@@ -392,7 +392,7 @@ FORMAT = Format("table", recognise, read, order=70)
 
 
 def recognise_contacts(path: Path, head: bytes) -> bool:
-    """A line of names with a contact's id and two or more known columns."""
+    """Recognised by column names for a contact's id and two or more known columns."""
     return not head.lstrip().startswith((b"{", b"[")) and _layout(path, head, _fits_contacts) is not None
 
 
@@ -400,13 +400,13 @@ def read_contacts(file: File, reading: Reading) -> Iterator[Contact | Reject]:
     """The contacts of a report.
 
     Raises:
-        UserError: its columns are not known, or not those of the map.
+        UserError: its columns are unknown, or the map's are missing.
     """
     columns = reading.contact_columns
     if columns is None:
         found = layout(file.head, _fits_contacts)
         if found is None:
-            raise UserError("has no line of names with a contact's id and columns that are known. Pass --contact-map.")
+            raise UserError("has no line of column names with a contact's id and known columns. Pass --contact-map.")
         columns = _contact_columns(found.names)
     else:
         wanted = [*columns.keys, *columns.names, *(path for n in CONTACT_COLUMNS if (path := getattr(columns, n)))]

@@ -1,6 +1,6 @@
 """Talkdesk Explore: the calls report (both versions) and the contacts report, as JSON or CSV.
 
-The calls report tells times in UTC and durations in seconds; its legacy version, until 2026, local
+The calls report has times in UTC and durations in seconds; its legacy version, until 2026, has local
 times and durations as fractions of a day. The contacts report has a row for each leg of an
 interaction; the legs become one contact.
 """
@@ -37,7 +37,7 @@ DAY_S = 86_400
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """The id of a call, or of an interaction and its contacts, beside two columns that are Talkdesk's."""
+    """Recognised by the id of a call, or of an interaction and its contacts, with two columns of Talkdesk."""
     named = columns(head, KNOWN)
     if "call_id" in named:
         return len(named & CALLS) >= 2
@@ -106,7 +106,7 @@ def _groups(value: Any) -> str | None:
 
 
 def _csat(value: Any, reading: Reading) -> dict[str, Any]:
-    """The survey's 1-5; a score on another scale is left out and told of."""
+    """The survey's 1-5; a score on another scale is left out and counted."""
     if value is None:
         return {}
     score = number(str(value))
@@ -117,7 +117,7 @@ def _csat(value: Any, reading: Reading) -> dict[str, Any]:
 
 
 def _joined(first: Contact, second: Contact) -> Contact:
-    """Two legs of an interaction: times added up, the later one's queue and outcome."""
+    """Merge two legs of an interaction: times added up, the later one's queue and outcome."""
     starts = [leg.started_at for leg in (first, second) if leg.started_at is not None]
     changes: dict[str, Any] = {"started_at": min(starts, default=None)}
     if starts and second.started_at is not None and second.started_at == changes["started_at"] != first.started_at:

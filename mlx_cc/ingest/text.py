@@ -8,8 +8,8 @@
     [00:06] **Customer**: My bill is wrong,
     and it was wrong last month too.
 
-A line without a speaker, or an indented one, continues the turn above. Who `Ann:` or `Speaker 1:` is, is
-guessed from what they say, where at least two lines have the label or two such labels alternate. Front
+A line without a speaker, or an indented one, continues the turn above. The roles of `Ann:` or `Speaker 1:` are
+guessed from their words, where at least two lines have the label or two such labels alternate. Front
 matter has the keys of the record; without an `id` the file's name is the id.
 """
 
@@ -33,14 +33,14 @@ FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULT
 STAMP = re.compile(r"\[(\d+(?::\d+)+(?:\.\d+)?)\][ \t]*")
 SPEAKER = re.compile(r"(\*\*)?([^\W\d_][^:：*\[\]]{0,39}?)[ \t]*(?:\*\*)?(?::(?:\*\*)?(?:[ \t]+|$)|：(?:\*\*)?[ \t]*)")
 NO_SPEAKERS = {"note", "notes", "nota", "remarque", "hinweis", "anmerkung", "observação", "备注", "summary", "subject"}
-"""Words that stand before a colon in a document however often and speak for nobody."""
+"""Words before a colon that are never a speaker, however often they occur."""
 
 # BaseLoader leaves every value as text, so that `country: NO` is Norway and `id: 0017` keeps its zeros.
 _Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """A text suffix, or a line that starts with a known speaker."""
+    """Recognised by a text suffix, or by a line that starts with a known speaker."""
     if suffix(path).lower() in (".txt", ".md"):
         return True
     for line in head.decode("utf-8", "replace").splitlines():
@@ -57,10 +57,10 @@ def read(file: File, reading: Reading) -> Iterator[Conversation | Incoming | Rej
 
 
 def parse(text: str, name: str = "transcript") -> Conversation:
-    """A transcript that is at hand as text. A speaker whose role is neither said nor clear is unknown.
+    """A transcript given as text. A speaker without a given or clear role is unknown.
 
     Raises:
-        UserError: the front matter is not sound, or there is no text.
+        UserError: the front matter is invalid, or there is no text.
     """
     reading = Reading(default_role="unknown")
     return resolve(_incoming(text, File(Path(name), b""), reading), reading)
@@ -81,7 +81,7 @@ def _incoming(text: str, file: File, reading: Reading) -> Incoming:
 
 
 def _front_matter(text: str) -> dict[str, Any]:
-    if len(text) > 10_000:  # deep nesting overruns the parser's stack
+    if len(text) > 10_000:  # deep nesting overflows the parser's stack
         raise UserError(f"front matter has {len(text)} characters, more than 10000. End it with a --- line.")
     try:
         tree = yaml.load(text, Loader=_Loader)
@@ -93,7 +93,7 @@ def _front_matter(text: str) -> dict[str, Any]:
 
 
 def turns_of(text: str, reading: Reading) -> list[dict[str, Any]]:
-    """The turns of a transcript, as `spoken` has them."""
+    """The turns of a transcript, as from `spoken`."""
     return spoken(text, reading)[0]
 
 
@@ -101,8 +101,8 @@ def spoken(text: str, reading: Reading, first_line: int = 1) -> tuple[list[dict[
     """The turns of a transcript (role, text and, where lines have times, start_s) and the label of each.
 
     Raises:
-        UserError: there is no default role, and text stands before the first speaker or a line's label
-            is neither known nor met again.
+        UserError: there is no default role, and text comes before the first speaker, or a line's unknown
+            label occurs only once.
     """
     turns: list[dict[str, Any]] = []
     labels: list[str | None] = []
@@ -145,7 +145,7 @@ def spoken(text: str, reading: Reading, first_line: int = 1) -> tuple[list[dict[
 
 
 def _role(label: str, reading: Reading) -> Role | None:
-    """The role of a known label; one the caller names is left to `resolve`."""
+    """The role of a known label; `resolve` gives the roles that the caller sets."""
     return "unknown" if label in reading.roles else role_of(label)
 
 
@@ -155,7 +155,7 @@ def _is_label(said: re.Match[str], stamp: re.Match[str] | None) -> bool:
 
 
 def _people(labels: Counter[str], reading: Reading) -> set[str]:
-    """The unknown labels that are speakers: two lines or more have them, or there are these two and no other."""
+    """The unknown labels that are speakers: each on two lines or more, or the only two labels."""
     if reading.default_role not in (None, "unknown"):
         return set()
     unknown = {label for label in labels if _role(label, reading) is None and label.casefold() not in NO_SPEAKERS}

@@ -1,6 +1,6 @@
 """A JSON object with turns, or a list of such objects.
 
-Keys are those of the record; `conversation_id` is read as id, `transcript` as turns (a list, or
+Keys are the record's; `conversation_id` is read as id, `transcript` as turns (a list, or
 text as in a .txt transcript), and in a turn `speaker` as role, `content` or `utterance` as text.
 """
 
@@ -19,7 +19,7 @@ START = re.compile(rb"\s*(?:\{|\[\s*\{)")
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Starts as a JSON object or a list of objects."""
+    """Recognised by a JSON object or a list of objects at the start."""
     return START.match(head) is not None
 
 

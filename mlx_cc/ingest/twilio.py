@@ -1,9 +1,9 @@
 """Twilio Conversational Intelligence: a transcript resource with its sentences, or the sentences alone.
 
-Sentences are looked for in the resource (`sentences`, a list or a page of the API) and beside it
-(`{"transcript": {...}, "sentences": [...]}`); pages of one transcript in one file are put together.
-Which channel is the agent's is in `channel.participants`; without them the roles are not said. When
-the transcript was created is not when the call was. A resource without sentences is read as a contact.
+Sentences can be in the resource (`sentences`, a list or a page of the API) or beside it
+(`{"transcript": {...}, "sentences": [...]}`); pages of one transcript in one file are joined.
+`channel.participants` has the agent's channel; without it the roles are unknown. The time at which the
+transcript was created is not the time of the call. A resource without sentences is read as a contact.
 """
 
 import re
@@ -70,12 +70,12 @@ class Transcript(Struct, frozen=True):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Sentences: a media channel beside a sentence's or a transcript's own keys."""
+    """Recognised by a media channel with the keys of a sentence or a transcript."""
     return bool(SENTENCE.search(head) and SENTENCE_KEYS.search(head))
 
 
 def read(file: File, reading: Reading) -> Iterator[Incoming | Reject]:
-    """One conversation a transcript."""
+    """One conversation per transcript."""
     found: dict[str, tuple[Item, Transcript, list[Sentence]]] = {}
     for item in objects(file):
         if isinstance(item, Reject):
@@ -98,7 +98,7 @@ def read(file: File, reading: Reading) -> Iterator[Incoming | Reject]:
 
 
 def _parts(item: Item, file: File) -> tuple[Transcript, list[Sentence]]:
-    """The resource (empty where it is not there, but for its sid) and its sentences."""
+    """The resource (only its sid where it is missing) and its sentences."""
     tree = snake_keys(item.tree, 5)
     if "media_channel" in tree:
         sentence = shaped(tree, Sentence)
@@ -158,7 +158,7 @@ def _role(person: Participant | None) -> Role | None:
 
 
 def _channel(channel: Channel) -> str:
-    """Transcripts are of recordings, unless the channel says otherwise."""
+    """Voice, unless the channel says otherwise: transcripts are made from recordings."""
     return CHANNELS.get(channel.type or "", "voice")
 
 
@@ -173,7 +173,7 @@ def _customer(channel: Channel) -> str | None:
 
 
 def _keys(transcript: Transcript) -> tuple[str | None, ...]:
-    """The recording, and the key the customer of Twilio gave the transcript."""
+    """Ids of the recording, and the key that Twilio's customer set for the transcript."""
     media = transcript.channel and transcript.channel.media_properties
     return media.source_sid if media else None, transcript.customer_key
 
@@ -191,7 +191,7 @@ def recognise_resource(path: Path, head: bytes) -> bool:
 
 
 def read_resources(file: File, reading: Reading) -> Iterator[Contact | Reject]:
-    """One contact a transcript resource, alone or in a page of them."""
+    """One contact per transcript resource, single or in a page."""
     yield from each(file, lambda item: _contact(shaped(snake_keys(item.tree, 5), Transcript), reading), "transcripts")
 
 

@@ -1,4 +1,4 @@
-"""WebVTT subtitles (.vtt). Speakers are voice spans, `<v Speaker 0>`, or as `subtitles.py` says."""
+"""WebVTT subtitles (.vtt). Speakers are voice spans, `<v Speaker 0>`, or as in `subtitles.py`."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ COMMENT = re.compile(r"(?:\A|(?<=\n\n))(?:NOTE|STYLE|REGION)(?:[ \t].*)?\n(?:.+\
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Starts with WEBVTT."""
+    """Recognised by WEBVTT at the start."""
     return head.startswith(b"WEBVTT") and head[6:7] in (b"", b" ", b"\t", b"\r", b"\n")
 
 

@@ -1,5 +1,5 @@
-"""Whisper and its kin: `segments` with times in seconds (openai-whisper, mlx-whisper, whisper-timestamped), with
-`speaker` where WhisperX told voices apart; or a bare list of such segments, as written from faster-whisper.
+"""Whisper: `segments` with times in seconds (openai-whisper, mlx-whisper, whisper-timestamped), with `speaker` where
+WhisperX separated the voices; or a bare list of such segments, as written from faster-whisper.
 """
 
 import json
@@ -38,7 +38,7 @@ class Transcription(Struct):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """Segments, or a list, whose first object has text and a time in seconds."""
+    """Recognised by segments, or a list, whose first object has text and a time in seconds."""
     if b'"text"' not in head or OTHERS.search(head):
         return False
     return bool(LIST.match(head.lstrip()) or SEGMENTS.search(head))

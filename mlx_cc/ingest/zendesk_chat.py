@@ -22,7 +22,7 @@ ROLES: dict[str, Role] = {
     "system": "system",
 }
 RATINGS = {"good": (5, 1.0), "bad": (1, 0.0)}
-"""Zendesk's rating -> 1-5, and its place on Zendesk's own scale of two."""
+"""Zendesk's rating -> CSAT 1-5, and the value on Zendesk's own scale of two."""
 
 Id = str | int | None
 
@@ -62,7 +62,7 @@ class _Chat(Struct):
 
 
 def recognise(path: Path, head: bytes) -> bool:
-    """A history of chat events, or a message left offline by a visitor."""
+    """Recognised by a history of chat events, or by a message that a visitor left offline."""
     if b'"history"' in head and (b'"chat.msg"' in head or b'"chat.memberjoin"' in head):
         return True
     return b'"visitor"' in head and (b'"offline_msg"' in head or b'"history"' in head)
@@ -130,7 +130,7 @@ def _chat(item: Item, reading: Reading, file: File) -> Incoming:
 
 
 def _role(event: _Event) -> Role:
-    """From the kind of sender; in older exports from the nick (`agent:17`, `visitor:...`) or the agent's id."""
+    """Role by the type of sender; in older exports by the nick (`agent:17`, `visitor:...`) or the agent's id."""
     kind = (event.sender_type or "").replace(" ", "").casefold()
     if kind in ROLES:
         return ROLES[kind]

@@ -1,1 +1,1 @@
-"""What several formats share: objects, rows, utterances, subtitles, quoted mail. A format itself is a file above."""
+"""Code that several formats share: objects, rows, utterances, subtitles, quoted mail."""

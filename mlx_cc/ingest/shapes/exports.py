@@ -1,4 +1,4 @@
-"""What helpdesks' exports and reports have in common: lists under a key, ids as text or numbers, times of messages."""
+"""Shared by the exports of helpdesks: lists under a key, ids as text or numbers, times of messages."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -21,13 +21,13 @@ def each(
     *lists: str,
     whole: Callable[[dict[str, Any]], bool] = lambda tree: False,
 ) -> Iterator[T | Reject]:
-    """What `read` makes of every object of a JSON file; a UserError sets aside that object alone.
+    """The result of `read` for every object of a JSON file; a UserError rejects only that object.
 
     Args:
         file: JSON as `objects.objects` reads it.
-        read: is given one object.
-        lists: dotted keys under which an export puts the list of its objects (or objects by id).
-        whole: whether an object is a record of its own although it has one of those keys.
+        read: called with one object.
+        lists: dotted keys under which an export has the list of its objects (or objects by id).
+        whole: whether an object with one of those keys is itself a record.
 
     Raises:
         UserError: the file is not JSON.
@@ -65,12 +65,12 @@ def plain(value: Any) -> str | None:
 
 
 def distinct(values: Iterable[Any]) -> list[str]:
-    """Ids or names as text, in the order they are first met."""
+    """Ids or names as text, in order of first occurrence."""
     return list(dict.fromkeys(filter(None, map(plain, values))))
 
 
 def seconds_after(start: datetime | None, value: Any) -> float | None:
-    """Seconds from the start to a time; None when either is missing or unreadable, or the time is before or absurd."""
+    """Seconds from the start to a time; None when either is missing or invalid, or the result is below 0 or absurd."""
     if start is None or value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What columns are called: names of a table's columns and the fields they stand for, in any case and spelling."""
+"""Names of columns in tables, in any case and spelling -> fields of the record."""
 
 import re
 from collections.abc import Mapping
@@ -66,19 +66,19 @@ def labels() -> dict[str, str]:
 
 
 class Column(NamedTuple):
-    """What a column's name says."""
+    """A column's name, parsed."""
 
     words: str
-    """In one spelling, without the unit and what is in brackets: `Hold Time (ms)` is holdtime."""
+    """Normalised, without unit and brackets: `Hold Time (ms)` is holdtime."""
     unit_s: float
-    """Seconds of a unit."""
+    """Seconds in one unit."""
     utc: bool
-    """The name says that its times are UTC."""
+    """Whether the name says that the times are in UTC."""
 
 
 @lru_cache(maxsize=4096)
 def column(name: str) -> Column:
-    """A column's name read."""
+    """Parse a column's name."""
     words = _words(name)
     unit = next((UNITS[word] for word in words[1:] if word in UNITS), 1.0)
     bare = [word for word in _words(re.sub(r"\(.*?\)", "", name)) if word not in ZONES]
@@ -98,18 +98,18 @@ def spellings(names: str) -> tuple[str, ...]:
 
 
 def place(names: tuple[str, ...], known: str) -> int | None:
-    """Where the first of the known names is among a table's names; None when none is."""
+    """Index of the first of the known names among a table's names; None when there is none."""
     spelled = [column(name).words for name in names]
     return next((spelled.index(name) for name in spellings(known) if name in spelled), None)
 
 
 def places(names: tuple[str, ...], known: Mapping[str, str]) -> dict[str, str]:
-    """Field -> place (as text) for the fields whose name is there."""
+    """Field -> column index (as text), for fields that the table has."""
     return {field: str(found) for field, those in known.items() if (found := place(names, those)) is not None}
 
 
 def named(names: tuple[str, ...], wanted: str) -> str | None:
-    """The place (as text) of a column that a person names: as it is written, else in any spelling."""
+    """The index (as text) of a column that a map names, as written, else in any spelling."""
     if wanted and wanted in names:
         return str(names.index(wanted))
     words = "".join(_words(wanted))

@@ -9,29 +9,31 @@ SILENT = {"script", "style", "head", "title", "template"}
 
 
 def html_text(body: str) -> str:
-    """What a reader sees of it: tags gone, entities resolved, a line for each paragraph, list item and table row.
+    """The visible text: without tags, entities resolved, a line for each paragraph, list item and table row.
 
-    Text without tags comes back with its entities resolved and its line breaks kept.
+    In text without tags, entities are resolved and line breaks kept.
     """
     if "<" not in body and "&" not in body:
         return body.strip()
     first, *others = body.split("<!--")
     body = first + "".join(other.partition("-->")[2] for other in others)
     tags, end, rest = body.rpartition(">")
-    body = tags + end + rest.replace("<", "&lt;")  # the parser's time grows with the square of what is never closed
+    body = (
+        tags + end + rest.replace("<", "&lt;")
+    )  # the parser's time grows with the square of the number of unclosed tags
     page = _Page()
     try:
         page.feed(body)
         page.close()
         said = "".join(page.said)
-    except AssertionError:  # the parser's word for a declaration it does not know, such as <![x
+    except AssertionError:  # the parser's error for an unknown declaration, such as <![x
         said = re.sub(r"<[^<>]*>", "\n", body)
     lines = (re.sub(r"[ \t\xa0]+", " ", line).strip() for line in said.split("\n"))
     return "\n".join(line for line in lines if line)
 
 
 class _Page(HTMLParser):
-    """Collects what is said between the tags."""
+    """Collects the text between the tags."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

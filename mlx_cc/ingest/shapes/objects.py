@@ -1,4 +1,4 @@
-"""JSON exports as they come: one object, a list, one a line, or run together as a stream's delivery leaves them."""
+"""JSON exports: one object, a list, one object per line, or objects run together as streams deliver them."""
 
 import json
 import re
@@ -21,19 +21,19 @@ _whole = json.JSONDecoder().raw_decode
 
 
 class Item(NamedTuple):
-    """An object of a file and where it stood: in a line, or at a place in a list; neither when it is alone."""
+    """An object of a file with its line or its index in a list; neither when it is alone."""
 
     tree: dict[str, Any]
     line: int | None = None
     place: int | None = None
 
     def reject(self, file: File, reason: str) -> Reject:
-        """Set it aside."""
+        """Reject it."""
         return Reject(str(file.path), self.line, reason if self.place is None else f"item {self.place}: {reason}")
 
 
 def objects(file: File) -> Iterator[Item | Reject]:
-    """The objects of a JSON file; a Reject for each item of a list, or line, that is none.
+    """The objects of a JSON file; a Reject for each line or list item that is no object.
 
     Raises:
         UserError: the file is not JSON.
@@ -57,10 +57,10 @@ def objects(file: File) -> Iterator[Item | Reject]:
 
 
 def shaped(tree: Any, shape: type[T]) -> T:
-    """An object as a platform's struct; numbers and booleans may be written as text.
+    """An object converted to a platform's struct; numbers and booleans can be written as text.
 
     Raises:
-        UserError: a part is not of the type the platform documents.
+        UserError: a value has another type than the platform documents.
     """
     try:
         return msgspec.convert(tree, shape, strict=False)
@@ -69,7 +69,7 @@ def shaped(tree: Any, shape: type[T]) -> T:
 
 
 def snake_keys(tree: Any, depth: int) -> Any:
-    """The same with `mediaChannel` as `media_channel`, that many levels deep, for platforms that write both."""
+    """The object with keys in snake case (`media_channel`) down to a depth, for platforms that also use camel case."""
     if depth and isinstance(tree, dict):
         return {_snake(key): snake_keys(value, depth - 1) for key, value in tree.items()}
     if depth and isinstance(tree, list):
@@ -96,7 +96,7 @@ def _of_lines(file: File) -> Iterator[Item | Reject]:
 
 
 def _run_together(text: str, line: int) -> list[tuple[int, Any]]:
-    """(line, object or the UserError it is read with) of objects with nothing between them; empty when it is not so."""
+    """(line, object or UserError) of objects with nothing between them; empty for any other file."""
     found: list[tuple[int, Any]] = []
     counted = 0
     end = 0
@@ -117,7 +117,7 @@ def _run_together(text: str, line: int) -> list[tuple[int, Any]]:
 
 
 def _next(text: str, start: int) -> int:
-    """Where the next thing that is not space is."""
+    """Offset of the next character that is no space."""
     space = _SPACE.match(text, start)
     return space.end() if space else start
 

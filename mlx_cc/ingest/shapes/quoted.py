@@ -1,13 +1,13 @@
-"""The history below an e-mail: where each older message starts, who wrote it, and its own words."""
+"""Quoted messages below an e-mail: start, author and own words of each."""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 DEEPEST = 200
-"""Older messages that are looked for below one."""
+"""At most this many quoted messages are read."""
 LINES_OF_MARK = 3
-"""`On ... wrote:` may be broken over so many lines."""
+"""`On ... wrote:` can be broken over this many lines."""
 
 WROTE = [
     re.compile(rf"{opening}\b(?=.*\d).{{4,300}}?\b{verb}", re.IGNORECASE)
@@ -46,11 +46,11 @@ class Part(NamedTuple):
     text: str
     """Its own words, without quotes."""
     heading: str | None = None
-    """The lines that say who wrote it and when; None for the newest, whose headers say it."""
+    """The lines with author and time; None for the newest message, which has headers."""
 
 
 def parts(text: str) -> Iterator[Part]:
-    """The messages of an e-mail's text, newest first: its own, then those quoted under a clear mark."""
+    """The messages in an e-mail's text, newest first: its own, then those quoted under a clear mark."""
     heading = None
     lines = text.split("\n")
     for _ in range(DEEPEST):
@@ -69,11 +69,11 @@ def parts(text: str) -> Iterator[Part]:
 
 
 def writer(heading: str, people: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The (address, name) a heading says, None for what it does not.
+    """The (address, name) in a heading, None for what is missing.
 
     Args:
-        heading: of a `Part`.
-        people: display name in lower case -> address, of those the headers name.
+        heading: heading of a `Part`.
+        people: display name in lower case -> address, from the headers.
     """
     said = next((found[1] for line in heading.split("\n") if (found := FROM.match(line))), None)
     line = " ".join(heading.split()) if said is None else said
@@ -90,7 +90,7 @@ def writer(heading: str, people: Mapping[str, str]) -> tuple[str | None, str | N
 
 
 def _mark(lines: list[str]) -> tuple[int, int] | None:
-    """Where the heading of the first older message starts and ends."""
+    """Start and end of the heading of the first quoted message."""
     for number, line in enumerate(lines):
         if ORIGINAL.fullmatch(line):
             below = next((n for n in range(number + 1, min(number + 4, len(lines))) if lines[n].strip()), None)
@@ -106,7 +106,7 @@ def _mark(lines: list[str]) -> tuple[int, int] | None:
 
 
 def _after_headers(lines: list[str], number: int) -> int:
-    """The line after a block of headers, some of which may be broken over two lines."""
+    """The line after a block of headers, some of which can be broken over two lines."""
     end = number
     for place in range(number, min(number + 12, len(lines))):
         if not lines[place].strip():

@@ -1,6 +1,6 @@
-"""Rows of CSV and TSV files, streamed: their delimiter and line of names are found, broken rows told apart.
+"""Rows of CSV and TSV files, streamed: finds the delimiter and the line of column names, rejects broken rows.
 
-Titles above the line of names, a `sep=;` line, repeated lines of names and quoted line breaks are understood.
+Titles above the column names, a `sep=;` line, repeated lines of names and quoted line breaks are handled.
 """
 
 import csv
@@ -17,41 +17,41 @@ from mlx_cc.ingest.source import LONG_LINE, File, decoded
 
 DELIMITERS = ",;\t|"
 NAMES_WITHIN = 20
-"""The line of names is looked for in as many rows."""
+"""The line of names is looked for in the first rows, up to this many."""
 LONGEST_CELL = 16 << 20
 HELD = 32 << 20
-"""Characters of unfinished groups that are held in memory."""
+"""Most characters of unfinished groups in memory."""
 LONGEST_S = 31 * 86_400
-"""A longer time is a slip, not a duration."""
+"""A longer time is an error, not a duration."""
 
 Cells = dict[str, str]
-"""Place of the column (as text) -> what is in the cell; empty cells are left out."""
+"""Column index (as text) -> cell; empty cells are left out."""
 
 
 class Layout(NamedTuple):
-    """How a file is written."""
+    """Delimiter, names and dates of a file."""
 
     delimiter: str
     names: tuple[str, ...]
     line: int
-    """Where the names are (their last line), counted from 1."""
+    """Last line of the column names, counted from 1."""
     month_first: bool | None
-    """Whether 3/4/2025 is in March; None when the file's start does not tell."""
+    """Whether 3/4/2025 is in March; None when the file's start leaves it open."""
 
 
 class Row(NamedTuple):
-    """A row and the line it starts in."""
+    """A row with the line on which it starts."""
 
     line: int
     cells: Cells
 
 
 def layout(head: bytes, fits: Callable[[tuple[str, ...]], int]) -> Layout | None:
-    """How the file that starts so is written; None when no row holds names that fit.
+    """The dialect of a file, from its start; None when no row has fitting column names.
 
     Args:
         head: its first bytes.
-        fits: how many of the names are known, 0 when they are not enough for a table.
+        fits: number of known names among the names, 0 when they are too few for a table.
     """
     text = head.decode("utf-8", "replace")
     lines = [f"{line}\n" for line in text.split("\n" if "\n" in text else "\r")]
@@ -133,19 +133,19 @@ class Group(NamedTuple):
 def grouped(
     found: Iterator[Row | Reject], key: Callable[[Row], Hashable], file: File, name: Callable[[Any], str] = str
 ) -> Iterator[Group | Reject]:
-    """Rows with the same key, together; they need not follow each other.
+    """Groups of rows with the same key, which need not be adjacent.
 
-    As long as unfinished groups hold more than HELD characters, the one that has waited longest for a row
-    is taken as finished; a row that comes after all is rejected, once for each group.
+    When unfinished groups have more than HELD characters, the one that has waited longest for a row is
+    finished; a later row of it is rejected, once per group.
 
     Args:
-        key: of a row; raises UserError when it has none.
-        name: how a key is called in a reject.
+        key: key of a row; raises UserError when it has none.
+        name: name of the key in a reject.
     """
     waiting: dict[Hashable, Group] = {}
     """In order of their last row."""
     finished: dict[Hashable, bool] = {}
-    """Key -> whether a late row of it was told of."""
+    """Key -> whether a late row of it was rejected."""
     held = 0
     for row in found:
         if isinstance(row, Reject):
@@ -205,7 +205,7 @@ def identifier(row: Row, place: str, found: Layout) -> str:
     """The id in a row.
 
     Raises:
-        UserError: there is none, or a spreadsheet rounded it.
+        UserError: it is missing, or a spreadsheet rounded it.
     """
     cell = row.cells.get(place, "")
     if not cell or is_blank(cell):
@@ -218,7 +218,7 @@ def identifier(row: Row, place: str, found: Layout) -> str:
 
 
 def is_blank(cell: str) -> bool:
-    """Whether a cell says that there is nothing to say."""
+    """Whether a cell is a placeholder for a missing value."""
     return cell.casefold() in BLANK
 
 
@@ -252,7 +252,7 @@ def when(cell: str, timezone: str | None, month_first: bool | None = None, time_
     """An aware time from ISO 8601, seconds since 1970, a date with day and month in numbers, or a format.
 
     Raises:
-        UserError: it is none of these, the zone is not known, or day and month can't be told apart.
+        UserError: it is none of these, the time zone is unknown, or day and month can't be told apart.
     """
     bare = cell.strip()
     if time_format is not None:
@@ -292,7 +292,7 @@ def when(cell: str, timezone: str | None, month_first: bool | None = None, time_
 
 
 def _month_first(text: str) -> bool | None:
-    """What the dates of a text tell about the order of day and month."""
+    """Order of day and month in the dates of a text: True for month first, None when they leave it open."""
     told = set()
     for first, second in re.findall(r"\b(\d{1,2})[/-](\d{1,2})[/-](?:\d{4}|\d{2})\b", text):
         if int(first) > 12 >= int(second):

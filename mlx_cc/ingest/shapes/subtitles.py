@@ -1,4 +1,4 @@
-"""Subtitles as WebVTT and SubRip files share them: timed lines, and who speaks in them."""
+"""Shared by WebVTT and SubRip subtitles: timed lines and their speakers."""
 
 import html
 import re
@@ -31,7 +31,7 @@ class Cue(NamedTuple):
 
 
 def cues(text: str) -> Iterator[Cue]:
-    """The cues of a file; whatever stands before, between and after them is left out.
+    """The cues of a file, without the text before, between and after them.
 
     Raises:
         UserError: a line with an arrow has no times that can be read.
@@ -60,9 +60,9 @@ def cues(text: str) -> Iterator[Cue]:
 def conversation_of_cues(found: Iterable[Cue], file: File, reading: Reading, format: str) -> Incoming:
     """The one conversation of a subtitle file.
 
-    A voice is said by a `<v Ann>` span, or by `[speaker 0]` or `Agent:` at the start of a cue, and
-    stays until another is. Such a start counts when it is numbered, names a role, is in
-    `reading.roles`, or starts two cues at least; in brackets, when a colon follows.
+    A `<v Ann>` span, or `[speaker 0]` or `Agent:` at the start of a cue, sets the voice until the next
+    one. A start counts as a voice when it is numbered, names a role, is in `reading.roles`, or starts two
+    cues or more; in brackets, when a colon follows.
 
     Raises:
         UserError: no cue has text.

@@ -1,4 +1,4 @@
-"""Reports of platforms as rows: CSV, or JSON objects with the same columns."""
+"""Rows of platforms' reports: CSV, or JSON objects with the same columns."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -16,22 +16,22 @@ T = TypeVar("T")
 
 
 class Told(NamedTuple):
-    """What one row tells."""
+    """One row of a report."""
 
     cells: dict[str, Any]
-    """Column -> value, text in CSV; those that say nothing are left out."""
+    """Column -> value (text in CSV); missing values are left out."""
     month_first: bool | None = None
-    """Whether 3/4/2025 is in March; None when the file does not tell."""
+    """Whether 3/4/2025 is in March; None when the file leaves it open."""
 
 
 @lru_cache(maxsize=4096)
 def column(name: str) -> str:
-    """A column's name in one spelling: `Transfer (Yes / No)` and `transfer?` are transfer."""
+    """A column's name, normalised: `Transfer (Yes / No)` and `transfer?` are transfer."""
     return re.sub(r"[\W_]+", "_", re.sub(r"\(.*?\)", "", name).casefold()).strip("_")
 
 
 def columns(head: bytes, known: Collection[str]) -> set[str]:
-    """The columns of the CSV file, or keys of the JSON objects, that start so; none without a known one."""
+    """The columns of a CSV file or keys of JSON objects, from the file's start; empty without a known one."""
     if _is_json(head):
         return {column(key.decode("utf-8", "replace")) for key in re.findall(rb'"([^"\\]{1,64})"\s*:', head)}
     found = _layout(head, known)
@@ -39,16 +39,16 @@ def columns(head: bytes, known: Collection[str]) -> set[str]:
 
 
 def each_row(file: File, read: Callable[[Told], T], known: Collection[str], *lists: str) -> Iterator[T | Reject]:
-    """What `read` makes of every row; a UserError sets aside that row alone.
+    """The result of `read` for every row; a UserError rejects only that row.
 
     Args:
         file: CSV as `rows.rows` reads it, or JSON.
-        read: is given one row.
-        known: columns by which the line of names is found.
-        lists: dotted keys under which a JSON report puts its rows.
+        read: called with one row.
+        known: columns that mark the line of names.
+        lists: dotted keys under which a JSON report has its rows.
 
     Raises:
-        UserError: the file is neither.
+        UserError: the file is neither CSV nor JSON.
     """
     if _is_json(file.head):
         yield from each(file, lambda item: read(Told(_said(item))), *lists)

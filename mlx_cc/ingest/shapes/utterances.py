@@ -1,4 +1,4 @@
-"""What a platform's transcript says, on its way to a record: in order, with times that can be, roles said or not."""
+"""Utterances of a platform's transcript, ordered and with valid times, before they become a record."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -11,11 +11,11 @@ from mlx_cc.ingest.record import moment, to_conversation
 from mlx_cc.ingest.source import File
 
 LONGEST_S = 366 * 86_400
-"""No conversation lasts longer; a time beyond it is not one."""
+"""Longest conversation in seconds; a later time is an error."""
 
 
 class Utterance(NamedTuple):
-    """One thing said. Without a role, `voice` is how the file calls who said it."""
+    """One utterance. Without a role, `voice` is the file's label of the speaker."""
 
     text: str | None
     role: Role | None
@@ -26,7 +26,7 @@ class Utterance(NamedTuple):
 
 
 def in_order(utterances: Iterable[Utterance]) -> list[Utterance]:
-    """Those with text, in order of start; one without a start follows the one before it."""
+    """Utterances with text, in order of start; one without a start follows the one before it."""
     said: list[tuple[float, Utterance]] = []
     last = 0.0
     for utterance in utterances:
@@ -38,7 +38,7 @@ def in_order(utterances: Iterable[Utterance]) -> list[Utterance]:
 
 
 def in_order_if_timed(utterances: Iterable[Utterance]) -> list[Utterance]:
-    """Those with text, by start; as they stand where one has none."""
+    """Utterances with text, in order of start; in the file's order where one has no start."""
     said = [utterance for utterance in utterances if utterance.text and utterance.text.strip()]
     return said if any(utterance.start_s is None for utterance in said) else in_order(said)
 
@@ -55,18 +55,18 @@ def incoming(
     keys: Iterable[str | None] = (),
     order: Callable[[Iterable[Utterance]], list[Utterance]] = in_order,
 ) -> Incoming:
-    """A conversation of what was said, in order.
+    """A conversation of utterances, in order.
 
-    What has no text is left out, and so is an end before its start.
+    Utterances without text are left out, and so are ends before their start.
 
     Args:
-        fields: of the record, without turns; None and empty text count as not said.
-        names: of people; the empty ones are dropped.
+        fields: fields of the record, without turns; None and empty text count as missing.
+        names: names of people; empty ones are dropped.
         keys: other ids of the contact, likewise.
-        order: leaves out what has no text and puts the rest in order.
+        order: sorts the utterances and leaves out those without text.
 
     Raises:
-        UserError: nothing was said, or a field has a wrong value.
+        UserError: no utterance has text, or a field has a wrong value.
     """
     said = order(utterances)
     if not said:
@@ -84,7 +84,7 @@ def incoming(
 
 
 def seconds(value: Any, per_second: float = 1, longest: float = LONGEST_S) -> float | None:
-    """A time or duration, written as a number or as text, in seconds; None when it can't be one."""
+    """A time or duration, written as a number or as text, in seconds; None when it is none."""
     if value is None or isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -95,7 +95,7 @@ def seconds(value: Any, per_second: float = 1, longest: float = LONGEST_S) -> fl
 
 
 def named_moment(value: Any, name: str, timezone: str | None) -> Any:
-    """`moment` that calls the time by the export's own name; None where there is none."""
+    """`moment`, with the export's name of the field in errors; None where there is no time."""
     if value is None or value == "":
         return None
     try:

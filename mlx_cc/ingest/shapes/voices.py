@@ -1,4 +1,4 @@
-"""Recognised speech: timed segments of labelled voices become the turns of one conversation."""
+"""Speech recognition: timed segments of labelled voices become the turns of one conversation."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,13 +11,13 @@ from mlx_cc.ingest.shapes.utterances import Utterance, incoming
 from mlx_cc.ingest.source import File
 
 GAP_S = 1.0
-"""A voice that is silent for this long starts a new turn."""
+"""A pause of this length within one voice starts a new turn."""
 
 LANGUAGE = re.compile(r"([a-z]{2,3})(?:[-_]([a-z]{4}))?(?:[-_]([a-z]{2}|\d{3}))?", re.I)
 
 
 def segment(text: str | None, voice: Any = None, start_s: float | None = None, end_s: float | None = None) -> Utterance:
-    """A piece of speech as a recogniser or a subtitle cuts it, with the file's label of who spoke."""
+    """A piece of speech of a recogniser or a subtitle, with the file's label of the speaker."""
     label = "" if voice is None else str(voice).strip()
     return Utterance(" ".join((text or "").split()), None, label or None, start_s, end_s)
 
@@ -43,7 +43,7 @@ def conversation_of(
 ) -> Incoming:
     """The one conversation of a file, its segments merged into turns.
 
-    A label that is a role's name says the role; else it is unknown, and the labels are handed on.
+    A label that names a role gives the role; else the role is unknown and the labels are returned.
 
     Raises:
         UserError: there is no segment with text.
@@ -55,14 +55,14 @@ def conversation_of(
 
 
 def role_of_voice(voice: str | None, reading: Reading) -> Role | None:
-    """The role a label names; None when it names none, or the caller has a say in it (`roles.resolve`)."""
+    """The role that a label names; None when it names none, or when the caller gives it a role (`roles.resolve`)."""
     return None if voice is None or voice in reading.roles else role_of(voice)
 
 
 def merged(segments: Iterable[Utterance]) -> Iterator[Utterance]:
-    """Segments in order of start, those of one voice with less than `GAP_S` between them made one.
+    """Segments in order of start; those of one voice with less than `GAP_S` between them are merged.
 
-    Of segments without a label only those are joined that go on with an unfinished sentence.
+    Segments without a label are merged only where a sentence goes on.
     """
     held: list[Utterance] = []
     end: float | None = None
@@ -78,7 +78,7 @@ def merged(segments: Iterable[Utterance]) -> Iterator[Utterance]:
 
 
 def _in_order(segments: Iterable[Utterance]) -> list[Utterance]:
-    """Those with text; one without a start stays behind the one before it, an end before its start is dropped."""
+    """Segments with text; one without a start follows the one before it, an end before its start is dropped."""
     placed: list[tuple[float, Utterance]] = []
     place = 0.0
     for found in segments:
