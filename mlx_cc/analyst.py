@@ -269,7 +269,7 @@ class Analyst:
     def grammars(self) -> Grammars:
         """Grammar masks of this tokenizer, made on first use."""
         if self._grammars is None:
-            self._grammars = Grammars(self.tokenizer)
+            self._grammars = Grammars(self.tokenizer, self.encoder.lead)
         return self._grammars
 
     def analyze(
@@ -368,16 +368,12 @@ class Analyst:
     def stream(
         self, messages: Sequence[Mapping[str, str]], max_tokens: int = 256, temperature: float = 0.0
     ) -> Iterator[str]:
-        """The model's reply to chat messages, piece by piece."""
+        """The model's reply to chat messages, piece by piece, without its thoughts."""
         machine.suit_threads()
         with machine.wired_limit():
-            yield from decode(
-                self.model,
-                self.tokenizer,
-                self.encoder.prompt(messages),
-                max_tokens=max_tokens,
-                temperature=temperature,
-            )
+            prompt = self.encoder.prompt(messages)
+            pieces = decode(self.model, self.tokenizer, prompt, max_tokens=max_tokens, temperature=temperature)
+            yield from self.encoder.reply(pieces)
 
     def opening(self, conversation: Conversation, max_tokens: int) -> tuple[list[dict[str, str]], int]:
         """Messages that open a chat about a conversation, and how many turns they leave out.

@@ -7,3 +7,8 @@ class UserError(Exception):
     The command line prints it without a traceback and exits with status 2.
     Anything else that is raised is a bug of ours and keeps its traceback.
     """
+
+
+def reason_of(fault: BaseException) -> str:
+    """What other people's code says of a fault, short enough for a line of ours."""
+    return " ".join(str(fault).split())[:160].rstrip(".") or type(fault).__name__

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -200,6 +201,46 @@ def test_other_things_are_told_from_a_model(tmp_path: Path):
     assert "not JSON" in fault_of(folder)
     (folder / "config.json").write_text("{}")
     assert "names no model_type" in fault_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("model.safetensors", None, "is cut off"),
+        ("model.safetensors", b"<html><body>403</body></html>", "is a web page"),
+        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a git-lfs pointer"),
+        ("model.safetensors", b"", "is damaged or cut off"),
+        ("tokenizer.json", None, "is damaged or cut off"),
+        ("tokenizer_config.json", None, "is damaged or cut off"),
+        ("config.json", None, "is not JSON (pull or copy it again)"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_way_out(
+    tiny_model: Path, tmp_path: Path, file: str, content: bytes | None, said: str
+):
+    from mlx_cc.model.load import base_model
+
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    whole = (folder / file).read_bytes()
+    (folder / file).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(UserError) as raised:
+        base_model(folder)
+    assert f"{file} {said}" in str(raised.value).replace(f"{file}: ", f"{file} ")
+    assert "copy" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_the_end_token_is_that_of_config_json_where_the_tokenizer_names_none(tiny_model: Path, tmp_path: Path):
+    from mlx_cc.model.load import load_tokenizer
+
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    end = load_tokenizer(folder, {}).eos_token_id
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "eos_token": None}))
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    assert load_tokenizer(folder, {"eos_token_id": end}).eos_token_id == end
+    assert load_tokenizer(folder, {"eos_token_id": [0, end]}).eos_token_id == end  # the one that the template writes
+    with pytest.raises(UserError, match="Put eos_token_id into config.json"):
+        load_tokenizer(folder, {})
 
 
 def test_an_unknown_name_gets_the_nearest_known():

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from conftest import CHATML, SPECIALS, byte_tokenizer
+from mlx_lm.utils import load_tokenizer
 
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation, Label, Turn
@@ -27,6 +28,29 @@ HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n{}<|eot_id|>"
 REFUSE_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
 
 
+def sentencepiece_tokenizer(folder: Path, splits_words: bool) -> Any:
+    """A tokenizer that puts a space in front of every text, as those of Llama 2 and Mistral-7B-v0.1 do."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    if splits_words:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    replace = decoders.Replace("▁", " ")
+    tokenizer.decoder = decoders.Sequence(
+        [replace, decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    texts = ["Answer: billing_error", "Answer: 4", 'Answer: [{"skill": "empathy"}]'] * 9
+    specials = ["<unk>", "<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=specials, show_progress=False)
+    tokenizer.train_from_iterator([*texts, " ".join(map(chr, range(33, 127)))], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    saved = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    saved.save_pretrained(folder)
+    return load_tokenizer(folder)
+
+
 class Kind(NamedTuple):
     """A chat template, its special tokens, and what a prompt and an answer look like in it."""
 
@@ -37,16 +61,44 @@ class Kind(NamedTuple):
     answer: Callable[[str], str]
 
 
-KINDS = {
-    "chatml": Kind(
-        CHATML,
-        SPECIALS,
-        "<|im_end|>",
-        lambda system, user: (
-            f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
-        ),
-        lambda text: f"{text}<|im_end|>",
+PLAIN = Kind(
+    CHATML,
+    SPECIALS,
+    "<|im_end|>",
+    lambda system, user: (
+        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
     ),
+    lambda text: f"{text}<|im_end|>",
+)
+
+
+def thinking(opens: str, closed: str, replies: str) -> Kind:
+    """A template by what it writes before a reply: where it may think, where it may not, before one that is known."""
+    template = CHATML.replace(
+        "{{ '<|im_start|>' + message['role'] + '\\n' + ",
+        "{{ '<|im_start|>' + message['role'] + '\\n' }}{% if message['role'] == 'assistant' %}{{ '"
+        + replies
+        + "' }}{% endif %}{{ ",
+    ).replace(
+        "assistant\\n' }}",
+        "assistant\\n' }}{% if enable_thinking is defined and not enable_thinking %}{{ '"
+        + closed
+        + "' }}{% else %}{{ '"
+        + opens
+        + "' }}{% endif %}",
+    )
+    before = (replies or "<think>\\n\\n</think>\\n\\n").replace("\\n", "\n")
+    return Kind(
+        template,
+        [*SPECIALS, "<think>", "</think>", "<|channel|>", "<|message|>"],
+        PLAIN.eos,
+        lambda system, user: PLAIN.prompt(system, user) + before,
+        PLAIN.answer,
+    )
+
+
+KINDS = {
+    "chatml": PLAIN,
     "mistral": Kind(
         REFUSE_SYSTEM + "<s>{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]"
         "{% else %} {{ m['content'] }}</s>{% endif %}{% endfor %}",
@@ -78,6 +130,13 @@ KINDS = {
         lambda system, user: f"<bos><start_of_turn>user\n{system}\n\n{user}<end_of_turn>\n<start_of_turn>model\n",
         lambda text: f"{text}<eos>",
     ),
+    # the generation prompt opens a thinking block unless it is told not to (Qwen3.5); told or not (DeepSeek-R1)
+    "qwen3": thinking("", "<think>\\n\\n</think>\\n\\n", "<think>\\n\\n</think>\\n\\n"),
+    "qwen3.5": thinking("<think>\\n", "<think>\\n\\n</think>\\n\\n", "<think>\\n\\n</think>\\n\\n"),
+    "deepseek-r1": thinking("<think>\\n", "<think>\\n", ""),
+    "glm4": thinking("", "\\n<think></think>", "\\n<think></think>\\n"),
+    "nemotron": thinking("<think>\\n", "<think></think>", "<think></think>"),
+    "gpt-oss": thinking("", "", "<|channel|>final<|message|>"),
     "none": Kind(
         None,
         ["<|endoftext|>"],
@@ -145,7 +204,49 @@ def test_a_chat_keeps_its_turns_in_order(kind: Kind, encoder: Encoder):
     text = decoded(encoder, encoder.prompt([{"role": role, "content": content} for role, content in said]))
     places = [text.index(content) for _, content in said]
     assert places == sorted(places)
-    assert text.endswith(kind.prompt("", "").rpartition("\n\n")[2][-5:])
+    assert text.rstrip().endswith(kind.prompt("", "").rstrip()[-5:])
+
+
+def test_an_answer_begins_at_the_first_token_behind_the_prompt(kind: Kind, encoder: Encoder):
+    for text in ("4", "billing_error", '[{"skill": "empathy"}]'):
+        assert decoded(encoder, list(encoder.answer(text))).startswith(encoder.lead + text[0])
+
+
+@pytest.mark.parametrize("splits_words", [True, False])
+def test_a_base_model_whose_tokenizer_adds_a_space_reads_answers_behind_one_space(tmp_path: Path, splits_words: bool):
+    encoder = Encoder(sentencepiece_tokenizer(tmp_path, splits_words))
+    prompt = encoder.prompt([{"role": "user", "content": "Hello"}])
+    for text in ("4", "billing_error", '[{"skill": "empathy"}]', "<thinking>\nStep 1"):
+        row = [*prompt, *encoder.answer(text)]
+        assert row == [*encoder.tokenizer.encode(f"Hello\n\nAnswer: {text}"), encoder.tokenizer.eos_token_id]
+
+
+def test_the_first_token_of_a_learned_answer_is_one_that_the_grammar_allows(kind: Kind, encoder: Encoder, tmp_path):
+    from mlx_cc.model.decode import Grammars, schema_grammar
+
+    for found in (encoder, Encoder(sentencepiece_tokenizer(tmp_path, splits_words=True))):
+        grammars = Grammars(found.tokenizer, found.lead)
+        matchers = [grammars.matcher(schema_grammar({"type": "array"})), grammars.matcher('start: "billing" /[a-z_]+/')]
+        allowed = grammars.allowed(matchers, len(found.tokenizer))
+        assert allowed[0, found.answer("[1, 2]")[0]]
+        assert allowed[1, found.answer("billing_error")[0]]
+
+
+def test_a_reply_is_shown_without_its_thoughts(tmp_path: Path):
+    thoughts = ["<think>\nShe was", " charged.</th", "ink>\n\n", "Twice", ".\n"]
+    for name, pieces, shown in (
+        ("chatml", ["4 <", "think> ", "5"], ["4 <", "think> ", "5"]),
+        ("qwen3", thoughts, ["Twice", ".\n"]),
+        ("qwen3", ["", "<", "b>", " Twice"], ["<b>", " Twice"]),
+        ("qwen3", thoughts[:2], []),
+        ("qwen3.5", ["She was", " charged.</think>\n\nTwice", "."], ["Twice", "."]),
+        ("deepseek-r1", ["Twice", "."], ["Twice."]),
+    ):
+        specials = SPECIALS if name == "chatml" else KINDS[name].specials
+        encoder = Encoder(byte_tokenizer(tmp_path / str(len(pieces)), KINDS[name].template, specials))
+        assert list(encoder.reply(pieces)) == shown
+    said = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "".join(thoughts)}]
+    assert "charged" not in decoded(encoder, encoder.prompt([*said, {"role": "user", "content": "When?"}]))
 
 
 def test_no_turn_can_write_a_special_token_or_leave_the_transcript(kind: Kind, encoder: Encoder):

@@ -55,7 +55,7 @@ def test_its_loss_and_gradients_on_the_tree_are_those_of_rows(smollm2: str):
 
     from mlx_cc.model.load import base_model
     from mlx_cc.model.tree import checkpointed, make_tree
-    from mlx_cc.train.loop import add_adapters
+    from mlx_cc.train.adapters import add_adapters
     from mlx_cc.train.loss import tree_loss
     from mlx_cc.train.settings import Lora
 

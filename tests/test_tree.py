@@ -157,6 +157,7 @@ def test_recomputed_activations_give_the_same_gradients(model: Any, passes: int,
     checkpoint = mx.checkpoint
     monkeypatch.setattr(mx, "checkpoint", lambda function: recomputed.append(function) or checkpoint(function))
     with checkpointed(model):
+        recomputed.clear()
         value, found = with_gradients(model, lambda: loss(model, trees, WEIGHTS)[0])
     assert len(recomputed) == len(model.layers) * passes
     assert type(model.layers[0]).__call__ is call
@@ -201,6 +202,84 @@ def test_a_crown_holds_a_shared_beginning_once():
     assert depth.tolist() == [0, 1, 2, 2, 3]
     assert sees[3].tolist() == [True, True, False, True, False]
     assert sees[4].tolist() == [True, True, True, False, True]
+
+
+HALF = {"head_dim": 16, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 8}
+SCALED = {"llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 32, "type": "default"}
+MAMBA = {"mamba_d_conv": 4, "mamba_d_head": 16, "mamba_d_ssm": 64, "mamba_d_state": 16, "mamba_n_groups": 1}
+OTHERS: dict[str, dict[str, Any]] = {
+    "llama": {**LLAMA, "rope_scaling": {"type": "dynamic", "factor": 2.0}},
+    "ministral3": {**LLAMA, "head_dim": 16, "rope_parameters": {**SCALED, "rope_theta": 1e4, "rope_type": "default"}},
+    "afm7": {"vocab_size": 1000, "hidden_dim": 64, "num_layers": 3, "num_kv_reuse_layers": 1, "num_heads": 4}
+    | {"num_kv_heads": 2},
+    "gemma4_text": {**LLAMA, **HALF, "num_kv_shared_layers": 1, "num_hidden_layers": 2, "global_head_dim": 16}
+    | {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 1000, "layer_types": ["full_attention"] * 2},
+    "falcon_h1": {**LLAMA, **MAMBA, "head_dim": 16, "mamba_n_heads": 4, "mlp_multipliers": [1.0, 1.0]}
+    | {"mamba_chunk_size": 16, "ssm_multipliers": [1.0] * 5, "mamba_rms_norm": False, "mamba_use_mlp": True},
+    "lfm2": {**LLAMA, "norm_eps": 1e-5, "conv_bias": False, "conv_L_cache": 3, "block_dim": 64, "block_ff_dim": 128}
+    | {"block_multiple_of": 32, "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": True}
+    | {"full_attn_idxs": [0]},
+}
+"""Decoders that can't be computed as a tree; each fails, and calls its layers, in its own way."""
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_model_that_is_no_tree_learns_from_rows_and_is_reported_in_one_line(
+    kind: str, caplog: pytest.LogCaptureFixture
+):
+    from mlx_cc.model.tree import PositionedRope, shares_trunk
+    from mlx_cc.train.loss import rows_loss
+
+    model = random_model({**OTHERS[kind], "model_type": kind})
+    assert not shares_trunk(model, "Rows are computed.")
+    (warning,) = caplog.messages
+    assert f"'{kind}'" in warning and warning.endswith("so it can't share a trunk. Rows are computed.")
+    assert not [name for name, module in model.named_modules() if isinstance(module, PositionedRope)]
+    trees = [random_tree(RAGGED[:2])]
+    assert rows_loss(model, trees, WEIGHTS)[0].item() == pytest.approx(plain_loss(model, trees).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_layers_of_any_signature_are_recomputed(kind: str):
+    import mlx.core as mx
+
+    from mlx_cc.model.tree import checkpointed
+
+    model = random_model({**OTHERS[kind], "model_type": kind})
+    ids = mx.array([random_tree().trunk])
+    kept, gradients = with_gradients(model, lambda: model(ids).square().mean())
+    with checkpointed(model):
+        value, found = with_gradients(model, lambda: model(ids).square().mean())
+    assert value == pytest.approx(kept, rel=1e-6)
+    assert same_gradients(found, gradients, 1e-5)
+
+
+def test_targets_of_adapters_are_looked_for_in_all_layers(caplog: pytest.LogCaptureFixture):
+    from mlx.utils import tree_flatten
+
+    from mlx_cc.train.adapters import add_adapters
+    from mlx_cc.train.settings import Lora
+
+    model = random_model({**OTHERS["lfm2"], "model_type": "lfm2"})  # its last layer is a convolution
+    config = add_adapters(model, Lora(r=4, target_modules=("q_proj", "in_proj", "w1", "gate_proj")))
+    adapted = [name.rpartition(".lora")[0] for name, _ in tree_flatten(model.trainable_parameters())]
+    assert {name.partition("layers.")[2] for name in adapted} == {
+        "0.self_attn.q_proj", "0.feed_forward.w1", "1.conv.in_proj", "1.feed_forward.w1"
+    }  # fmt: skip
+    assert len(config["lora_parameters"]["keys"]) == 3
+    (said,) = caplog.messages
+    assert "of 2 adapted layers, q_proj is in 1, in_proj is in 1, gate_proj is in 0. They also have k_proj" in said
+
+
+def test_layers_that_cannot_be_recomputed_are_refused_in_one_line(model: Any, monkeypatch: pytest.MonkeyPatch):
+    import mlx.core as mx
+
+    from mlx_cc.model.tree import checkpointed
+
+    monkeypatch.setattr(mx, "checkpoint", lambda function: lambda *inputs: [][0])
+    with pytest.raises(UserError, match="Set `gradient_checkpointing: false`"), checkpointed(model):
+        pass
+    assert "_recomputed" not in type(model.layers[0]).__call__.__qualname__
 
 
 def test_a_model_with_a_sliding_window_is_refused_in_one_line():

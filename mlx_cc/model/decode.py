@@ -22,16 +22,20 @@ def schema_grammar(schema: dict[str, Any]) -> str:
 
 
 class Grammars:
-    """Makes grammar masks for one tokenizer; built once per model (about half a second)."""
+    """Makes grammar masks for one tokenizer; built once per model (about half a second).
 
-    def __init__(self, tokenizer: Any) -> None:
+    Args:
+        lead: what every text begins with before its grammar (`Encoder.lead`).
+    """
+
+    def __init__(self, tokenizer: Any, lead: str = "") -> None:
         import llguidance.hf
         from llguidance import LLExecutor
 
         inner = getattr(tokenizer, "_tokenizer", tokenizer)
         self._vocabulary = llguidance.hf.from_tokenizer(inner, n_vocab=len(inner))
         self._threads = LLExecutor()
-        self._end = tokenizer.eos_token_id
+        self._end, self._lead = tokenizer.eos_token_id, lead
 
     def constraint(self, grammar: str) -> "Constraint":
         """A fresh constraint for one sequence; ValueError as for `matcher`."""
@@ -45,7 +49,7 @@ class Grammars:
         """
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(self._vocabulary, grammar)
+        matcher = LLMatcher(self._vocabulary, _behind(self._lead, grammar) if self._lead else grammar)
         if matcher.is_error():
             raise ValueError(matcher.get_error())
         return matcher
@@ -71,6 +75,13 @@ class Grammars:
                 allowed[place] = False
                 allowed[place, self._end] = True
         return allowed
+
+
+def _behind(lead: str, grammar: str) -> str:
+    """A grammar (Lark, or JSON as `schema_grammar` makes it) whose texts begin with `lead`."""
+    first, *rest = json.loads(grammar)["grammars"] if grammar.startswith("{") else [{"lark_grammar": grammar}]
+    start = {"lark_grammar": f"start: {json.dumps(lead)} @body"}
+    return json.dumps({"grammars": [start, {**first, "name": "body"}, *rest]})
 
 
 class Constraint:

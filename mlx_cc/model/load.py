@@ -1,5 +1,6 @@
 """Models from disk: a base model, an adapter on its base, or a fused model; with what it was tuned for."""
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,21 +49,16 @@ def base_model(name_or_path: str | Path, quantization: str = "none") -> tuple[An
             what the quantised model computes, at the speed of float32.
     """
     machine.prepare()
-    import logging
-
-    logging.getLogger("transformers").setLevel(logging.ERROR)
     import mlx.core as mx
-    from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
+    from mlx_lm.utils import dequantize_model, load_model
 
     from mlx_cc.model.cpu_kernels import use_fast_swiglu
 
     use_fast_swiglu()
     folder = pull.resolve(str(name_or_path))
-    try:
+    with pull.loading(folder, "not a model mlx-lm can load", "Pull it again or choose another."):
         model, config = load_model(folder)
-    except (ValueError, KeyError, FileNotFoundError) as fault:
-        raise UserError(f"{folder}: not a model mlx-lm can load ({fault}). Pull it again or choose another.") from fault
-    tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
+    tokenizer = load_tokenizer(folder, config)
     on_cpu = machine.compute_dtype() == mx.float32
     if on_cpu:
         model = dequantize_model(model)
@@ -73,6 +69,30 @@ def base_model(name_or_path: str | Path, quantization: str = "none") -> tuple[An
             model = dequantize_model(model)
     model.eval()
     return model, tokenizer, config
+
+
+def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> Any:
+    """A model's tokenizer as mlx-lm wraps it. Its end token is config.json's where its own files name none.
+
+    Raises:
+        UserError: a file is damaged, or no file names an end token.
+    """
+    import logging
+
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    from mlx_lm.utils import load_tokenizer
+
+    ends = config.get("eos_token_id")
+    with pull.loading(folder, "its tokenizer can't be loaded", "Pull it again or choose another."):
+        tokenizer = load_tokenizer(folder, eos_token_ids=ends)
+    if tokenizer.eos_token_id is None:
+        ids = ends if isinstance(ends, list) else [ends]
+        reply = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "4"}]
+        written = tokenizer.apply_chat_template(reply) if tokenizer.has_chat_template else []
+        tokenizer.eos_token_id = next((end for end in ids if end in written), ids[0])
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{folder}: no file names the token that ends a reply. Put eos_token_id into config.json.")
+    return tokenizer
 
 
 def _can_be_quantized(_: str, module: nn.Module) -> bool:
@@ -120,11 +140,8 @@ def load(path: str | Path, calibrated: bool = True) -> Loaded:
     model, tokenizer, config = base_model(note["model"], note.get(QUANTIZATION, "none"))
     from mlx_lm.tuner.utils import load_adapters
 
-    try:
+    with pull.loading(folder, f"does not fit its base model {note['model']}", "Train it again."):
         model = load_adapters(model, str(folder))
-    except (ValueError, AttributeError, KeyError, RuntimeError) as fault:
-        reason = " ".join(line.strip() for line in str(fault).splitlines()[1:2]) or str(fault)
-        raise UserError(f"{folder}: does not fit its base model {note['model']} ({reason}). Train it again.") from fault
     model.eval()
     most = int(note.get(MAX_TOKENS, 2048))
     return Loaded(model, tokenizer, config, str(path), *tuned_for(folder), most, kept(folder))

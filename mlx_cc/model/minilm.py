@@ -13,7 +13,6 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from mlx_cc.errors import UserError
 from mlx_cc.folders import ModelFolder
 from mlx_cc.model import cpu_kernels, machine, pull
 
@@ -97,7 +96,7 @@ class MiniLM:
         from tokenizers import Tokenizer
 
         machine.prepare()
-        try:
+        with pull.loading(folder, "not a BERT sentence encoder", "Take all-minilm-l6-v2, or an st: embedder."):
             config = json.loads((ModelFolder(folder).config).read_text())
             longest = json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"]
             self.tokenizer = Tokenizer.from_file(str(ModelFolder(folder).tokenizer))
@@ -105,11 +104,6 @@ class MiniLM:
             self.model = Encoder(config)
             kept = [(_named(name), value) for name, value in weights.items() if "pooler" not in name]
             self.model.load_weights([(n, v.astype(mx.float32)) for n, v in kept if "position_ids" not in n])
-        except Exception as fault:  # a missing file, other JSON, other weights: each library has its own kinds
-            reason = " ".join(str(fault).split())[:160]
-            raise UserError(
-                f"{folder}: not a BERT sentence encoder ({reason}). Take all-minilm-l6-v2, or an st: embedder."
-            ) from fault
         self.model.eval()
         self.dimension = int(config["hidden_size"])
         self.tokenizer.no_padding()

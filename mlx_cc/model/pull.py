@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from typing import NamedTuple
 import msgspec
 
 from mlx_cc import files
-from mlx_cc.errors import UserError
+from mlx_cc.errors import UserError, reason_of
 from mlx_cc.folders import ModelFolder, RunFolder
 
 MARKER = "pulled.json"
@@ -30,6 +31,9 @@ MARKER = "pulled.json"
 
 HUB_FILES = ["*.json", "model*.safetensors", "*.py", "tokenizer.model", "*.tiktoken", "*.txt", "*.jsonl", "*.jinja"]
 """What mlx-lm reads of a repository."""
+
+CHECKED = {".json", ".safetensors", ".model", ".txt", ".tiktoken", ".jinja"}
+"""Endings of the files whose damage is looked for."""
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "*.tiktoken")
 
@@ -153,8 +157,8 @@ def what_is_missing(folder: Path) -> str | None:
         config = files.read_json(ModelFolder(folder).config, dict)
         index = ModelFolder(folder).index
         shards = set(files.read_json(index, dict).get("weight_map", {}).values()) if index.exists() else set()
-    except UserError:
-        return "config.json or the weights' index is not JSON"
+    except UserError as fault:
+        return f"{Path(str(fault).partition(':')[0]).name} is not JSON (pull or copy it again)"
     if "model_type" not in config:
         return "config.json names no model_type"
     if absent := sorted(shard for shard in shards if not (folder / shard).exists()):
@@ -163,6 +167,52 @@ def what_is_missing(folder: Path) -> str | None:
         return "model*.safetensors is missing"
     if not any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
         return "the tokenizer (tokenizer.json) is missing"
+    return None
+
+
+@contextmanager
+def loading(folder: Path, fault: str, way_out: str) -> Iterator[None]:
+    """Turn what any library raises about the files of a model or an adapter into one line, which names a damaged file.
+
+    Args:
+        fault, way_out: what is said when no file is damaged.
+    """
+    try:
+        yield
+    except Exception as raised:  # a cut file, other JSON, other weights: each library has its own kinds
+        reason = f"{folder}: {fault} ({reason_of(raised)}). {way_out}"
+        raise UserError(damage_in(folder) or reason) from raised
+
+
+def damage_in(folder: Path) -> str | None:
+    """The first damaged file of a model or an adapter, and the way out; None when all are whole."""
+    for file in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if file.suffix in CHECKED and (damage := _damage(file)):
+            if RunFolder(folder).config.exists():
+                return f"{file}: {damage}. Copy the adapter again, or train it again."
+            whole = folder.parent.parent if folder.parent.name == "snapshots" else folder  # in the hub's cache
+            return f"{file}: {damage}. Delete {whole} and pull or copy the model again."
+    return None
+
+
+def _damage(file: Path) -> str | None:
+    content = file.read_bytes() if file.suffix == ".json" else file.open("rb").read(1 << 20)
+    if content.startswith(b"version https://git-lfs"):
+        return "is a git-lfs pointer, not the file itself (`git lfs pull` fetches that)"
+    if content.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, not the file itself"
+    try:
+        if file.suffix == ".json":
+            msgspec.json.decode(content)
+        elif file.suffix == ".safetensors":
+            size = int.from_bytes(content[:8], "little")
+            with file.open("rb") as opened:
+                header = msgspec.json.decode(opened.read(8 + size)[8:])
+            ends = (array["data_offsets"][1] for name, array in header.items() if name != "__metadata__")
+            if file.stat().st_size < 8 + size + max(ends, default=0):
+                return "is cut off"
+    except Exception:  # not even its beginning is what it should be
+        return "is damaged or cut off"
     return None
 
 
@@ -308,10 +358,9 @@ def _resolve_hub(name: str, pull_missing: bool) -> Path:
             "Check the spelling, or `hf auth login`."
         ) from fault
     except Exception as fault:  # the hub's client raises many kinds: no network, a full disk, a broken answer
-        reason = " ".join(str(fault).split())[:160]
         raise UserError(
-            f"{name}: no such folder, and the hub gave no model ({reason}). Check the network and the disk and "
-            f"pull again (it resumes), or use a model that needs no hub: {', '.join(WHEELS)}."
+            f"{name}: no such folder, and the hub gave no model ({reason_of(fault)}). Check the network and the disk "
+            f"and pull again (it resumes), or use a model that needs no hub: {', '.join(WHEELS)}."
         ) from fault
     if lack := what_is_missing(folder):
         raise UserError(f"{name}: not a model mlx-lm loads, {lack}. Look for it under mlx-community on the hub.")

@@ -21,8 +21,12 @@ from typing import Any, NamedTuple, cast
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
+from mlx.utils import tree_flatten, tree_map
 
-from mlx_cc.errors import UserError
+from mlx_cc.errors import UserError, reason_of
+
+PLAIN = mx.array | str | int | float | type(None)
+"""What a layer is called with besides caches."""
 
 
 class KeyValues(NamedTuple):
@@ -220,30 +224,42 @@ def make_tree(model: Any) -> None:
     `one_tree_at_a_time`.
 
     Raises:
-        UserError: this model can't be computed as a tree, and why.
+        UserError: this model can't be computed as a tree, and why. The model is then as it was.
     """
     from mlx_lm.models.cache import KVCache, make_prompt_cache
 
-    kind = getattr(getattr(model, "args", None), "model_type", type(model).__name__)
-    way_out = "Set `loss: rows` under training."
+    kind = model_type(model)
+    way_out = "so it can't share a trunk. Set `loss: rows` under training."
     if not hasattr(model, "model") or not hasattr(model, "layers"):
-        raise UserError(f"model type '{kind}' has no decoder under `model.model`, so it can't share a trunk. {way_out}")
+        raise UserError(f"model type '{kind}' has no decoder under `model.model`, {way_out}")
     foreign = {type(c).__name__ for c in make_prompt_cache(model) if type(c) is not KVCache}
     if foreign:
-        raise UserError(f"model type '{kind}' uses {', '.join(sorted(foreign))}, so it can't share a trunk. {way_out}")
-    for layer in model.layers:
-        attention: Any = getattr(layer, "self_attn", None)
-        if not hasattr(attention, "rope"):
-            raise UserError(f"model type '{kind}' has no rotary positions, so it can't share a trunk. {way_out}")
-        if not isinstance(attention.rope, PositionedRope):
-            attention.rope = PositionedRope(attention.rope)
-    error = _tree_error(model, [[1, 2, 3, 4, 5]])
-    if not error < 5e-2:
-        raise UserError(f"model type '{kind}' gives other logits as a tree (relative error {error:.1e}). {way_out}")
+        raise UserError(f"model type '{kind}' uses {', '.join(sorted(foreign))}, {way_out}")
+    attentions: list[Any] = [getattr(layer, "self_attn", None) for layer in model.layers]
+    if not all(hasattr(attention, "rope") for attention in attentions):
+        raise UserError(f"model type '{kind}' has no rotary positions in some layers, {way_out}")
+    ropes = [attention.rope for attention in attentions]
+    try:
+        for attention, rope in zip(attentions, ropes, strict=True):
+            attention.rope = rope if isinstance(rope, PositionedRope) else PositionedRope(rope)
+        error = _tree_error(model, [[1, 2, 3, 4, 5]])
+        if not error < 5e-2:
+            raise UserError(f"model type '{kind}' gives other logits as a tree (relative error {error:.1e}), {way_out}")
+    except Exception as fault:  # a decoder's own code raises whatever it likes
+        for attention, rope in zip(attentions, ropes, strict=True):
+            attention.rope = rope
+        if isinstance(fault, UserError):
+            raise
+        raise UserError(f"model type '{kind}' does not compute as a tree ({reason_of(fault)}), {way_out}") from fault
     try:
         model.one_tree_at_a_time = not _tree_error(model, [[1, 2, 3, 4, 5], [7, 6, 5, 4, 3, 2]]) < 5e-2
-    except ValueError:  # shapes that don't go together
+    except Exception:  # shapes that don't go together
         model.one_tree_at_a_time = True
+
+
+def model_type(model: Any) -> str:
+    """What a model's config calls its architecture."""
+    return getattr(getattr(model, "args", None), "model_type", type(model).__name__)
 
 
 def shares_trunk(model: Any, otherwise: str) -> bool:
@@ -251,8 +267,8 @@ def shares_trunk(model: Any, otherwise: str) -> bool:
     try:
         make_tree(model)
     except UserError as fault:
-        why = str(fault).partition(". ")[0]
-        logging.getLogger(__name__).warning("%s. %s", why, otherwise)
+        why = str(fault).removesuffix(" Set `loss: rows` under training.")
+        logging.getLogger(__name__).warning("%s %s", why, otherwise)
         return False
     return True
 
@@ -279,35 +295,63 @@ def checkpointed(model: Any) -> Iterator[None]:
     """Recompute each layer in the backward pass instead of keeping its activations.
 
     Keys and values are outputs of the checkpointed function, so the crown can depend on the
-    trunk's. Rows without a cache are recomputed likewise. The layer class is patched only inside the block.
+    trunk's. Rows without a cache are recomputed likewise, whatever arguments their layers take.
+    The layers' classes are patched only inside the block.
+
+    Raises:
+        UserError: the model's layers can't be recomputed, and why.
     """
-    kind = type(model.layers[0])
-    plain: Callable[..., mx.array] = kind.__call__
+    plain = {kind: kind.__call__ for kind in {type(layer) for layer in model.layers}}
+    for kind, call in plain.items():
+        kind.__call__ = _recomputed(call)
+    try:
+        _check_gradient(model)
+        yield
+    finally:
+        for kind, call in plain.items():
+            kind.__call__ = call
 
-    def call(layer: nn.Module, x: mx.array, mask: Any = None, cache: Any = None) -> mx.array:
-        if cache is None:
 
-            def row(parameters: Any, x: mx.array) -> mx.array:
+def _check_gradient(model: Any) -> None:
+    parameters = model.trainable_parameters()
+    try:
+        loss, gradients = nn.value_and_grad(model, lambda: model(mx.array([[1, 2, 3]])).sum())()
+        mx.eval(loss, gradients)
+    except Exception as fault:  # layers of other people's models take and give whatever they like
+        raise UserError(
+            f"gradient_checkpointing: model type '{model_type(model)}' can't be recomputed layer by layer "
+            f"({reason_of(fault)}). Set `gradient_checkpointing: false` under training."
+        ) from fault
+    finally:
+        model.update(parameters)
+
+
+def _recomputed(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """A layer's `__call__` whose activations are computed again in the backward pass."""
+
+    def call(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        caches = [leaf for _, leaf in tree_flatten((args, kwargs)) if not isinstance(leaf, PLAIN)]
+        if not caches:
+
+            def row(parameters: Any, *args: Any, **kwargs: Any) -> Any:
                 layer.update(parameters)
-                return plain(layer, x, mask, None)
+                return plain(layer, *args, **kwargs)
 
-            return mx.checkpoint(row)(layer.trainable_parameters(), x)
-        if not isinstance(cache, TrunkCache | CrownCache):
-            return plain(layer, x, mask, cache)
+            return mx.checkpoint(row)(layer.trainable_parameters(), *args, **kwargs)
+        cache = caches[0]
+        if len(caches) > 1 or not isinstance(cache, TrunkCache | CrownCache):
+            return plain(layer, *args, **kwargs)
 
-        def inner(parameters: Any, x: mx.array, *prefix: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+        def inner(parameters: Any, prefix: Any, args: Any, kwargs: Any) -> tuple[Any, mx.array, mx.array]:
             layer.update(parameters)
             inside = cache.fresh(*prefix)
-            out = plain(layer, x, mask, inside)
+            args, kwargs = tree_map(lambda leaf: inside if leaf is cache else leaf, (args, kwargs))
+            out = plain(layer, *args, **kwargs)
             own = _own(inside)
             return out, own.keys, own.values
 
-        out, keys, values = mx.checkpoint(inner)(layer.trainable_parameters(), x, *cache.inputs())
+        out, keys, values = mx.checkpoint(inner)(layer.trainable_parameters(), cache.inputs(), args, kwargs)
         cache.own = KeyValues(keys, values)
         return out
 
-    kind.__call__ = call  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        kind.__call__ = plain  # type: ignore[method-assign]
+    return call

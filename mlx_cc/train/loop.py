@@ -35,9 +35,10 @@ from mlx_cc.model.load import QUANTIZATION, base_model, keep_beside, parameters
 from mlx_cc.model.tree import checkpointed, shares_trunk
 from mlx_cc.prompt import Encoder, Tree, groups
 from mlx_cc.tasks import Task, pick
+from mlx_cc.train.adapters import add_adapters
 from mlx_cc.train.batches import Stream, plant
 from mlx_cc.train.loss import Objective, rows_loss, tree_loss, weight_of
-from mlx_cc.train.settings import Lora, Training, TrainSettings
+from mlx_cc.train.settings import Training, TrainSettings
 
 SPIKES = 3
 """Updates on end above the limit that stop a run."""
@@ -115,33 +116,6 @@ def learning_rate(update: int, updates: int, training: Training) -> float:
     return training.learning_rate * (
         (1 + math.cos(math.pi * done)) / 2 if training.lr_scheduler_type == "cosine" else 1 - done
     )
-
-
-def add_adapters(model: Any, lora: Lora) -> dict[str, Any]:
-    """Freeze the model, add LoRA layers, and return the `adapter_config.json` entries that describe them.
-
-    Raises:
-        UserError: none of the target modules exists in the model.
-    """
-    from mlx_lm.tuner.utils import linear_to_lora_layers
-
-    layers = len(model.layers) if lora.num_layers == -1 else min(lora.num_layers, len(model.layers))
-    if not lora.enabled:
-        model.freeze()
-        for layer in model.layers[-layers:]:
-            layer.unfreeze()
-        return {"fine_tune_type": "full", "num_layers": layers}
-    names = [name for name, _ in model.layers[-1].named_modules()]
-    keys = [name for name in names if name.rsplit(".", 1)[-1] in lora.target_modules]
-    if not keys:
-        known = sorted({name.rsplit(".", 1)[-1] for name in names if name.endswith("proj")})
-        raise UserError(
-            f"lora.target_modules: the model has none of {', '.join(lora.target_modules)}. It has {', '.join(known)}."
-        )
-    model.freeze()
-    config = {"rank": lora.r, "scale": lora.lora_alpha / lora.r, "dropout": lora.lora_dropout, "keys": keys}
-    linear_to_lora_layers(model, layers, config, use_dora=lora.type == "dora")
-    return {"fine_tune_type": lora.type, "num_layers": layers, "lora_parameters": config}
 
 
 def save_arrays(path: Path, arrays: Mapping[str, mx.array], metadata: Mapping[str, str]) -> None:

@@ -171,6 +171,7 @@ def plan(
         UserError: data or model can't be found or read, or the model is no dense decoder.
     """
     from mlx_cc.model import machine, pull
+    from mlx_cc.model.load import load_tokenizer
     from mlx_cc.train.loop import Trainer, updates_of
 
     training = settings.training
@@ -181,7 +182,7 @@ def plan(
     conversations, held_out, centre = find_data(settings)
     order = np.random.default_rng(training.seed).permutation(len(conversations))
     sample = [conversations[place] for place in order[:SAMPLE]]
-    tokenizer = _tokenizer(folder, config)
+    tokenizer = load_tokenizer(folder, config)
     started = time.perf_counter()
     encoder = Encoder(tokenizer)
     visits = range(len(sample))  # all parts of chains, as in an epoch
@@ -227,15 +228,6 @@ def plan(
         chips=[_on_chip(chip, shape, settings, works, on_mac, counts, validations) for chip in CHIPS],
         example=marked(sorted(trees, key=lambda tree: tree.tokens)[len(trees) // 2], tokenizer),
     )
-
-
-def _tokenizer(folder: Path, config: dict[str, Any]) -> Any:
-    import logging
-
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    from mlx_lm.utils import load_tokenizer
-
-    return load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
 
 
 # Tokens
