@@ -194,6 +194,5 @@ class Encoder:
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     """How many tokens all rows begin with."""
-    first, last = min(rows), max(rows)
-    most = min(len(first), len(last))
-    return next((place for place in range(most) if first[place] != last[place]), most)
+    differs = (place for place, tokens in enumerate(zip(*rows, strict=False)) if len(set(tokens)) > 1)
+    return next(differs, min(map(len, rows)))
