@@ -204,7 +204,7 @@ def _base_of(adapter: Path) -> Path:
     """The folder of an adapter's base model."""
     note = RunFolder(adapter).config
     if not note.exists():
-        what = "no such folder" if not adapter.exists() else "not an adapter, {note.name} is missing"
+        what = "no such folder" if not adapter.exists() else f"not an adapter, {note.name} is missing"
         raise UserError(f"{adapter}: {what}. Pass the folder of a run, such as adapters/NAME.")
     name = read_json(note, dict).get("model")
     if not name:
