@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mlx_cc.ingest.run import ingest
     from mlx_cc.prepare import prepare_files as prepare
     from mlx_cc.report.run import dashboard, table
-    from mlx_cc.retrieve import ContactCenterRAG, extract_best_practices
+    from mlx_cc.retrieve.practices import extract_best_practices
+    from mlx_cc.retrieve.rag import ContactCenterRAG
     from mlx_cc.temporal import TemporalFeatureEnhancer
     from mlx_cc.train.fuse import fuse
     from mlx_cc.train.session import train
@@ -28,7 +29,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Analyst": "analyst",
     "AgentFingerprinter": "agents.fingerprint",
-    "ContactCenterRAG": "retrieve",
+    "ContactCenterRAG": "retrieve.rag",
     "Conversation": "conversation",
     "Label": "conversation",
     "TemporalFeatureEnhancer": "temporal",
@@ -36,7 +37,7 @@ _HOMES = {
     "UserError": "errors",
     "coach": "agents.run",
     "dashboard": "report.run",
-    "extract_best_practices": "retrieve",
+    "extract_best_practices": "retrieve.practices",
     "fingerprint": "agents.run",
     "fuse": "train.fuse",
     "generate_coaching": "agents.coaching",

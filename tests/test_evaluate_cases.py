@@ -8,8 +8,8 @@ from mlx_cc.evaluate.cases import find
 from mlx_cc.evaluate.session import cases_table, evaluate
 from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.metrics import Estimate
-from mlx_cc.retrieve import ContactCenterRAG
 from mlx_cc.retrieve.embed import embedder
+from mlx_cc.retrieve.rag import ContactCenterRAG
 
 
 @pytest.fixture(scope="module")

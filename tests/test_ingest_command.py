@@ -17,7 +17,7 @@ from mlx_cc.ingest import processes
 from mlx_cc.ingest.format import Reading
 from mlx_cc.redact import Redactor
 from mlx_cc.redact.key import pseudonym_key, pseudonymous
-from mlx_cc.retrieve import build
+from mlx_cc.retrieve import indexing
 from mlx_cc.tasks import pick
 from mlx_cc.train.batches import labelled
 
@@ -100,7 +100,7 @@ def test_what_says_neither_that_it_is_redacted_nor_that_it_was_to_stay_is_redact
     elif door == "analyze":
         found = list(analyze.read(file, Reading(redactor=Redactor()), pytest.fail))
     elif door == "rag":
-        found = [conversation for conversation, _ in build.read([build.Source(file, None)])]
+        found = [conversation for conversation, _ in indexing.read([indexing.Source(file, None)])]
     else:
         found = labelled(file, pick(["csat"]))
     said = {conversation.id: CARD in conversation.turns[0].text for conversation in found}

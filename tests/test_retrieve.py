@@ -19,15 +19,14 @@ from mlx_cc.conversation import Conversation, Label, Turn, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
 from mlx_cc.prepare import prepare
-from mlx_cc.retrieve import ContactCenterRAG, store
-from mlx_cc.retrieve import check as look
-from mlx_cc.retrieve.build import Indexed, conversations_in, index_conversations, sources
-from mlx_cc.retrieve.check import check
-from mlx_cc.retrieve.check import stats as held
+from mlx_cc.retrieve import check as checks
+from mlx_cc.retrieve.check import check, stats
 from mlx_cc.retrieve.embed import Embedder, embedder
-from mlx_cc.retrieve.entries import entries, thread_of
-from mlx_cc.retrieve.rag import COLLECTION
-from mlx_cc.retrieve.store import COMPLETE, DATABASE, NEXT, OLD, REPLACES, WRITTEN, open_index
+from mlx_cc.retrieve.entries import COLLECTION, entries, thread_of
+from mlx_cc.retrieve.folder import DATABASE, WRITTEN, client_of, holding
+from mlx_cc.retrieve.index import COMPLETE, NEXT, OLD, REPLACES, open_index
+from mlx_cc.retrieve.indexing import Indexed, conversations_in, index_conversations, sources
+from mlx_cc.retrieve.rag import ContactCenterRAG
 from mlx_cc.simulate import Parameters, World, simulate
 
 ROOT = Path(__file__).parent.parent
@@ -110,7 +109,7 @@ def test_a_field_that_a_conversation_loses_is_gone_from_its_rows(index, conversa
 def test_pruning_takes_out_what_is_no_longer_there(index, conversations, tiny):
     with ContactCenterRAG(index, embedder=tiny) as rag:
         assert rag.index(conversations[:50], prune=True).removed == 10
-        assert held(rag.finder.index)["conversations"] == 50
+        assert stats(rag.finder.index)["conversations"] == 50
 
 
 @pytest.mark.parametrize("how", ["prune", "rebuild"])
@@ -329,8 +328,8 @@ def _written(folder: Path, some: list[Conversation]) -> Path:
 
 def test_an_index_is_looked_at_before_use_only_where_somebody_was_killed(index, tiny, monkeypatch):
     looks: list[str] = []
-    real = look._apart
-    monkeypatch.setattr(look, "_apart", lambda what, *more: looks.append(what) or real(what, *more))
+    real = checks._in_child
+    monkeypatch.setattr(checks, "_in_child", lambda what, *more: looks.append(what) or real(what, *more))
     with ContactCenterRAG(index, embedder=tiny) as rag:
         rag.retrieve_similar("a bill")
     assert not looks
@@ -346,7 +345,7 @@ def test_a_second_collection_is_made_in_a_folder_that_was_not_closed(index, conv
     with ContactCenterRAG(index, "other", embedder=tiny) as rag:
         assert rag.index(conversations[:5]).added == 5
     with ContactCenterRAG(index, embedder=tiny) as rag:
-        assert held(rag.finder.index)["conversations"] == 60
+        assert stats(rag.finder.index)["conversations"] == 60
 
 
 def test_a_first_run_that_was_killed_before_it_made_its_collection_is_run_again(tmp_path, conversations, tiny):
@@ -361,8 +360,8 @@ def test_a_first_run_that_was_killed_before_it_made_its_collection_is_run_again(
 def client_held(folder: Path):
     """Chroma's client of a folder, which is not noted as closed afterwards."""
     folder.mkdir(exist_ok=True)
-    with store.held(folder):
-        client = store.client_of(folder)
+    with holding(folder):
+        client = client_of(folder)
         try:
             yield client
         finally:
@@ -392,13 +391,13 @@ def test_an_interrupted_rebuild_leaves_the_old_index_and_is_gone_on_with(index, 
     with ContactCenterRAG(index, embedder=changed(tiny, encode=encode)) as rag, pytest.raises(Interrupted):
         rag.index(many, rebuild=True)
     with ContactCenterRAG(index, embedder=tiny) as rag:
-        assert held(rag.finder.index)["conversations"] == 60
+        assert stats(rag.finder.index)["conversations"] == 60
         report = rag.index(many[1:], rebuild=True, prune_most=True)
         assert (report.embedded, report.removed) == (3 * len(many) - sum(asked), 1)
-        assert held(rag.finder.index)["conversations"] == len(many) - 1
+        assert stats(rag.finder.index)["conversations"] == len(many) - 1
         assert rag.retrieve_similar(many[7])
     with ContactCenterRAG(index, embedder=tiny) as rag:
-        assert held(rag.finder.index)["conversations"] == len(many) - 1
+        assert stats(rag.finder.index)["conversations"] == len(many) - 1
 
 
 def test_what_a_killed_rebuild_left_damaged_is_not_gone_on_with(tmp_path, conversations, tiny):
@@ -428,10 +427,10 @@ def test_a_rebuilt_index_that_was_killed_while_it_took_its_place_is_found_whole(
             about = {k: v for k, v in new.about.items() if k not in (COMPLETE, REPLACES)}
             collection.modify(name=COLLECTION, metadata=about)
     with ContactCenterRAG(index, embedder=tiny) as rag:
-        assert held(rag.finder.index)["conversations"] == (60 if step == "complete" else 40)  # a reader moves nothing
+        assert stats(rag.finder.index)["conversations"] == (60 if step == "complete" else 40)  # a reader moves nothing
     with ContactCenterRAG(index, embedder=tiny) as rag:
         assert rag.index(conversations[:40]) == Indexed(40, 0, 0, 0)
-        assert held(rag.finder.index)["conversations"] == 40
+        assert stats(rag.finder.index)["conversations"] == 40
         assert not {COMPLETE, REPLACES} & rag.finder.index.about.keys()
         assert [one.name for one in rag.finder.index._client.list_collections()] == [COLLECTION]
 
@@ -445,7 +444,7 @@ def test_two_rebuilds_through_a_server_at_once_leave_one_whole_index(index, conv
         new.take_place()
         new.close()
     with ContactCenterRAG(index, embedder=tiny) as rag:
-        assert held(rag.finder.index)["conversations"] == 30
+        assert stats(rag.finder.index)["conversations"] == 30
         assert [one.name for one in rag.finder.index._client.list_collections()] == [COLLECTION]
 
 

@@ -10,10 +10,12 @@ from conftest import run_python
 from mlx_cc.commands.erase import command
 from mlx_cc.conversation import replace
 from mlx_cc.files import read_conversations, write_conversations
-from mlx_cc.retrieve import ContactCenterRAG, without
+from mlx_cc.retrieve import rewrite
 from mlx_cc.retrieve.check import check
 from mlx_cc.retrieve.embed import embedder
-from mlx_cc.retrieve.store import MOVING, REWRITTEN, finish_move, open_index
+from mlx_cc.retrieve.folder import MOVING, REWRITTEN, finish_move
+from mlx_cc.retrieve.index import open_index
+from mlx_cc.retrieve.rag import ContactCenterRAG
 from mlx_cc.simulate import Parameters, World, simulate
 
 NAME = "contact_center_transcripts"
@@ -49,7 +51,7 @@ def rows(folder):
     with open_index(folder, NAME) as index:
         return {
             name: (vector.tolist(), text, row)
-            for page in index.everything("embeddings", "documents", "metadatas")
+            for page in index.all_rows("embeddings", "documents", "metadatas")
             for name, vector, text, row in zip(
                 page["ids"], page["embeddings"], page["documents"], page["metadatas"], strict=True
             )
@@ -100,11 +102,11 @@ def test_a_copy_that_was_interrupted_is_made_anew(folder, conversations, monkeyp
     def killed(header):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(without, "_clear_unused", killed)
+    monkeypatch.setattr(rewrite, "_clear_unused", killed)
     with pytest.raises(KeyboardInterrupt):
-        without.rewrite(folder, lambda conversation, _: conversation == "nobody")
+        rewrite.rewrite(folder, lambda conversation, _: conversation == "nobody")
     monkeypatch.undo()
-    assert (folder / without.PART).exists()
+    assert (folder / rewrite.PART).exists()
     assert json.loads(erase("--conversation", gone, folder).stdout)["left"] == []
     assert naming(folder, gone) == [] and len(rows(folder)) == 3 * (len(conversations) - 1)
 
@@ -137,9 +139,9 @@ def test_killed_while_the_copy_takes_its_place_the_move_is_finished_later(folder
             (path / MOVING / "chroma.sqlite3").rename(path / "chroma.sqlite3")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(without, "finish_move", killed)
+    monkeypatch.setattr(rewrite, "finish_move", killed)
     with pytest.raises(KeyboardInterrupt):
-        without.rewrite(folder, lambda conversation, _: conversation == gone.id)
+        rewrite.rewrite(folder, lambda conversation, _: conversation == gone.id)
     monkeypatch.undo()
     finish_move(folder)
     assert naming(folder, gone.id) == []  # before Chroma opens it in this process, whose memory still holds the id

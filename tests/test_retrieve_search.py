@@ -15,12 +15,13 @@ from mlx_cc.errors import UserError
 from mlx_cc.metrics import wilson
 from mlx_cc.model.load import load
 from mlx_cc.prompt import Cases, body
-from mlx_cc.retrieve import Case, ContactCenterRAG, extract_best_practices
+from mlx_cc.retrieve.bm25 import Words
 from mlx_cc.retrieve.embed import Embedder, embedder
 from mlx_cc.retrieve.filters import read, where
+from mlx_cc.retrieve.practices import extract_best_practices
+from mlx_cc.retrieve.rag import ContactCenterRAG
 from mlx_cc.retrieve.rerank import reranked
-from mlx_cc.retrieve.search import fused
-from mlx_cc.retrieve.words import Words
+from mlx_cc.retrieve.search import Case, fused
 
 ROOT = Path(__file__).parent.parent
 

@@ -22,13 +22,13 @@ from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations
 from mlx_cc.folders import DataFolder
 from mlx_cc.metrics import Estimate, interval
-from mlx_cc.retrieve.build import index_conversations
 from mlx_cc.retrieve.embed import Embedder
-from mlx_cc.retrieve.entries import problem
+from mlx_cc.retrieve.entries import MODES, problem
 from mlx_cc.retrieve.filters import where
+from mlx_cc.retrieve.index import Index, open_index
+from mlx_cc.retrieve.indexing import index_conversations
 from mlx_cc.retrieve.rerank import LOOKED_AT, reranked
-from mlx_cc.retrieve.search import MODES, Finder
-from mlx_cc.retrieve.store import Index, open_index
+from mlx_cc.retrieve.search import Finder
 from mlx_cc.simulate import Parameters, World, simulate
 
 DEPTH = 10

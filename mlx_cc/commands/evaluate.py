@@ -103,7 +103,7 @@ def command(
 
     from mlx_cc.evaluate.session import cases_table, evaluate, reasoning_table, table
     from mlx_cc.model.load import data_folder
-    from mlx_cc.retrieve import ContactCenterRAG
+    from mlx_cc.retrieve.rag import ContactCenterRAG
     from mlx_cc.terminal import console
 
     folder = data.parent if data else data_folder(model)

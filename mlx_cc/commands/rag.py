@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlx_cc.retrieve.entries import FIELDS, PARTS
-from mlx_cc.retrieve.rag import COLLECTION
-from mlx_cc.retrieve.search import MODES, SEARCHED
+from mlx_cc.retrieve.entries import COLLECTION, FIELDS, MODES, PARTS, SEARCHED
 
 if TYPE_CHECKING:
-    from mlx_cc.retrieve import Case, ContactCenterRAG
+    from mlx_cc.retrieve.rag import ContactCenterRAG
+    from mlx_cc.retrieve.search import Case
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -53,7 +52,7 @@ def command() -> None:
 
 def opened(folder: Path, collection: str, chroma_host: str | None, embedder: str | None) -> "ContactCenterRAG":
     """The index that the options name."""
-    from mlx_cc.retrieve import ContactCenterRAG
+    from mlx_cc.retrieve.rag import ContactCenterRAG
 
     return ContactCenterRAG(None if chroma_host else folder, collection, chroma_host=chroma_host, embedder=embedder)
 
@@ -156,8 +155,8 @@ def query(
     import msgspec
 
     from mlx_cc.errors import UserError
-    from mlx_cc.retrieve import extract_best_practices
     from mlx_cc.retrieve.filters import read
+    from mlx_cc.retrieve.practices import extract_best_practices
     from mlx_cc.terminal import status
 
     if (text is None) == (file is None):
@@ -193,11 +192,11 @@ def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str 
     """
     import msgspec
 
-    from mlx_cc.retrieve.check import stats as held
-    from mlx_cc.retrieve.store import open_index
+    from mlx_cc.retrieve.check import stats as stats_of
+    from mlx_cc.retrieve.index import open_index
 
     with open_index(chroma_host or folder, collection) as index:
-        found = held(index)
+        found = stats_of(index)
         where = index.where
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
@@ -233,9 +232,9 @@ def check(
     """
     import msgspec
 
-    from mlx_cc.retrieve.check import check_apart
+    from mlx_cc.retrieve.check import check_in_child
 
-    found = check_apart(chroma_host or folder, collection)
+    found = check_in_child(chroma_host or folder, collection)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
     else:

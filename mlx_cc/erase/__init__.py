@@ -35,10 +35,10 @@ from mlx_cc.folders import AgentsFolder, DataFolder, ModelFolder, RunFolder
 from mlx_cc.ingest import all_contact_formats, choose, read_folder
 from mlx_cc.ingest.format import Reading, Reject
 from mlx_cc.ingest.source import open_file
-from mlx_cc.retrieve import without
-from mlx_cc.retrieve.check import look_first
-from mlx_cc.retrieve.store import DATABASE, MOVING, OWN, REWRITTEN
-from mlx_cc.retrieve.store import held as held_index
+from mlx_cc.retrieve import rewrite
+from mlx_cc.retrieve.check import faults_since_closed
+from mlx_cc.retrieve.folder import DATABASE, INDEX_FILES, MOVING, REWRITTEN
+from mlx_cc.retrieve.folder import holding as holding_index
 
 PLACES = ("data", "adapters", "models", "demo", "rejects", "coaching")
 FILES = (DataFolder.conversations.name, DataFolder.zipped.name, DataFolder.rejects.name)
@@ -198,7 +198,7 @@ def erase(changes: Sequence[Change], target: Target) -> None:
     for change in changes:
         path = change.path
         if path.name == DATABASE:
-            without.rewrite(path.parent, target.covers)
+            rewrite.rewrite(path.parent, target.covers)
         elif not change.entries:
             delete(path)
         elif path.suffix == ".json":
@@ -304,14 +304,14 @@ def _differences(before: Any, after: Any) -> int:
 
 def _is_index(path: Path) -> bool:
     """Whether a file is an index's database, and not that of a copy which was interrupted."""
-    return path.name == DATABASE and path.parent.name not in (without.PART, REWRITTEN, MOVING)
+    return path.name == DATABASE and path.parent.name not in (rewrite.PART, REWRITTEN, MOVING)
 
 
 def _is_in_index(path: Path) -> bool:
     """Whether a file belongs to an index: to its database, a collection's vectors, or the words kept beside them."""
     for folder in list(path.parents)[:3]:
         if (folder / DATABASE).exists():
-            return OWN.fullmatch(path.relative_to(folder).parts[0]) is not None
+            return INDEX_FILES.fullmatch(path.relative_to(folder).parts[0]) is not None
     return False
 
 
@@ -321,11 +321,11 @@ def _rows_of(database: Path) -> Iterator[tuple[str, str | None]]:
     Raises:
         UserError: another process uses it.
     """
-    if look_first(database.parent):
+    if faults_since_closed(database.parent):
         return
-    with held_index(database.parent):
+    with holding_index(database.parent):
         try:
-            yield from without.ids_in(database.parent)
+            yield from rewrite.ids_in(database.parent)
         except UserError:
             return
 

@@ -13,8 +13,9 @@ from mlx_cc.errors import UserError
 from mlx_cc.evaluate.compare import compare, overall
 from mlx_cc.evaluate.predict import Predictions, predictions
 from mlx_cc.prompt import Cases
-from mlx_cc.retrieve import Case, ContactCenterRAG
 from mlx_cc.retrieve.filters import where
+from mlx_cc.retrieve.rag import ContactCenterRAG
+from mlx_cc.retrieve.search import Case
 from mlx_cc.tasks import Task
 from mlx_cc.terminal import progress
 

@@ -18,7 +18,7 @@ from mlx_cc.evaluate.predict import Predictions, predictions
 from mlx_cc.files import read_json, write_json
 from mlx_cc.folders import EvaluationFolder, RunFolder
 from mlx_cc.model import load as disk
-from mlx_cc.retrieve import ContactCenterRAG
+from mlx_cc.retrieve.rag import ContactCenterRAG
 from mlx_cc.tasks import Task, pick
 from mlx_cc.train.batches import labelled
 

@@ -1,4 +1,4 @@
-"""What an index holds, and whether it is whole."""
+"""What an index holds, and whether it can be read whole."""
 
 import signal
 import subprocess
@@ -14,67 +14,60 @@ import numpy as np
 from mlx_cc.children import start
 from mlx_cc.errors import UserError
 from mlx_cc.retrieve.entries import FIELDS, PARTS, conversation_of, part_of
-from mlx_cc.retrieve.store import (
+from mlx_cc.retrieve.folder import (
     DATABASE,
-    DIMENSION,
-    EMBEDDER,
-    NEXT,
-    Index,
+    chroma_faults,
     client_of,
-    held,
+    holding,
     is_as_closed,
     is_held_here,
     note_closed,
-    open_index,
-    told,
 )
+from mlx_cc.retrieve.index import DIMENSION, EMBEDDER, NEXT, Index, open_index
 from mlx_cc.splits import unit_interval
 from mlx_cc.terminal import status
 
 PROBES = 50
-"""Entries, about, that have to find themselves."""
+"""About how many entries must be found by their own vector."""
 READING = "reading collection "
-"""Said before each, so that the one that ends the process can be named."""
+"""Printed before each collection: the last line names the one that crashed the process."""
 SHOWN = 12
-"""Values of a field that are counted one by one."""
+"""Most values of a field that are counted one by one."""
 
 
-class Checked(msgspec.Struct):
-    """What a look at all of an index came to."""
+class CheckReport(msgspec.Struct):
+    """Result of checking an index."""
 
     where: str
     entries: int
     faults: list[str]
 
 
-def check_apart(place: Path | str, collection: str) -> Checked:
+def check_in_child(place: Path | str, collection: str) -> CheckReport:
     """`check` in a process of its own: a damaged graph of vectors ends the process that reads it.
 
     Raises:
         UserError: there is no such index, or another process holds it.
     """
-    return _apart("server" if isinstance(place, str) else "folder", str(place), collection)
+    return _in_child("server" if isinstance(place, str) else "folder", str(place), collection)
 
 
-def look_first(place: Path, next_alone: str | None = None) -> list[str]:
-    """Of a folder that somebody was killed in, or wrote to, since it was last closed: see that its vectors can be read.
+def faults_since_closed(place: Path, next_alone: str | None = None) -> list[str]:
+    """Faults in the vectors of a folder; looks only where a process was killed or wrote since the folder was closed.
 
     Args:
-        next_alone: the collection that is to be made anew: look at what a rebuild of it left alone.
-
-    Returns:
-        Faults; empty where there are none, or nobody was killed.
+        next_alone: a collection that is to be made anew; only what an earlier rebuild of it left is looked at.
 
     Raises:
         UserError: another process holds it.
     """
     if not (place / DATABASE).exists() or is_held_here(place) or is_as_closed(place):
         return []
-    with status(f"{place} was not closed when it was last used: looking at it"):
-        return _apart("vectors", str(place), next_alone or "").faults
+    with status(f"{place} was not closed when it was last used: checking it"):
+        return _in_child("vectors", str(place), next_alone or "").faults
 
 
-def _apart(what: str, place: str, collection: str) -> Checked:
+def _in_child(what: str, place: str, collection: str) -> CheckReport:
     child = start("mlx_cc.retrieve.check", what, place, collection, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, log = (data.decode() for data in child.communicate())
     if child.returncode < 0:
@@ -83,45 +76,44 @@ def _apart(what: str, place: str, collection: str) -> Checked:
         if child.returncode == -signal.SIGKILL:
             fault = f"reading collection {named} was killed, perhaps for lack of memory"
         else:
-            fault = _anew(named, "Chroma crashes when it reads the vectors")
-        return Checked(f"{place}, collection {named}", 0, [fault])
+            fault = _make_anew(named, "Chroma crashes when it reads the vectors")
+        return CheckReport(f"{place}, collection {named}", 0, [fault])
     if child.returncode:
         raise UserError(log.strip().rpartition("\n")[2].removeprefix("Error: "))
-    return msgspec.json.decode(out, type=Checked)
+    return msgspec.json.decode(out, type=CheckReport)
 
 
-def _anew(collection: str, fault: str) -> str:
+def _make_anew(collection: str, fault: str) -> str:
     name = collection.removesuffix(NEXT)
     return f"collection {collection}: {fault}. Make it anew: mlx_cc rag index PATH --rebuild --collection {name}"
 
 
-def look(place: Path, next_alone: str) -> Checked:
-    """Look at the vectors of a folder's collections; where all can be read, and all were looked at, that is noted."""
+def check_vectors(place: Path, next_alone: str) -> CheckReport:
+    """Check the vectors of a folder's collections; if all were checked and are sound, the folder is noted as closed."""
     faults: list[str] = []
-    with held(place):
+    with holding(place):
         try:
-            with closing(client_of(place)) as client, told(str(place)):
+            with closing(client_of(place)) as client, chroma_faults(str(place)):
                 for found in client.list_collections():
                     if EMBEDDER in (found.metadata or {}) and (not next_alone or found.name == next_alone + NEXT):
                         print(f"{READING}{found.name}", file=sys.stderr, flush=True)
                         index = Index(client, found, f"{place}, collection {found.name}", ExitStack())
-                        faults += [_anew(found.name, fault) for fault in lost(index)]
+                        faults += [_make_anew(found.name, fault) for fault in unfindable(index)]
         except UserError as fault:
             faults.append(str(fault).removeprefix(f"{place}: ").removesuffix("."))
         if not faults and not next_alone:
             note_closed(place)
-    return Checked(str(place), 0, faults)
+    return CheckReport(str(place), 0, faults)
 
 
 def stats(index: Index) -> dict[str, Any]:
-    """What an index holds: conversations, entries, its embedder, the entries of an unfinished rebuild (`half_made`),
-    and of each field how many have it.
+    """What an index holds: conversations, entries, embedder, entries of an unfinished rebuild (`half_made`), fields.
 
-    Of fields with few values, how often each occurs; of numbers, the lowest and the highest.
+    A field has n (conversations with it); few values are counted one by one; numbers have the lowest and the highest.
     """
     known: dict[str, list[Any]] = {}
     parts: Counter[str] = Counter()
-    for rows in index.everything("metadatas"):
+    for rows in index.all_rows("metadatas"):
         for name, row in zip(rows["ids"], rows["metadatas"], strict=True):
             parts[part_of(name)] += 1
             if part_of(name) == "conversation":
@@ -134,23 +126,23 @@ def stats(index: Index) -> dict[str, Any]:
         "embedder": index.embedder,
         "dimension": index.about.get(DIMENSION),
         "half_made": index.half_made(),
-        "fields": {name: _told(name, values) for name, values in known.items()},
+        "fields": {name: _summary(name, values) for name, values in known.items()},
     }
 
 
-def _told(name: str, values: list[Any]) -> dict[str, Any]:
+def _summary(name: str, values: list[Any]) -> dict[str, Any]:
     if FIELDS[name].kind != "text":
         return {"n": len(values), "lowest": min(values), "highest": max(values)}
     counted = Counter(values)
-    told: dict[str, Any] = {"n": len(values), "different": len(counted)}
-    return told if len(counted) > SHOWN else {**told, "values": dict(counted.most_common())}
+    summary: dict[str, Any] = {"n": len(values), "different": len(counted)}
+    return summary if len(counted) > SHOWN else {**summary, "values": dict(counted.most_common())}
 
 
 def check(index: Index) -> list[str]:
     """The faults of an index; empty when it is whole.
 
-    Reads every row: each conversation has its three entries, each vector the size the index names and unit length,
-    and entries drawn from all over find themselves.
+    Reads every row. Each conversation must have its three entries, each vector the index's size and unit length, and
+    a sample of entries must be found by their own vectors.
     """
     faults: list[str] = []
     parts: dict[str, set[str]] = {}
@@ -159,7 +151,7 @@ def check(index: Index) -> list[str]:
         return ["not an index of mlx_cc: it names no embedder"]
     wrong = lengths = 0
     try:
-        for rows in index.everything("embeddings", "documents", "metadatas"):
+        for rows in index.all_rows("embeddings", "documents", "metadatas"):
             for place, name in enumerate(rows["ids"]):
                 vector = np.asarray(rows["embeddings"][place], np.float32)
                 parts.setdefault(conversation_of(name), set()).add(part_of(name))
@@ -171,20 +163,20 @@ def check(index: Index) -> list[str]:
         faults.append(f"{wrong} vectors don't have {size} numbers")
     if lengths:
         faults.append(f"{lengths} vectors are not of unit length")
-    if torn := [name for name, found in parts.items() if found != set(PARTS)]:
-        faults.append(f"{len(torn)} conversations lack an entry, such as {torn[0]}: index them again")
-    return faults + [_anew(index.name, fault) for fault in lost(index)]
+    if incomplete := [name for name, there in parts.items() if there != set(PARTS)]:
+        faults.append(f"{len(incomplete)} conversations lack an entry, such as {incomplete[0]}: index them again")
+    return faults + [_make_anew(index.name, fault) for fault in unfindable(index)]
 
 
-def lost(index: Index) -> list[str]:
-    """Entries drawn from all over that don't find themselves by their own vector, as a fault; empty when all do."""
-    drawn = PROBES / max(1, index.count())
-    vectors = index.vectors([name for name in index.ids() if unit_interval(name) < drawn])
-    # texts that are alike have the same vector: what is found need not be the entry itself
-    gone = [name for name, vector in vectors.items() if index.nearest(vector, 1).similarities[0] < 0.999]
-    if not gone:
+def unfindable(index: Index) -> list[str]:
+    """A fault when entries of a sample are not found by their own vectors; empty when all are."""
+    share = PROBES / max(1, index.count())
+    vectors = index.vectors([name for name in index.ids() if unit_interval(name) < share])
+    # equal texts have equal vectors, so another entry may come first: its similarity is what counts
+    missed = [name for name, vector in vectors.items() if index.nearest(vector, 1).similarities[0] < 0.999]
+    if not missed:
         return []
-    return [f"{len(gone)} of {len(vectors)} entries don't find themselves, such as {gone[0]}"]
+    return [f"{len(missed)} of {len(vectors)} entries are not found by their own vectors, such as {missed[0]}"]
 
 
 def main() -> None:
@@ -192,10 +184,10 @@ def main() -> None:
     what, place, collection = sys.argv[1:]
     try:
         if what == "vectors":
-            found = look(Path(place), collection)
+            found = check_vectors(Path(place), collection)
         else:
             with open_index(place if what == "server" else Path(place), collection) as index:
-                found = Checked(index.where, index.count(), check(index))
+                found = CheckReport(index.where, index.count(), check(index))
     except UserError as fault:
         print(f"Error: {fault}", file=sys.stderr)
         sys.exit(2)

@@ -7,7 +7,7 @@ ID#resolution     how it ended
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from mlx_cc.conversation import Conversation, Turn
 from mlx_cc.prompt import NAMES
@@ -16,6 +16,13 @@ Part = Literal["conversation", "problem", "resolution"]
 PARTS: tuple[Part, ...] = ("conversation", "problem", "resolution")
 FIRST, LAST = 3, 4
 """Turns of the customer that tell the problem, and turns that tell how it ended."""
+
+SEARCHED: tuple[Part, ...] = ("conversation", "problem")
+"""Entries that are searched unless others are named: how a contact ended says little about its subject."""
+Mode = Literal["hybrid", "dense", "words"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""Rankings: both fused, vectors alone, words alone."""
+COLLECTION = "contact_center_transcripts"
 
 Metadata = dict[str, str | float]
 

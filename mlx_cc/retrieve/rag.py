@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.prompt import SYSTEM, Cases, PromptSettings, body, fact_line, turn_lines
-from mlx_cc.retrieve.build import (
+from mlx_cc.retrieve.check import faults_since_closed
+from mlx_cc.retrieve.embed import DEFAULT, Embedder, embedder
+from mlx_cc.retrieve.entries import COLLECTION, SEARCHED, Mode, Part, entry_id
+from mlx_cc.retrieve.filters import Where, every, where
+from mlx_cc.retrieve.folder import WORDS
+from mlx_cc.retrieve.index import Index, open_index
+from mlx_cc.retrieve.indexing import (
     Indexed,
     forget_all_but,
     index_conversations,
@@ -24,20 +30,14 @@ from mlx_cc.retrieve.build import (
     sources,
     without_split,
 )
-from mlx_cc.retrieve.check import look_first
-from mlx_cc.retrieve.embed import DEFAULT, Embedder, embedder
-from mlx_cc.retrieve.entries import Part, entry_id
-from mlx_cc.retrieve.filters import Where, every, where
 from mlx_cc.retrieve.practices import extract_best_practices, in_words, outcomes
 from mlx_cc.retrieve.rerank import LOOKED_AT, SHOWN, reranked
-from mlx_cc.retrieve.search import SEARCHED, Case, Finder, Mode, its_own, query_of
-from mlx_cc.retrieve.store import WORDS, Index, open_index
+from mlx_cc.retrieve.search import Case, Finder, its_own, query_of
 from mlx_cc.tasks.coaching import CASE
 
 if TYPE_CHECKING:
     from mlx_cc.analyst import Analyst
 
-COLLECTION = "contact_center_transcripts"
 COUNTED = 20
 """Similar conversations that outcomes are counted over."""
 
@@ -171,8 +171,8 @@ class ContactCenterRAG:
         self.close()
         if not rebuild:
             self._refuse_damaged()
-        damaged = rebuild and self._look_first()
-        go_on = not (rebuild and self._look_first(self.collection_name))
+        damaged = rebuild and self._faults()
+        go_on = not (rebuild and self._faults(self.collection_name))
         make = self._embedder(self._wanted or self._made_with() or DEFAULT)
         index = open_index(self._place, self.collection_name, make, rebuild, go_on)
         try:
@@ -271,7 +271,7 @@ class ContactCenterRAG:
         }
 
     def extract_best_practices(self, cases: Sequence[Case]) -> dict[str, Any]:
-        """What the cases that ended well have in common, counted; see `mlx_cc.retrieve.extract_best_practices`."""
+        """What the cases that ended well have in common, counted; see `mlx_cc.extract_best_practices`."""
         return extract_best_practices(cases)
 
     def _thread(self, conversation: Conversation) -> str:
@@ -316,11 +316,11 @@ class ContactCenterRAG:
             return None
 
     def _refuse_damaged(self) -> None:
-        if faults := self._look_first():
+        if faults := self._faults():
             raise UserError(f"{self._place}: {faults[0]}.")
 
-    def _look_first(self, next_alone: str | None = None) -> list[str]:
-        return look_first(self._place, next_alone) if isinstance(self._place, Path) else []
+    def _faults(self, next_alone: str | None = None) -> list[str]:
+        return faults_since_closed(self._place, next_alone) if isinstance(self._place, Path) else []
 
     def _cache(self) -> Path | None:
         """Where the word index is kept: beside Chroma's files; of a server, nowhere."""

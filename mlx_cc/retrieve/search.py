@@ -7,26 +7,32 @@ Ranks are fused by reciprocal rank: the sum of 1 / (60 + rank) over the rankings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
+from mlx_cc.retrieve.bm25 import Words
 from mlx_cc.retrieve.embed import Embedder
-from mlx_cc.retrieve.entries import PARTS, Metadata, Part, conversation_of, entry_id, part_of, problem
+from mlx_cc.retrieve.entries import (
+    MODES,
+    PARTS,
+    SEARCHED,
+    Metadata,
+    Mode,
+    Part,
+    conversation_of,
+    entry_id,
+    part_of,
+    problem,
+)
 from mlx_cc.retrieve.filters import Where, every, fields_of
-from mlx_cc.retrieve.store import Found, Index
-from mlx_cc.retrieve.words import Words
+from mlx_cc.retrieve.index import Index, Nearest
 
-Mode = Literal["hybrid", "dense", "words"]
-MODES: tuple[Mode, ...] = get_args(Mode)
 K = 60
 """The constant of reciprocal rank fusion."""
 DEPTH = 50
 """Entries of each ranking, at least, that are fused."""
 FILTERS_KEPT = 8
 """Filters whose entries are remembered."""
-SEARCHED: tuple[Part, ...] = ("conversation", "problem")
-"""Entries that are looked through unless others are named: how something ended says little of what it was about."""
 LONGEST_QUERY = 20_000
 """Characters of a query that are looked at."""
 
@@ -128,13 +134,13 @@ class Finder:
 
     def _nearest(
         self, query: str, depth: int, allowed: Sequence[str] | None, gone: Collection[str], parts: Sequence[Part]
-    ) -> Found:
+    ) -> Nearest:
         """Entries of some parts, nearest first. Without filters those of all parts are asked for, which is quicker."""
         vector = self.embedder.encode([query])[0]
         most = depth * (len(PARTS) if allowed is None else 1) + len(gone)
         found = self.index.nearest(vector, most, allowed)
         kept = [place for place, name in enumerate(found.ids) if part_of(name) in parts and name not in gone][:depth]
-        return Found([found.ids[place] for place in kept], [found.similarities[place] for place in kept])
+        return Nearest([found.ids[place] for place in kept], [found.similarities[place] for place in kept])
 
     @property
     def words(self) -> Words:
@@ -143,7 +149,7 @@ class Finder:
         if self._words is None or self._words[0] != state:
             kept = Words.load(self._cache, state) if self._cache else None
             if kept is None:
-                parts = self.index.everything("documents")
+                parts = self.index.all_rows("documents")
                 kept = Words.of(pair for rows in parts for pair in zip(rows["ids"], rows["documents"], strict=True))
                 if self._cache:
                     kept.save(self._cache, state)

@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Source
 from mlx_cc.errors import UserError
-from mlx_cc.metrics import Metric, bias, mean_absolute_error, spearman, within
+
+if TYPE_CHECKING:
+    from mlx_cc.metrics import Metric
 
 
 class Bound(NamedTuple):
@@ -124,7 +125,7 @@ class Task:
     """Answer text -> value; raises ValueError when it is not an allowed answer."""
     fault: Callable[[Any, Centre, int], str | None]
     """What is wrong with a label's value (number of turns given), or None."""
-    metrics: Mapping[str, Metric]
+    metrics: "Mapping[str, Metric]"
     """Name -> measure over (gold values, predicted values); the first is the task's main one."""
     constant: Callable[[Sequence[Any]], Any]
     """The best answer that ignores the conversation, from the train split's values."""
@@ -156,7 +157,7 @@ class Task:
     """Asked only where it is named."""
     lower_is_better: bool = False
     """Of the main measure."""
-    metrics_after: Callable[[Sequence[Any]], Mapping[str, Metric]] | None = None
+    metrics_after: "Callable[[Sequence[Any]], Mapping[str, Metric]] | None" = None
     """Further measures, which need the train split's values to be defined."""
 
     def find(self, analysis: Mapping[str, Any]) -> Any:
@@ -215,6 +216,8 @@ def pick(names: Sequence[str]) -> list[Task]:
 
 def scored(name: str, scale: Scale, **declared: Any) -> Task:
     """A task that is answered with a number on a scale; what is declared wins over what follows from that."""
+    from mlx_cc.metrics import bias, mean_absolute_error, spearman, within  # numpy, which no --help waits for
+
     follows: dict[str, Any] = {
         "name": name,
         "scale": scale,
@@ -228,7 +231,7 @@ def scored(name: str, scale: Scale, **declared: Any) -> Task:
             "Spearman": spearman,
             "bias": bias,
         },
-        "constant": lambda values: float(np.median(values)),
+        "constant": lambda values: float(median(values)),
         "answers": lambda _centre: scale.answers(),
         "number": float,
         "read": lambda distribution, _centre: read_number(distribution, scale),

@@ -13,7 +13,7 @@ from mlx_cc.folders import DataFolder, split_of_file
 from mlx_cc.redact import read_redacted
 from mlx_cc.retrieve.embed import Embedder
 from mlx_cc.retrieve.entries import PARTS, Entry, conversation_of, entries, entry_id, thread_of
-from mlx_cc.retrieve.store import Index
+from mlx_cc.retrieve.index import Index
 from mlx_cc.splits import SPLITS
 
 CHUNK = 128

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlx_cc.retrieve.store import REWRITTEN, client_of, finish_move, held, told
+from mlx_cc.retrieve.folder import REWRITTEN, chroma_faults, client_of, finish_move, holding
 
 PART = ".rewriting.part"
 PAGE = 2000
@@ -48,7 +48,7 @@ def rewrite(folder: Path, covers: Covers) -> None:
     Raises:
         UserError: another process uses the index, or it can't be read.
     """
-    with held(folder):
+    with holding(folder):
         part = folder / PART
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
@@ -103,10 +103,10 @@ def _clear_unused(header: Path) -> None:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[Any]:
-    with held(folder):
+    with holding(folder):
         client = client_of(folder)
         try:
-            with told(str(folder)):
+            with chroma_faults(str(folder)):
                 yield client
         finally:
             client.close()
