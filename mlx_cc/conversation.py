@@ -1,8 +1,7 @@
-"""The record: one conversation between a customer and a contact centre, and what is known of it.
+"""The record: one conversation between a customer and a contact centre, with its facts and labels.
 
-`Conversation` is the only noun that crosses rooms. On disk it is one JSON object a line
-(`files.py`). Structure is checked when a line is decoded; what a label's value may be is
-the business of the task that owns the label (`tasks/`).
+All rooms exchange `Conversation`. On disk it is one JSON object per line (`files.py`). Decoding a
+line checks its structure; the task that owns a label (`tasks/`) checks the label's value.
 """
 
 from datetime import datetime
@@ -27,12 +26,12 @@ Moment = Annotated[datetime, Meta(tz=True)]
 class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """Settings shared by every struct of the record: frozen, compact, strict.
 
-    Records hold no cycles, so the garbage collector need not track them.
+    Records have no reference cycles, so the garbage collector does not track them.
     """
 
 
 class Turn(Record, frozen=True):
-    """One utterance. Its id is its place: the first turn is T1."""
+    """One utterance. Its id is its number: the first turn is T1."""
 
     role: Role
     text: str
@@ -40,27 +39,27 @@ class Turn(Record, frozen=True):
     """Seconds from the start of the conversation; None when the export has no timings."""
     end_s: Seconds | None = None
     agent_id: Identifier | None = None
-    """Which agent spoke, where a conversation has several."""
+    """The agent who spoke, where a conversation has several."""
     role_confidence: Share | None = None
-    """None when the file itself says who spoke."""
+    """Confidence of a guessed role; None for a role from the file."""
 
 
 class Label(Record, frozen=True):
-    """A value somebody other than our model gave, and who that was."""
+    """A value that a source other than our model gave."""
 
     value: Any
     source: Source
     scale: tuple[float, float] | None = None
-    """Lowest and highest of the scale its source used, where that is not the task's own."""
+    """Lowest and highest value of the source's scale, where it is not the task's."""
     given: float | None = None
-    """The value on that scale; `value` is converted to the task's."""
+    """The value on the source's scale; `value` is on the task's."""
 
 
 class Temporal(Record, frozen=True):
     """The 18 temporal features. Local-time features are None when the site's time zone is unknown."""
 
     timestamp: str | None = None
-    """Start in the site's time zone, ISO 8601; in UTC when no time zone is known."""
+    """Start in the site's time zone, ISO 8601; in UTC when the time zone is unknown."""
     date: str | None = None
     time_of_day: str | None = None
     """night 0-5, morning 6-11, afternoon 12-16, evening 17-20, late_evening 21-23."""
@@ -78,7 +77,7 @@ class Temporal(Record, frozen=True):
     is_weekend: bool | None = None
     is_holiday: bool | None = None
     peak_season: str | None = None
-    """Name of the peak season the date falls in; None when in none (or date unknown)."""
+    """Name of the peak season of the date; None when there is none, or the date is unknown."""
     queue_wait_seconds: float | None = None
     queue_wait_minutes: float | None = None
     is_first_contact: bool | None = None
@@ -86,32 +85,32 @@ class Temporal(Record, frozen=True):
 
 
 class Reasoning(Record, frozen=True):
-    """A teacher's chain in the three blocks of the format; turn citations are [T3]."""
+    """A teacher's reasoning chain in the three blocks of the format; turn citations are [T3]."""
 
     thinking: str
     analysis: str
     insights: str
     model: str
     rationalised: bool = False
-    """Whether the teacher was told labels that it had not come to by itself."""
+    """Whether the teacher was given labels that it had not found by itself."""
     own_thoughts: str | None = None
-    """What a teacher that thinks before it answers thought, where that is kept."""
+    """The thinking of a teacher that thinks before it answers, where it is kept."""
 
 
 class Provenance(Record, frozen=True):
-    """Where the conversation was read from."""
+    """The file from which the conversation was read."""
 
     file: str
     line: int | None = None
     format: str | None = None
     redacted: bool = False
-    """Whether personal data was replaced by placeholders on the way in."""
+    """Whether personal data was replaced with placeholders."""
     personal_data_kept: bool = False
     """Whether personal data was left in on purpose (`--no-redact --keep-personal-data`)."""
 
 
 class Conversation(Record, frozen=True):
-    """One contact: identity, time, turns, labels, and what each stage found out."""
+    """One contact: identity, time, turns, labels, and the results of each stage."""
 
     id: Identifier
     turns: tuple[Turn, ...]
@@ -137,41 +136,37 @@ class Conversation(Record, frozen=True):
     disposition: str | None = None
     previous_contact_id: Identifier | None = None
     is_followup: bool | None = None
-    """None when neither the export nor the contact chain says."""
+    """None when unknown from the export and from earlier contacts."""
     labels: dict[str, Label] = {}
     """Task (or measure) name -> label. A model's own answer is never stored here."""
     provenance: Provenance | None = None
     flags: tuple[str, ...] = ()
-    """What a person should know before trusting it, such as `roles_unknown`."""
+    """Warnings about the data, such as `roles_unknown`."""
     temporal: Temporal | None = None
     reasoning: Reasoning | None = None
 
     def label(self, name: str) -> Any:
         """The value of a label, or None when the conversation has no such label."""
-        found = self.labels.get(name)
-        return None if found is None else found.value
+        label = self.labels.get(name)
+        return None if label is None else label.value
 
 
-Kind = TypeVar("Kind", bound=Record)
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def check(conversation: Conversation) -> None:
-    """Raise UserError for what the field types alone cannot express.
-
-    At least one turn with text, times that do not run backwards inside a turn.
-    """
-    for turn in conversation.turns:
+    """Raise UserError for a conversation without text, or a turn that ends before it starts."""
+    for number, turn in enumerate(conversation.turns, 1):
         end = turn.end_s
         if end is not None and turn.start_s is not None and end < turn.start_s:
-            place = conversation.turns.index(turn) + 1
             raise UserError(
-                f"conversation {conversation.id}: turn {place} ends at {end:g} s, "
-                f"before it starts at {turn.start_s:g} s. Correct the times or leave them out."
+                f"conversation {conversation.id}: turn {number} ends at {end:g} s, "
+                f"before it starts at {turn.start_s:g} s. Correct the times or remove them."
             )
     if not any(turn.text for turn in conversation.turns):
-        raise UserError(f"conversation {conversation.id} has no turn with text. Leave it out or restore its turns.")
+        raise UserError(f"conversation {conversation.id} has no turn with text. Remove it or restore its turns.")
 
 
-def replace(record: Kind, **changes: Any) -> Kind:
+def replace(record: AnyRecord, **changes: Any) -> AnyRecord:
     """A copy of a record, or of a part of one, with some fields changed."""
     return msgspec.structs.replace(record, **changes)

@@ -57,131 +57,40 @@ class Labelled:
 
 # Numbers in words
 
-UNITS = {
-    "en": ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
-    "es": ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"],
-    "fr": ["zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf"],
-    "de": ["null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"],
-    "pt": ["zero", "um", "dois", "três", "quatro", "cinco", "seis", "sete", "oito", "nove"],
-    "zh": list("零一二三四五六七八九"),
-}
-TEENS = {
-    "en": [
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ],
-    "es": ["diez", "once", "doce", "trece", "catorce", "quince", "dieciséis", "diecisiete", "dieciocho", "diecinueve"],
-    "fr": ["dix", "onze", "douze", "treize", "quatorze", "quinze", "seize", "dix-sept", "dix-huit", "dix-neuf"],
-    "de": ["zehn", "elf", "zwölf", "dreizehn", "vierzehn", "fünfzehn", "sechzehn", "siebzehn", "achtzehn", "neunzehn"],
-}
-TENS = {
-    "en": ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"],
-    "es": ["veinte", "treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa"],
-    "fr": ["vingt", "trente", "quarante", "cinquante", "soixante"],
-    "de": ["zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"],
-}
-MONTHS = {
-    "en": [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ],
-    "es": [
-        "enero",
-        "febrero",
-        "marzo",
-        "abril",
-        "mayo",
-        "junio",
-        "julio",
-        "agosto",
-        "septiembre",
-        "octubre",
-        "noviembre",
-        "diciembre",
-    ],
-    "fr": [
-        "janvier",
-        "février",
-        "mars",
-        "avril",
-        "mai",
-        "juin",
-        "juillet",
-        "août",
-        "septembre",
-        "octobre",
-        "novembre",
-        "décembre",
-    ],
-    "de": [
-        "Januar",
-        "Februar",
-        "März",
-        "April",
-        "Mai",
-        "Juni",
-        "Juli",
-        "August",
-        "September",
-        "Oktober",
-        "November",
-        "Dezember",
-    ],
-    "pt": [
-        "janeiro",
-        "fevereiro",
-        "março",
-        "abril",
-        "maio",
-        "junho",
-        "julho",
-        "agosto",
-        "setembro",
-        "outubro",
-        "novembro",
-        "dezembro",
-    ],
-}
-ORDINALS = [
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-    "tenth",
-    "eleventh",
-    "twelfth",
-    "thirteenth",
-    "fourteenth",
-    "fifteenth",
-    "sixteenth",
-    "seventeenth",
-    "eighteenth",
-    "nineteenth",
-    "twentieth",
-]
+
+def _by_language(**words: str) -> dict[str, list[str]]:
+    return {language: text.split() for language, text in words.items()}
+
+
+UNITS = _by_language(
+    en="zero one two three four five six seven eight nine",
+    es="cero uno dos tres cuatro cinco seis siete ocho nueve",
+    fr="zéro un deux trois quatre cinq six sept huit neuf",
+    de="null eins zwei drei vier fünf sechs sieben acht neun",
+    pt="zero um dois três quatro cinco seis sete oito nove",
+) | {"zh": list("零一二三四五六七八九")}
+TEENS = _by_language(
+    en="ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen",
+    es="diez once doce trece catorce quince dieciséis diecisiete dieciocho diecinueve",
+    fr="dix onze douze treize quatorze quinze seize dix-sept dix-huit dix-neuf",
+    de="zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn",
+)
+TENS = _by_language(
+    en="twenty thirty forty fifty sixty seventy eighty ninety",
+    es="veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa",
+    fr="vingt trente quarante cinquante soixante",
+    de="zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig",
+)
+MONTHS = _by_language(
+    en="January February March April May June July August September October November December",
+    es="enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    fr="janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    de="Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    pt="janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+)
+ORDINALS = _by_language(
+    en="first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+)["en"]
 
 
 def words(number: int, language: str) -> str:

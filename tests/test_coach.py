@@ -278,7 +278,7 @@ def test_drafts_are_written_one_an_agent_with_the_addresses_of_a_file(centre, tm
     [
         (["agent_0"], "no agent 'agent_0' among 40 profiles. Did you mean"),
         ([], "whom to coach"),
-        (["--team", "nobody"], "no team 'nobody'. Teams are team_01"),
+        (["--team", "nobody"], "no team 'nobody'. Use one of team_01"),
         (["agent_001", "--all"], "whom to coach"),
     ],
 )
@@ -288,7 +288,7 @@ def test_whom_to_coach_is_said_clearly(centre, arguments, fault):
 
 
 def test_missing_or_broken_profiles_and_addresses_are_named(centre, tmp_path):
-    with pytest.raises(UserError, match="agent_profiles.json: not there. Run mlx_cc fingerprint"):
+    with pytest.raises(UserError, match="agent_profiles.json: not found. Run mlx_cc fingerprint"):
         raise run("agent_001", "--profiles", tmp_path).exception
     (tmp_path / "agent_profiles.json").write_text("{")
     with pytest.raises(UserError, match="agent_profiles.json: .* Run mlx_cc fingerprint again"):

@@ -153,16 +153,15 @@ class AgentFingerprinter:
         """Fit on conversations and transform the same ones, in one pass.
 
         Args:
-            conversations: conversations, or a file of them; None reads the train split under data/.
+            conversations: None reads the train split under data/.
 
         Raises:
             UserError: there is no such file, or a label is no number.
         """
         if conversations is None:
-            found = DataFolder(Path("data")).find("train")
-            if found is None:
+            conversations = DataFolder(Path("data")).find("train")
+            if conversations is None:
                 raise UserError("no train split under data/ here. Run `mlx_cc prepare`, or pass conversations.")
-            conversations = found
         table = self._tabulate(conversations)
         return self._profiles(table, self._fit(table))
 

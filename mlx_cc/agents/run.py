@@ -1,4 +1,4 @@
-"""What `mlx_cc fingerprint` and `mlx_cc coach` do, from files to files."""
+"""`mlx_cc.fingerprint` and `mlx_cc.coach`: from files of conversations to files of profiles, plans and drafts."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ from mlx_cc.terminal import progress
 
 
 class Fingerprints(NamedTuple):
-    """What `fingerprint` wrote."""
+    """Results of `fingerprint`, as written."""
 
     profiles: dict[str, Profile]
-    """By agent id."""
+    """Agent id -> profile."""
     clusters: dict[str, Any]
     summary: dict[str, Any]
 
@@ -46,9 +46,9 @@ def fingerprint(
         folder: where agent_profiles.json, agent_clusters.json and agent_summary.json go.
         clusters: groups of agents with similar profiles.
         min_conversations: an estimate from fewer contacts is left out.
-        fcr: how first-contact resolution is measured, see `contact_table.FCR_METHODS`.
+        fcr: definition of first-contact resolution, see `contact_table.FCR_METHODS`.
         repeat_days: with `fcr="repeat"`: days in which another contact counts as a repeat.
-        centre: its settings, whose skills count.
+        centre: the centre's settings or their file, for its skills.
 
     Raises:
         UserError: there is no such file, or no conversation names its agent.
@@ -80,11 +80,11 @@ class Coaching(NamedTuple):
 
     agents: list[str]
     plans: Iterator[Plan]
-    """In the order of the agents; each is made when it is asked for."""
+    """In the order of the agents; each is made when it is needed."""
     missing: int
-    """Contacts that the profiles name and the file of conversations does not hold."""
+    """Contacts that the profiles name and `source` does not have."""
     source: Path
-    """That file."""
+    """The file of conversations that was read."""
 
 
 def coach(
@@ -100,10 +100,10 @@ def coach(
     """Coaching plans of named agents, of a team, or of everyone with something to work on.
 
     Args:
-        agents: ids.
+        agents: agent ids.
         profiles: folder that `fingerprint` wrote.
         source: conversations that the profiles were made from; None takes the file named in their summary.
-        centre: its settings, whose skills count.
+        centre: the centre's settings or their file, for its skills.
         write: asks a model for a recommendation about a contact of each step; None needs no model.
 
     Raises:
@@ -111,20 +111,20 @@ def coach(
             While plans are made: the conversations have changed since the profiles were.
     """
     folder = AgentsFolder(Path(profiles))
-    known = _read(folder.profiles)
+    by_agent = _read(folder.profiles)
     path = Path(source or _read(folder.summary)["input"])
-    chosen = _choose(known, agents, everyone, team)
-    needed = contacts_to_load(known, chosen)
+    chosen = _choose(by_agent, agents, everyone, team)
+    needed = contacts_to_load(by_agent, chosen)
     stream = progress(read_redacted(path), path.name, count_conversations(path))
     conversations = {one.id: one for one in stream if one.id in needed}
     skills = (centre if isinstance(centre, Centre) else read_centre(centre)).skills
 
     def plans() -> Iterator[Plan]:
         for agent in chosen:
-            plan = coaching_plan(agent, known, conversations, skills, write)
+            plan = coaching_plan(agent, by_agent, conversations, skills, write)
             if failed := [name for name, passed in plan["checks"].items() if not passed]:
                 raise UserError(
-                    f"{agent}: the plan does not keep to {', '.join(failed)}; {path} has changed "
+                    f"{agent}: the plan fails the check {', '.join(failed)}; {path} has changed "
                     "since the profiles were made. Run mlx_cc fingerprint again."
                 )
             yield plan
@@ -132,18 +132,18 @@ def coach(
     return Coaching(chosen, plans(), len(needed) - len(conversations), path)
 
 
-def _choose(known: dict[str, Any], agents: Sequence[str], everyone: bool, team: str | None) -> list[str]:
+def _choose(by_agent: dict[str, Any], agents: Sequence[str], everyone: bool, team: str | None) -> list[str]:
     if sum((bool(agents), everyone, team is not None)) != 1:
         raise UserError("whom to coach? Name agents, or a --team, or pass --all.")
     if agents:
         return list(dict.fromkeys(agents))
-    teams = {profile["team"] for profile in known.values()}
+    teams = {profile["team"] for profile in by_agent.values()}
     if team is not None and team not in teams:
         named = sorted(str(name) for name in teams - {None})
-        raise UserError(f"no team {team!r}. Teams are {', '.join(named[:12])}{', …' if len(named) > 12 else ''}.")
+        raise UserError(f"no team {team!r}. Use one of {', '.join(named[:12])}{', …' if len(named) > 12 else ''}.")
     return [
         agent
-        for agent, profile in known.items()
+        for agent, profile in by_agent.items()
         if profile["coaching_priorities"] and (team is None or profile["team"] == team)
     ]
 
@@ -152,7 +152,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError as fault:
-        raise UserError(f"{path}: not there. Run mlx_cc fingerprint, or name its folder with --profiles.") from fault
+        raise UserError(f"{path}: not found. Run mlx_cc fingerprint, or name its folder with --profiles.") from fault
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as fault:
         raise UserError(f"{path}: {fault}. Run mlx_cc fingerprint again.") from fault
 
@@ -161,7 +161,7 @@ def read_addresses(path: Path | str) -> dict[str, str]:
     """Agent id -> e-mail address, from a CSV file with the columns agent and email.
 
     Raises:
-        UserError: it is no such file, or an address is none.
+        UserError: the file can't be read, or an address is invalid.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -170,11 +170,11 @@ def read_addresses(path: Path | str) -> dict[str, str]:
         raise UserError(f"{path}: can't be read ({fault}). Save it as CSV in UTF-8.") from fault
     if rows and not {"agent", "email"} <= rows[0].keys():
         raise UserError(f"{path}: has the columns {', '.join(map(str, rows[0]))}. It needs agent and email.")
-    found = {row["agent"]: (row["email"] or "").strip() for row in rows}
-    for agent, address in found.items():
+    addresses = {row["agent"]: (row["email"] or "").strip() for row in rows}
+    for agent, address in addresses.items():
         if not address.isascii() or address.count("@") != 1 or any(c in address for c in " ,;<>\r\n"):
             raise UserError(f"{path}: {address!r} for {agent} is no e-mail address.")
-    return found
+    return addresses
 
 
 def write_draft(plan: Plan, folder: Path | str, address: str | None = None) -> Path:

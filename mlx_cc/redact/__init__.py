@@ -15,8 +15,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-import msgspec
-
 from mlx_cc.conversation import Conversation, Provenance, replace
 from mlx_cc.files import read_conversations
 from mlx_cc.redact.addresses import DATE_AND_STREET_WORDS, find_address, find_birth_date, find_email
@@ -83,9 +81,7 @@ class Redactor:
             self._find(state, names, changed_near, names_unread)
             if not state.values:
                 break
-            self.counts.update(
-                Counter(entity_type for entity_type, _ in {(value.entity_type, value.key) for value in state.values})
-            )
+            self.counts.update(entity_type for entity_type, _ in {(one.entity_type, one.key) for one in state.values})
             changed = _masked(state)
             state.reset(changed)
             changed_near = {turn + step for turn in changed for step in range(-CONTEXT_TURNS, CONTEXT_TURNS + 1)}
@@ -100,18 +96,11 @@ class Redactor:
 
     def _redact_long(self, conversation: Conversation, names: Sequence[str]) -> Conversation:
         """Redact with long turns cut into windows, so that time grows in proportion to length."""
-        windows = [_windows(turn.text) for turn in conversation.turns]
-        turns = tuple(
-            msgspec.structs.replace(turn, text=window)
-            for turn, own in zip(conversation.turns, windows, strict=True)
-            for window in own
-        )
-        texts = iter([turn.text for turn in self.redact(replace(conversation, turns=turns), names).turns])
-        whole = [
-            msgspec.structs.replace(turn, text="".join(islice(texts, len(own))))
-            for turn, own in zip(conversation.turns, windows, strict=True)
-        ]
-        return replace(conversation, turns=tuple(whole))
+        pairs = [(turn, _windows(turn.text)) for turn in conversation.turns]
+        cut = tuple(replace(turn, text=window) for turn, windows in pairs for window in windows)
+        texts = iter([turn.text for turn in self.redact(replace(conversation, turns=cut), names).turns])
+        joined = [replace(turn, text="".join(islice(texts, len(windows)))) for turn, windows in pairs]
+        return replace(conversation, turns=tuple(joined))
 
     def _find(
         self, state: RedactionState, names: Sequence[str], turns: Collection[int], names_unread: set[int]

@@ -47,15 +47,14 @@ def find_card(state: RedactionState, run: Run) -> None:
         text = stretch.text
         if len(text) < 12:
             continue
-        entity_type, _ = deciding_cue(state, *stretch.first_span)
-        carded = entity_type in ("CARD", "CVV") or (
-            entity_type is None and deciding_cue(state, *stretch.first_span, only="CARD")[0] == "CARD"
-        )
-        if entity_type == "KEEP" and not carded:
+        cue, _ = deciding_cue(state, *stretch.first_span)
+        carded = cue in ("CARD", "CVV")
+        carded |= cue is None and deciding_cue(state, *stretch.first_span, only="CARD")[0] == "CARD"
+        if cue == "KEEP" and not carded:
             continue
         if any(_claim(state, "CARD", part) for part in _cards(state, stretch, carded)):
             continue
-        alone = len(text) == 16 and text[0] in "3456" and entity_type in (None, "PHONE")
+        alone = len(text) == 16 and text[0] in "3456" and cue in (None, "PHONE")
         if not run.lines and (alone or (carded and len(text) <= 24)):  # a digit was misheard, or some are missing
             ends = [end for end in stretch.bounds if 12 <= end <= 19]
             best = min(ends, key=lambda end: abs(end - 16), default=None)
@@ -66,13 +65,12 @@ def find_card(state: RedactionState, run: Run) -> None:
 def _cards(state: RedactionState, run: Run, carded: bool) -> list[Run]:
     """Parts of a run that are card numbers: issuer, length and check digit are right."""
     text, parts = run.text, []
-    most = (
-        8 if deciding_cue(state, *run.first_span)[0] in (None, "CARD", "CVV") else 0
-    )  # beside a card: 4 digits of an expiry, 4 of a code
+    cue, _ = deciding_cue(state, *run.first_span)
+    beside = 8 if cue in (None, "CARD", "CVV") else 0  # digits of an expiry (4) and a code (3 or 4)
     for index, start in enumerate(run.bounds):
         ends = [end for end in run.bounds[index + 1 : index + 20] if 13 <= end - start <= 19]
         for end in reversed(ends):
-            if len(text) - (end - start) > most and not carded:
+            if len(text) - (end - start) > beside and not carded:
                 continue
             number = text[start:end]
             issued = any(len(number) in lengths and re.match(first, number) for first, lengths in CARD_LENGTHS)
@@ -83,18 +81,18 @@ def _cards(state: RedactionState, run: Run, carded: bool) -> list[Run]:
 
 def find_cvv(state: RedactionState, run: Run) -> None:
     turn, start, end = run.first_span
-    entity_type, back = deciding_cue(state, turn, start, end)
+    cue, back = deciding_cue(state, turn, start, end)
     text = state.texts[turn]
     for stretch in run.digits:
         at, since, upto = stretch.first_span
-        if entity_type == "CVV" and not _code_given(state, turn, back) and not _counted(text, upto):
+        if cue == "CVV" and not _code_given(state, turn, back) and not _counted(text, upto):
             if len(stretch.text) in (3, 4) and "/" not in text[since:upto] and not _counts_digits(text, upto):
                 _claim(state, "CVV", stretch)
             elif EXPIRY.search(_question(state, turn)) or "/" in text[since:upto]:
                 _after_expiry(state, stretch)
-        elif entity_type in (None, "CARD") and "/" in text[since:upto] and _ends_payment(state, turn, since, upto):
+        elif cue in (None, "CARD") and "/" in text[since:upto] and _ends_payment(state, turn, since, upto):
             _after_expiry(state, stretch)
-        elif len(stretch.text) == 3 and entity_type in (None, "CARD") and _ends_payment(state, turn, since, upto):
+        elif len(stretch.text) == 3 and cue in (None, "CARD") and _ends_payment(state, turn, since, upto):
             _claim(state, "CVV", stretch)
 
 
@@ -140,17 +138,17 @@ WRITTEN_NINO = re.compile(r"(?<!\w)[A-CEGHJ-PR-TW-Z]{2}\s?(?:\d\d\s?){3}[A-D](?!
 
 def find_national_id(state: RedactionState, run: Run) -> None:
     turn, start, end = run.first_span
-    entity_type, back = deciding_cue(state, turn, start, end)
+    cue, back = deciding_cue(state, turn, start, end)
     written = state.texts[turn][start:end]
-    if entity_type == "SSN" or (SSN.fullmatch(written) and entity_type != "KEEP"):
+    if cue == "SSN" or (SSN.fullmatch(written) and cue != "KEEP"):
         for stretch in run.digits:
             if len(stretch.text) == 9 or (
                 len(stretch.text) == 4 and (back == 0 or "four" in _question(state, turn).lower())
             ):
                 _claim(state, "SSN", stretch)
                 return
-    named = entity_type == "NATIONAL_ID"
-    if entity_type in ("KEEP", "CARD", "CVV") and back == 0:
+    named = cue == "NATIONAL_ID"
+    if cue in ("KEEP", "CARD", "CVV") and back == 0:
         return
     for check, shape in CHECKED:
         for match in re.finditer(shape, run.text):
@@ -185,12 +183,12 @@ CHECKED: tuple[tuple[Callable[[str], bool], str], ...] = (
 def find_tax_id(state: RedactionState, run: Run) -> None:
     """Claim CPF and Steuer-ID: eleven digits, as phone numbers have, so their form or a cue has to name them."""
     for stretch in run.digits:
-        if len(stretch.text) != 11 or (entity_type := deciding_cue(state, *run.first_span)[0]) == "KEEP":
+        if len(stretch.text) != 11 or (cue := deciding_cue(state, *run.first_span)[0]) == "KEEP":
             continue
         at, since, upto = stretch.first_span
         form = re.fullmatch(r"\d{3}\.\d{3}\.\d{3}-\d\d", state.texts[at][since:upto])
         german = state.language == "de" or state.country == "DE"
-        named = entity_type == "NATIONAL_ID"
+        named = cue == "NATIONAL_ID"
         brazilian = (form or named) and cpf.is_valid(stretch.text)
         if brazilian or (german and named and idnr.is_valid(stretch.text)):
             _claim(state, "NATIONAL_ID", stretch)
@@ -237,18 +235,18 @@ def find_named_iban(state: RedactionState, run: Run) -> None:
 
 def find_phone(state: RedactionState, run: Run) -> None:
     turn, start, end = run.first_span
-    entity_type, back = deciding_cue(state, turn, start, end)
+    cue, back = deciding_cue(state, turn, start, end)
     for stretch in run.digits:
         at, since, upto = stretch.first_span
         text = state.texts[at]
         if not 7 <= len(stretch.text) <= 15 or _counted(text, upto):
             continue
         plus = text[max(0, since - 1) : since] == "+"
-        if entity_type == "PHONE":
+        if cue == "PHONE":
             _claim(state, "PHONE", stretch)
-        elif entity_type not in ("ACCOUNT", "CARD", "IBAN", "NATIONAL_ID", "SSN") or plus:
+        elif cue not in ("ACCOUNT", "CARD", "IBAN", "NATIONAL_ID", "SSN") or plus:
             grouped = bool(re.search(r"\d[\s().-]+\d", text[since:upto]))
-            if entity_type == "KEEP" and (back == 0 or not grouped) and not plus:
+            if cue == "KEEP" and (back == 0 or not grouped) and not plus:
                 continue
             if _formatted_phone(state, stretch.text, plus, grouped):
                 _claim(state, "PHONE", stretch)
@@ -267,8 +265,8 @@ def _formatted_phone(state: RedactionState, digits: str, plus: bool, grouped: bo
 
 def find_account(state: RedactionState, run: Run) -> None:
     turn, start, end = run.first_span
-    entity_type, back = deciding_cue(state, turn, start, end)
-    if entity_type != "ACCOUNT" or _counted(state.texts[turn], end):
+    cue, back = deciding_cue(state, turn, start, end)
+    if cue != "ACCOUNT" or _counted(state.texts[turn], end):
         return
     count = sum(len(piece.text) for _, piece in run.pieces if piece.is_digits)
     if count >= 5 and len(run.text) <= 24 and not (back and state.answered("ACCOUNT", turn - back + 1, turn)):
