@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.commands.options import ASKED, DEFAULT_ROLE, TIMEZONE
+
 if TYPE_CHECKING:
     from mlx_cc.analyst import Analyst
     from mlx_cc.conversation import Conversation, Role
@@ -14,15 +16,11 @@ if TYPE_CHECKING:
 
 @click.command(name="analyze")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--model", help="Model to ask; else the only run under models/ or adapters/.")
+@ASKED
 @click.option("--reasoning", is_flag=True, help="Also write the chain that explains the answers (slow).")
 @click.option("--no-coaching", is_flag=True, help="Leave out the coaching, which is decoded (faster).")
-@click.option("--timezone", help="IANA zone of conversations that name none, for example America/Chicago.")
-@click.option(
-    "--default-role",
-    type=click.Choice(["agent", "customer", "bot", "system", "unknown"]),
-    help="Role of speakers with an unknown label.",
-)
+@TIMEZONE
+@DEFAULT_ROLE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each conversation.")
 @click.pass_context
 def command(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlx_cc.commands.options import ASKED
+
 if TYPE_CHECKING:
     from mlx_cc.conversation import Conversation
     from mlx_cc.serve.chat import Chat
@@ -19,7 +21,7 @@ HELP = """/open FILE   talk about the conversation in a file
 
 @click.command(name="chat")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--model", help="Model to ask; else the only run under models/ or adapters/.")
+@ASKED
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Most tokens of a reply."
 )

@@ -24,6 +24,27 @@ COUNTRY = click.option("--country", help="ISO 3166-1 country of conversations th
 DEFAULT_ROLE = click.option(
     "--default-role", type=click.Choice(get_args(Role)), help="Role of speakers with an unknown label."
 )
+ASKED = click.option("--model", help="Model to ask; else the only run under models/ or adapters/.")
+LABELLED = click.option(
+    "--input",
+    "source",
+    type=PATH,
+    required=True,
+    metavar="FILE",
+    help="Conversations (or ChatML rows), with labels where there are any.",
+)
+PROFILES = click.option(
+    "--profiles",
+    type=FOLDER,
+    metavar="DIR",
+    help="Folder that `mlx_cc fingerprint` wrote; without it the agents of FILE are profiled here.",
+)
+ANSWERS = click.option(
+    "--answers",
+    type=FILE,
+    metavar="FILE",
+    help="A model's answers: the lines that `mlx_cc analyze --json` prints. Keys may be missing.",
+)
 
 TRANSCRIPTS = (
     click.option("--format", default="auto", show_default=True, help="Format of the files; auto decides by content."),
