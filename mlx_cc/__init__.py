@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlx_cc.analyst import Analyst, load, load_model
     from mlx_cc.conversation import Conversation, Label, Turn
     from mlx_cc.errors import UserError
+    from mlx_cc.evaluate.calibrate import calibrate
     from mlx_cc.evaluate.session import evaluate
     from mlx_cc.export import add_temporal_features as temporal
     from mlx_cc.files import read_conversations, write_conversations
@@ -35,6 +36,7 @@ _HOMES = {
     "TemporalFeatureEnhancer": "temporal",
     "Turn": "conversation",
     "UserError": "errors",
+    "calibrate": "evaluate.calibrate",
     "coach": "agents.run",
     "dashboard": "report.run",
     "extract_best_practices": "retrieve.practices",

@@ -76,7 +76,7 @@ def steps(source: Path | str, folder: Path | str, config: Path | str, name: str)
         step("train", "--config", config, "--dir", data.path, "--output-dir", model.path,
              makes=run.report, call=tune),
         step("evaluate", "--model", run.path,
-             makes=measured, call=lambda: evaluate(str(run.path), data.split("test"), learned)),
+             makes=measured, call=lambda: evaluate(str(run.path))),
         step("fuse", run.path, "--output", model.path, "--rows", "1", "--overwrite",
              makes=model.config, call=lambda: fuse(run.path, model.path, rows(run.path, None, 1), overwrite=True)),
         step("analyze", one, "--model", model.path, "--json",

@@ -38,6 +38,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "mlx_cc.agents.run": ("fingerprint", "Fingerprints", "coach", "Coaching", "read_addresses", "write_draft"),
     "mlx_cc.train.session": ("train",),
     "mlx_cc.evaluate.session": ("evaluate",),
+    "mlx_cc.evaluate.calibrate": ("calibrate", "Calibrated"),
     "mlx_cc.train.fuse": ("fuse", "Fused"),
     "mlx_cc.report.run": ("dashboard", "table"),
     "mlx_cc.analyst": ("load", "load_model", "Analyst", "Analysis"),

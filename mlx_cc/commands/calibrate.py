@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from mlx_cc.commands.options import JSON, LIMIT, MODEL, PATH
-from mlx_cc.folders import DataFolder, RunFolder
+from mlx_cc.commands.options import JSON, LIMIT, MODEL, PATH, names
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,65 +48,19 @@ def command(
     """
     import msgspec
 
-    from mlx_cc.analyst import Analyst
-    from mlx_cc.calibration import (
-        LEAST_ROWS,
-        Calibration,
-        fit,
-        read_calibration,
-        weights_of,
-        write_calibration,
-    )
-    from mlx_cc.commands.evaluate import trained_tasks
-    from mlx_cc.errors import UserError
-    from mlx_cc.evaluate.guards import refuse_test_split, refuse_trained_on
-    from mlx_cc.model import load as disk
-    from mlx_cc.tasks import pick
-    from mlx_cc.terminal import console, progress, status
-    from mlx_cc.train.batches import labelled
+    from mlx_cc.calibration import LEAST_ROWS
+    from mlx_cc.evaluate.calibrate import calibrate
+    from mlx_cc.terminal import console
 
-    place = disk.find(model)
-    if not place.is_dir():
-        raise UserError(f"{model}: no folder to keep a calibration in. Pass an adapter's or a fused model's folder.")
-    names = [name.strip() for name in tasks.split(",")] if tasks else trained_tasks(model)
-    asked = [task for task in pick(names) if task.answers]
-    if not asked:
-        raise UserError(f"--tasks {tasks}: decoded, so there are no probabilities to calibrate. Name other tasks.")
-    of_run = (disk.run_settings(model) or {}).get("data", {})
-    data = data or DataFolder(disk.data_folder(model)).split("validation", of_run.get("validation", ""))
-    conversations = sorted(labelled(data, asked), key=lambda c: c.id)
-    refuse_trained_on(place, conversations, data)
-    refuse_test_split(conversations, data, disk.data_folder(model))
-    conversations = conversations[:limit]
-
-    with status("loading the model"):
-        analyst = Analyst(disk.load(place, calibrated=False))
-    rows: dict[str, list[tuple[dict[str, float], Any]]] = {task.name: [] for task in asked}
-    answered = analyst.answers(conversations, list(rows))
-    for conversation, answers in progress(answered, "reading answers", len(conversations)):
-        for name in rows.keys() & conversation.labels.keys():
-            rows[name].append((answers[name].distribution or {}, conversation.label(name)))
-    fitted = {task.name: fit(task, rows[task.name], analyst.centre, accuracy, data.name) for task in asked}
-    new = {name: found for name, found in fitted.items() if found}
-    few = {name: len(rows[name]) for name in rows if name not in new}
-    if not new:
-        counts = ", ".join(f"{name} has {n}" for name, n in few.items())
-        raise UserError(
-            f"{data}: fewer than {LEAST_ROWS} labelled conversations a task ({counts}), so nothing was written. "
-            "Name a larger file with --data."
-        )
-    before = read_calibration(place)
-    others = {name: old for name, old in before.tasks.items() if name not in fitted} if before else {}
-    calibration = Calibration({**others, **new}, weights_of(place))
-    write_calibration(place, calibration)
+    done = calibrate(model, data, tasks=names(tasks), limit=limit, accuracy=accuracy)
     if as_json:
-        click.echo(msgspec.json.encode(calibration).decode())
+        click.echo(msgspec.json.encode(done.calibration).decode())
     else:
-        console().print(table(new, f"{model} on {data}"))
-        click.echo(f"Kept in {RunFolder(place).calibration}: analyze, chat and evaluate apply it.")
-    for name, n in few.items():
+        console().print(table(done.fitted, f"{model} on {done.data}"))
+        click.echo(f"Kept in {done.file}: analyze, chat and evaluate apply it.")
+    for name, n in done.too_few.items():
         click.echo(f"{name}: {n} labelled conversations, fewer than {LEAST_ROWS}; left uncalibrated.", err=True)
-    for name, found in new.items():
+    for name, found in done.fitted.items():
         if found.threshold is None:
             click.echo(
                 f"{name}: at no confidence are {accuracy:.0%} of the answers right, so all need review. "

@@ -1,23 +1,17 @@
 """`mlx_cc evaluate`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from mlx_cc.folders import DataFolder
+from mlx_cc.commands.options import FOLDER, HELD_OUT, JSON, LIMIT, MODEL, PATH, names
 
 
 @click.command(name="evaluate")
-@click.option("--model", required=True, help="Adapter folder, fused model or base model.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="Held-out file; else test_* in the folder it was prepared in."
-)
-@click.option(
-    "--train",
-    "train_file",
-    type=click.Path(path_type=Path),
-    help="Train split for the baselines; else found beside.",
-)
+@MODEL
+@HELD_OUT
+@click.option("--train", type=PATH, help="Train split for the baselines; else the one beside the held-out file.")
 @click.option(
     "--baselines",
     default="constant,tfidf",
@@ -33,7 +27,7 @@ from mlx_cc.folders import DataFolder
 )
 @click.option("--base", default="auto", show_default=True, help="Model or adapter to compare with; `none` for none.")
 @click.option("--tasks", help="Comma-separated tasks; all when left out.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many conversations.")
+@LIMIT
 @click.option(
     "--coaching",
     type=click.IntRange(min=0),
@@ -57,34 +51,29 @@ from mlx_cc.folders import DataFolder
 @click.option(
     "--rag",
     "index",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Index: compare answers with and without similar cases of its train split.",
 )
 @click.option("--similar", type=click.IntRange(min=1), default=3, show_default=True, help="Cases shown with --rag.")
 @click.option("--no-calibration", is_flag=True, help="Leave out the calibration kept beside the model.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Folder for the report; else evaluation/ in the model's.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@JSON
 def command(
     model: str,
     data: Path | None,
-    train_file: Path | None,
+    train: Path | None,
     baselines: str,
-    limit_train: int,
     base: str,
     tasks: str | None,
-    limit: int | None,
-    coaching: int,
     reasoning: str,
-    reasoning_limit: int,
     index: Path | None,
-    similar: int,
     no_calibration: bool,
-    output: Path | None,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Measure each task on held-out conversations, beside the base model and baselines fitted on the train split.
 
@@ -102,32 +91,20 @@ def command(
     import msgspec
 
     from mlx_cc.evaluate.session import cases_table, evaluate, reasoning_table, table
-    from mlx_cc.model.load import data_folder
     from mlx_cc.retrieve.rag import ContactCenterRAG
     from mlx_cc.terminal import console
 
-    folder = data.parent if data else data_folder(model)
-    held_out = data or DataFolder(folder).split("test")
-    if train_file is None:
-        train_file = next(iter(DataFolder(folder).every("train")), None)
-    names = [name.strip() for name in tasks.split(",")] if tasks else trained_tasks(model)
-    plain_base = None if base == "none" else base
     report = evaluate(
         model,
-        held_out,
-        train_file,
-        names,
-        plain_base,
-        limit,
-        coaching,
-        output,
+        data,
+        train or "auto",
+        names(tasks),
+        None if base == "none" else base,
         calibrated=not no_calibration,
-        baselines=[] if baselines == "none" else [name.strip() for name in baselines.split(",")],
-        limit_train=limit_train,
-        reasoning=[name.strip() for name in reasoning.split(",")],
-        reasoning_limit=reasoning_limit,
+        baselines=[] if baselines == "none" else names(baselines),
+        reasoning=names(reasoning),
         rag=ContactCenterRAG(index) if index else None,
-        similar=similar,
+        **settings,
     )
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
@@ -138,11 +115,3 @@ def command(
         out.print(reasoning_table(report))
     if "cases" in report:
         out.print(cases_table(report))
-
-
-def trained_tasks(model: str) -> list[str]:
-    """The tasks an adapter was trained on; all for other models."""
-    from mlx_cc.model.load import run_settings
-
-    settings = run_settings(model)
-    return list((settings or {}).get("training", {}).get("tasks", ()))

@@ -15,6 +15,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+CONFIG = click.option("--config", type=FILE, help="YAML file with the settings below.")
 LIMIT = click.option("--limit", type=click.IntRange(min=1), help="At most this many conversations.")
 MODEL = click.option("--model", required=True, help="Adapter folder, fused model or base model.")
 HELD_OUT = click.option("--data", type=PATH, help="Held-out file; else the test split of the run's data.")
@@ -125,3 +126,8 @@ def transcripts(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(TRANSCRIPTS):
         gathered = option(gathered)
     return gathered
+
+
+def names(text: str | None) -> list[str]:
+    """The names in a comma-separated option; none where it is not given."""
+    return [name.strip() for name in text.split(",")] if text else []

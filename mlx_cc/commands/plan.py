@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.commands.options import CONFIG, JSON
 from mlx_cc.settings import flags
 from mlx_cc.train.settings import TrainSettings
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="plan", context_settings={"show_default": False})
-@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="YAML file with the settings below.")
+@CONFIG
 @click.option(
     "--probe",
     type=click.IntRange(min=2),
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     help="Real steps to time on this machine; nothing of them is kept.",
 )
 @click.option("--no-probe", is_flag=True, help="Time nothing and load no weights: counts and reckoning alone.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
+@JSON
 @flags(TrainSettings)
 def command(config: Path | None, probe: int, no_probe: bool, as_json: bool, overrides: dict[str, Any]) -> None:
     """Say what a training run will take, before it starts: tokens, updates, memory and hours.

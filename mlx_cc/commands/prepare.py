@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mlx_cc.commands.options import CENTRE, FOLDER, JSON, PATH, transcripts
+from mlx_cc.commands.options import CENTRE, FOLDER, JSON, PATH, names, transcripts
 
 
 @click.command()
@@ -84,7 +84,7 @@ def command(
     done = prepare_files(
         [*paths, *inputs, *([transcripts_dir] if transcripts_dir else [])],
         folder,
-        tasks=[name.strip() for name in tasks.split(",")] if tasks else (),
+        tasks=names(tasks),
         encoder=_encoder(tokenizer) if tokenizer else None,
         **options,
         **how,

@@ -9,17 +9,18 @@ from typing import Any
 
 import click
 
+from mlx_cc.commands.options import CONFIG, JSON
 from mlx_cc.folders import RunFolder
 from mlx_cc.settings import flags
 from mlx_cc.train.settings import TrainSettings
 
 
 @click.command(name="train", context_settings={"show_default": False})
-@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="YAML file with the settings below.")
+@CONFIG
 @click.option("--run", "run_name", help="Name of the run under adapters/; else the last part of output_dir.")
 @click.option("--resume", is_flag=True, help="Continue the run from its checkpoint.")
 @click.option("--in-process", is_flag=True, help="Train in this process, not in a child that is restarted when killed.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@JSON
 @flags(TrainSettings)
 def command(
     config: Path | None, run_name: str | None, resume: bool, in_process: bool, as_json: bool, overrides: dict[str, Any]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.table import Table
 
@@ -16,7 +16,7 @@ from mlx_cc.evaluate.compare import compare, in_words, overall
 from mlx_cc.evaluate.guards import refuse_trained_on
 from mlx_cc.evaluate.predict import Predictions, predictions
 from mlx_cc.files import read_json, write_json
-from mlx_cc.folders import EvaluationFolder, RunFolder
+from mlx_cc.folders import DataFolder, EvaluationFolder, RunFolder
 from mlx_cc.model import load as disk
 from mlx_cc.retrieve.rag import ContactCenterRAG
 from mlx_cc.tasks import Task, pick
@@ -25,8 +25,8 @@ from mlx_cc.train.batches import labelled
 
 def evaluate(
     model: str,
-    held_out: Path,
-    train: Path | None,
+    held_out: Path | None = None,
+    train: Path | Literal["auto"] | None = "auto",
     tasks: Sequence[str] = (),
     base: str | None = "auto",
     limit: int | None = None,
@@ -44,7 +44,9 @@ def evaluate(
 
     Args:
         model: adapter, fused model or base model.
-        train: the train split, whose labels fit the baselines; None leaves them out.
+        held_out: conversations to measure on; None takes the test split of the data the model learned from.
+        train: the train split, whose labels fit the baselines; `auto` is the one beside, None leaves them out.
+        tasks: which; empty means those that the adapter was trained on, for other models all.
         base: `auto` is the adapter's own base, another adapter is compared likewise; None measures the model alone.
         limit: at most this many conversations, the first by id.
         coaching: conversations whose coaching is decoded and measured.
@@ -66,7 +68,11 @@ def evaluate(
     if unknown := [name for name in baselines if name not in NAMES]:
         raise UserError(f"no baseline '{unknown[0]}'. Known: {', '.join(NAMES)}, or none.")
     place = disk.find(model)
-    asked = [task for task in pick(list(tasks)) if task.answers or coaching]
+    data = DataFolder(held_out.parent if held_out else disk.data_folder(model))
+    held_out = held_out or data.split("test")
+    if train == "auto":
+        train = next(iter(data.every("train")), None)
+    asked = [task for task in pick(list(tasks) or disk.trained_tasks(model)) if task.answers or coaching]
     conversations = sorted(labelled(held_out, asked), key=lambda c: c.id)
     base_name = _base_of(place) if base == "auto" else base
     for learned in (place, *([disk.find(base_name)] if base_name else [])):

@@ -208,3 +208,8 @@ def data_folder(model: str | Path) -> Path:
     """The data folder an adapter was trained from; `data` for other models."""
     settings = run_settings(model)
     return Path(settings["data"]["dir"]) if settings else Path("data")
+
+
+def trained_tasks(model: str | Path) -> list[str]:
+    """The tasks an adapter was trained on; empty, which means all, for other models."""
+    return list((run_settings(model) or {}).get("training", {}).get("tasks", ()))
