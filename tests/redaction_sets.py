@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
-import redaction_heldout
-import redaction_tuning
-
 from mlx_cc.conversation import Conversation, Turn
+from tests import redaction_heldout, redaction_tuning
 
 SETS = {"tuning": redaction_tuning, "heldout": redaction_heldout}
 

@@ -1,4 +1,4 @@
-"""The benchmarks: every contender does the work it claims to do, and figures follow from what was measured."""
+"""The comparisons of `mlx_cc bench`: every contender does the work it claims to do; figures follow from measurements."""
 
 import json
 import statistics
@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from mlx_cc.bench import analyze as analysis
 from mlx_cc.bench import generate as writing
 from mlx_cc.bench import train as training
-from mlx_cc.bench.contest import Contender, Worker, chosen, contest, times_as_fast
-from mlx_cc.bench.worker import About, Unit
+from mlx_cc.bench.comparison import Contender, ContenderProcess, chosen, compare, times_as_fast
+from mlx_cc.bench.contender import About, Unit
 from mlx_cc.commands.bench import command
 from mlx_cc.errors import UserError
 
@@ -71,7 +71,7 @@ def written(tiny_model: Path) -> Any:
 
 @pytest.mark.parametrize(("kind", "units"), [("trained", 3), ("analysed", 1), ("written", 24)])
 def test_ratios_are_those_of_the_measured_seconds_and_bytes(kind, units, request):
-    tree, other = request.getfixturevalue(kind)["contest"]["entries"]
+    tree, other = request.getfixturevalue(kind)["contenders"]
     assert other["median_s"] == statistics.median(other["seconds"])
     assert other["per_s"] == units / other["median_s"]
     assert other["faster"]["ratio"] == pytest.approx(other["median_s"] / tree["median_s"])
@@ -99,13 +99,13 @@ def test_contenders_are_chosen_by_name_beside_the_first():
 
 
 class Pretended:
-    """A contender's process that only notes its turns; the machine has 100 MB."""
+    """A contender's process that only records its turns; the machine has 100 MB."""
 
     turns: list[str] = []
     alive: list[str] = []
     megabytes = 0.0
 
-    def __init__(self, bench: str, contender: Contender) -> None:
+    def __init__(self, module: str, contender: Contender) -> None:
         self.name = contender.name
 
     def begin(self, job: Any) -> tuple[About, Unit]:
@@ -133,14 +133,14 @@ ALONE = "a loads, a, a, b loads, b, b"
     ],
 )
 def test_contenders_take_turns_and_stay_loaded_only_where_memory_holds_them_all(megabytes, turns, monkeypatch):
-    monkeypatch.setattr("mlx_cc.bench.contest.Worker", Pretended)
+    monkeypatch.setattr("mlx_cc.bench.comparison.ContenderProcess", Pretended)
     monkeypatch.setattr(Pretended, "turns", [])
     monkeypatch.setattr(Pretended, "megabytes", megabytes)
     two = [Contender(name, "", "stock", lambda job, done: None) for name in "ab"]
-    found = contest("train", two, training.Job("model", 10), 1, rounds=3, title="")
+    found = compare("train", two, training.Job("model", 10), rounds=3, title="", unit="", units=1)
     assert ", ".join(Pretended.turns) == turns
     assert Pretended.alive == []
-    assert [entry.seconds for entry in found.entries] == [[1.0] * 3] * 2
+    assert [one.seconds for one in found.contenders] == [[1.0] * 3] * 2
 
 
 # What is compared
@@ -148,12 +148,12 @@ def test_contenders_take_turns_and_stay_loaded_only_where_memory_holds_them_all(
 
 @pytest.mark.parametrize("kind", ["trained", "analysed", "written"])
 def test_stock_runs_the_kernels_that_mlx_and_mlx_lm_came_with(kind, request):
-    stock = request.getfixturevalue(kind)["contest"]["entries"][1]
+    stock = request.getfixturevalue(kind)["contenders"][1]
     assert stock["kernels"] == "stock"
     assert stock["runs_on"] == ["mlx.core.fast", "mlx_lm.models.activations"]
 
 
-def test_only_what_is_ours_and_mended_rows_have_other_kernels():
+def test_only_mlx_cc_and_corrected_rows_have_other_kernels():
     modules = (training, analysis, writing)
     fast = {c.name for module in modules for c in module.CONTENDERS if c.kernels == "mlx_cc"}
     assert fast == {"tree", "rows", "rows-1x", "writer", "writer-chain"}
@@ -165,7 +165,7 @@ def test_training_starts_from_one_loss_whoever_trains_where_nothing_is_padded(ti
     assert losses == pytest.approx(dict.fromkeys(losses, losses["tree"]), abs=1e-4)
 
 
-def test_mlx_lm_trains_the_padding_behind_an_answer_and_mended_rows_do_not(tiny_model):
+def test_mlx_lm_trains_the_padding_behind_an_answer_and_corrected_rows_do_not(tiny_model):
     job = training.Job(str(tiny_model), trunk=40, branches=3, branch_tokens=12, answer_tokens=6)
     losses = {c.name: first_loss(c, job) for c in training.CONTENDERS if c.name != "tree-stock-kernels"}
     assert losses["rows"] == pytest.approx(losses["tree"], abs=1e-4)
@@ -197,12 +197,12 @@ def test_the_tree_decodes_as_many_coaching_tokens_as_it_is_told(tiny_model, monk
 
 
 def test_mlx_lm_decodes_the_same_coaching_tokens_and_whole_short_answers(tiny_model):
-    asked = analysis.asked(analysis.Job(str(tiny_model), trunk=200, coaching_tokens=7))
-    tokens = dict(zip((task.name for task in asked.tasks), asked.lengths, strict=True))
+    prompts = analysis.prompts_of(analysis.Job(str(tiny_model), trunk=200, coaching_tokens=7))
+    tokens = dict(zip((task.name for task in prompts.tasks), prompts.lengths, strict=True))
     assert tokens.pop("coaching") == 7
-    for name, allowed in zip(tokens, asked.allowed, strict=True):
+    for name, allowed in zip(tokens, prompts.allowed, strict=True):
         assert min(map(len, allowed)) <= tokens[name] <= max(map(len, allowed))
-    assert 150 < len(asked.tree.trunk) <= 200
+    assert 150 < len(prompts.tree.trunk) <= 200
 
 
 @pytest.mark.parametrize("questions", [1, 2])
@@ -212,7 +212,7 @@ def test_writer_loop_and_batch_generate_write_the_same_texts_of_the_same_length(
     said = [[text.strip() for text in texts] for texts in found]  # streamed text lacks the space at its start
     assert len(set(said[0])) == 4
     assert said[1:] == [said[0]] * 2
-    conversations = writing.asked(job).trees
+    conversations = writing.prompts_of(job).trees
     assert len({tree.trunk for tree in conversations}) == 4 // questions
     assert all(100 < len(tree.trunk) <= 150 for tree in conversations)
 
@@ -249,7 +249,7 @@ def test_a_chain_that_ends_before_its_tokens_are_counted_is_refused(tiny_model):
 
 
 def test_a_contender_that_dies_ends_the_benchmark_with_one_line(tiny_model):
-    worker = Worker("train", training.CONTENDERS[0])
+    worker = ContenderProcess(training.__name__, training.CONTENDERS[0])
     try:
         worker.process.kill()
         worker.process.wait(60)
@@ -273,16 +273,3 @@ def test_questions_divide_the_texts():
 def test_an_answer_must_leave_its_branch_a_question():
     with pytest.raises(UserError, match=r"--answer-tokens 60: must be less than --branch-tokens 60"):
         CliRunner().invoke(command, ["train", "--answer-tokens", "60"], catch_exceptions=False)
-
-
-def test_adjusted_fingerprints_rank_simulated_agents_nearer_to_their_planted_skill_than_raw_means_do():
-    (found,) = bench("agents", "--agents", "100", "--per-agent", "30", "--seeds", "1")
-    assert found["adjusted"]["value"] >= 0.9
-    assert found["better"]["low"] > 0
-    assert found["rand_index"] >= 0.8 and found["named"] >= 0.9
-
-
-def test_the_stages_of_the_data_layer_are_timed_one_after_another():
-    found = bench("stages", "--conversations", "100", "--turns", "6")
-    assert [one["stage"] for one in found] == ["prepare", "temporal", "fingerprint"]
-    assert all(one["seconds"] > 0 and one["memory_mb"] > 10 for one in found)

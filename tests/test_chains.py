@@ -1,6 +1,5 @@
 """Reasoning chains as a training signal, and what they are worth when answers are read."""
 
-import importlib.util
 import json
 import shutil
 from functools import partial
@@ -10,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, tiny_settings
+from conftest import tiny_settings
 from msgspec.structs import replace
 
+from benchmarks.chains import chain
 from mlx_cc import reasoning
 from mlx_cc.centre import Centre
 from mlx_cc.commands.evaluate import command
@@ -363,11 +363,8 @@ def test_two_adapters_are_compared_on_what_neither_was_trained_on(
 
 
 def test_simulated_chains_pass_the_checks_and_cite_what_was_said():
-    spec = importlib.util.spec_from_file_location("measure_chains", ROOT / "scripts" / "measure_chains.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     some = list(simulate(World(Parameters(30, 8, turns=10))))
-    texts = [script.chain(one) for one in some]
+    texts = [chain(one) for one in some]
     values = [{name: one.label(name) for name in ("quality", "csat")} for one in some]
     wrong = [faults(text, True, one, v, "", "en") for text, one, v in zip(texts, some, values, strict=True)]
     assert sum(not found for found in wrong) >= 28

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from conftest import run_python
 
-from mlx_cc.bench.records import records
+from benchmarks.records import records
 from mlx_cc.conversation import Conversation, Label, Turn
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, write_conversations, write_text, written_whole
@@ -69,7 +69,7 @@ def test_a_writer_killed_in_the_middle_leaves_the_old_file(tmp_path):
     path = tmp_path / "x.jsonl"
     write_conversations(path, records(3))
     code = (
-        "import os, signal, sys\nfrom mlx_cc.bench.records import records\nfrom mlx_cc.files import write_conversations\n"
+        "import os, signal, sys\nfrom benchmarks.records import records\nfrom mlx_cc.files import write_conversations\n"
         "def doomed():\n    for n, c in enumerate(records(10000)):\n        if n == 5000: os.kill(os.getpid(), signal.SIGKILL)\n        yield c\n"
         "write_conversations(sys.argv[1], doomed())"
     )
@@ -94,7 +94,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path):
 
 def test_memory_stays_flat_while_streaming(tmp_path):
     code = (
-        "import resource, sys\nfrom mlx_cc.bench.records import record_speed\n"
+        "import resource, sys\nfrom benchmarks.records import record_speed\n"
         "small = record_speed(2000).memory_mb\nprint(record_speed(20000).memory_mb - small)"
     )
     grown = float(run_python("-c", code).stdout)

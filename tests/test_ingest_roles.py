@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 from conftest import ROOT
 
+from benchmarks.roles import measure
 from mlx_cc.conversation import Conversation, Turn
 from mlx_cc.ingest import cues, read_folder
 from mlx_cc.ingest.format import Incoming, Reading
 from mlx_cc.ingest.roles import guess_roles, look_swapped, name_in, resolve, role_of
 from mlx_cc.ingest.text import parse
-from scripts.measure_roles import measure
 
 SHARED = ROOT.parent / "shared"
 SAMPLES = SHARED / "samples"

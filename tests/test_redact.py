@@ -1,19 +1,14 @@
 """Personal data leaves a conversation's text; what only looks like it stays."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
+from benchmarks.redaction import measure, replaced
 from mlx_cc.conversation import Conversation, Turn
 from mlx_cc.errors import UserError
 from mlx_cc.redact import Redactor, pseudonym
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from redaction_sets import conversations  # noqa: E402
-
-from scripts.measure_redaction import measure, replaced  # noqa: E402
+from tests.redaction_sets import conversations
 
 KEY = b"of this installation"
 

@@ -127,9 +127,13 @@ def test_every_command_of_the_table_has_its_file_and_every_file_its_line():
     assert {*COMMANDS, "options"} == {path.stem for path in (PACKAGE / "commands").glob("[a-z]*.py")}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("[a-z]*.py")), ids=lambda path: path.stem)
-def test_a_script_gives_user_code_what_it_promises(path):
-    script = import_module(f"scripts.{path.stem}")
+@pytest.mark.parametrize(
+    "path",
+    sorted(ROOT.glob("scripts/[a-z]*.py")) + sorted(ROOT.glob("benchmarks/[a-z]*.py")),
+    ids=lambda path: path.stem,
+)
+def test_a_script_or_benchmark_gives_what_it_promises(path):
+    script = import_module(f"{path.parent.name}.{path.stem}")
     assert script.__doc__
     for name in getattr(script, "__all__", ()):
         assert callable(getattr(script, name))

@@ -1,1 +1,1 @@
-"""Measurements a user can repeat on their own machine; a file a measurement."""
+"""Comparisons with mlx-lm that a user can repeat on the own machine; a file for each kind of work."""

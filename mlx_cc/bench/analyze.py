@@ -1,9 +1,9 @@
-"""Answering the six questions about a conversation: the tree and the ways mlx-lm offers.
+"""Answering the six questions about a conversation: the tree, and the ways that mlx-lm offers.
 
 One unit of work is one conversation, from tokens to answers. The tree computes the conversation once, reads the five
-structured answers and decodes the coaching under its grammar. mlx-lm decodes all six, greedily. Everybody decodes the
-same number of coaching tokens; mlx-lm decodes as many of a structured answer as the median of its allowed answers
-takes, end token included, which is what a tuned model needs. No end token stops anybody earlier.
+structured answers and decodes the coaching under its grammar. mlx-lm decodes all six greedily. All decode the same
+number of coaching tokens. For a structured answer, mlx-lm decodes the median length of the allowed answers, end token
+included: what a tuned model needs. End tokens stop nothing earlier.
 """
 
 import statistics
@@ -15,40 +15,33 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from mlx_cc.bench.contest import Contender, Contest, Done, contest
+from mlx_cc.bench.comparison import Comparison, Contender, Done, compare
 from mlx_cc.prompt import Encoder, Tree, plant_tasks
 from mlx_cc.tasks import Task, pick
 
 
 class Job(Struct):
-    """What is analysed."""
+    """The conversation and the model."""
 
     model: str
     trunk: int
-    """Tokens of the conversation, about."""
+    """Approximate tokens of the conversation."""
     coaching_tokens: int = 40
-    """Decoded."""
     seed: int = 0
 
 
-class AnalysisSpeed(Struct):
-    """A contest of analysis."""
-
-    job: Job
-    contest: Contest
-
-
-def analysis_speed(job: Job, contenders: Sequence[Contender], rounds: int) -> AnalysisSpeed:
-    """Measure contenders on a job.
+def analysis_speed(job: Job, contenders: Sequence[Contender], rounds: int) -> Comparison:
+    """Compare contenders on a job.
 
     Raises:
         UserError: a contender can't do the job.
     """
-    return AnalysisSpeed(job, contest("analyze", contenders, job, 1, rounds, f"analysis, trunk {job.trunk}"))
+    title = f"Six answers of {job.model}: about {job.trunk} tokens"
+    return compare(__name__, contenders, job, rounds, title, "conversations/s", 1)
 
 
-class Asked(NamedTuple):
-    """A loaded model and what it is asked."""
+class Prompts(NamedTuple):
+    """A loaded model and its prompts."""
 
     model: Any
     tokenizer: Any
@@ -56,12 +49,12 @@ class Asked(NamedTuple):
     tree: Tree
     turns: int
     allowed: list[list[tuple[int, ...]]]
-    """Token ids of the allowed answers of each task that has some."""
+    """Token ids of the allowed answers, for each task that has a list of them."""
     lengths: list[int]
-    """Tokens to decode for each task where answers are not read."""
+    """Tokens to decode for each task when answers are decoded, not read."""
 
 
-def asked(job: Job) -> Asked:
+def prompts_of(job: Job) -> Prompts:
     """Load the model and grow a simulated conversation, turn by turn, to about the length of the job's trunk."""
     from mlx_cc.conversation import Conversation
     from mlx_cc.model.load import load
@@ -81,17 +74,17 @@ def asked(job: Job) -> Asked:
     allowed = [[encoder.answer(text) for text in texts] for texts in answers]
     lengths = [statistics.median_low(map(len, some)) if some else job.coaching_tokens for some in allowed]
     loaded.tokenizer.eos_token_ids = ()
-    return Asked(
+    return Prompts(
         loaded.model, loaded.tokenizer, tasks, planted(count), count, [some for some in allowed if some], lengths
     )
 
 
 def fitting(turns: int, trunk: int, planted: Callable[[int], Tree]) -> int:
-    """How many of a conversation's turns, one at least, `planted` puts into a trunk of at most so many tokens."""
+    """How many turns fit a trunk of at most so many tokens, one at least; `planted` gives the tree of so many turns."""
     return max(1, bisect_right(range(turns), trunk, key=lambda n: len(planted(n).trunk) if n else 0) - 1)
 
 
-# The contenders: each prepares a conversation and returns what answers it
+# The contenders: each prepares a conversation and returns the function that answers it
 
 
 def tree(job: Job) -> Callable[[], list[str]]:
@@ -100,7 +93,7 @@ def tree(job: Job) -> Callable[[], list[str]]:
     from mlx_cc.model.decode import Grammars, decode, schema_grammar
     from mlx_cc.model.tree import make_tree, run_trunks
 
-    model, tokenizer, tasks, planted, turns, allowed, _ = asked(job)
+    model, tokenizer, tasks, planted, turns, allowed, _ = prompts_of(job)
     make_tree(model)
     grammars = Grammars(tokenizer)
     branches = list(zip(tasks, planted.branches, strict=True))
@@ -123,7 +116,7 @@ def generate(job: Job) -> Callable[[], list[str]]:
     """Six calls of `mlx_lm.generate`."""
     import mlx_lm
 
-    model, tokenizer, _, planted, _, _, lengths = asked(job)
+    model, tokenizer, _, planted, _, _, lengths = prompts_of(job)
     prompts = planted.rows
     return lambda: [
         mlx_lm.generate(model, tokenizer, prompt, max_tokens=length)
@@ -135,17 +128,17 @@ def batch_generate(job: Job) -> Callable[[], list[str]]:
     """One call of `mlx_lm.batch_generate`."""
     import mlx_lm
 
-    model, tokenizer, _, planted, _, _, lengths = asked(job)
+    model, tokenizer, _, planted, _, _, lengths = prompts_of(job)
     return lambda: mlx_lm.batch_generate(model, tokenizer, planted.rows, max_tokens=lengths).texts
 
 
 def cached(job: Job) -> Callable[[], list[str]]:
-    """The trunk's prompt cache made once and copied for each call of `mlx_lm.generate`."""
+    """The trunk's prompt cache is made once and copied for each call of `mlx_lm.generate`."""
     from copy import deepcopy
 
     import mlx_lm
 
-    model, tokenizer, _, planted, _, _, lengths = asked(job)
+    model, tokenizer, _, planted, _, _, lengths = prompts_of(job)
 
     def answer() -> list[str]:
         cache = prompt_cache(model, planted.trunk)
@@ -158,10 +151,10 @@ def cached(job: Job) -> Callable[[], list[str]]:
 
 
 def batch_cached(job: Job) -> Callable[[], list[str]]:
-    """The trunk's prompt cache made once and given to one call of `mlx_lm.batch_generate`."""
+    """The trunk's prompt cache is made once and passed to one call of `mlx_lm.batch_generate`."""
     import mlx_lm
 
-    model, tokenizer, _, planted, _, _, lengths = asked(job)
+    model, tokenizer, _, planted, _, _, lengths = prompts_of(job)
 
     def answer() -> list[str]:
         cache = prompt_cache(model, planted.trunk)
@@ -173,7 +166,7 @@ def batch_cached(job: Job) -> Callable[[], list[str]]:
 
 
 def prompt_cache(model: Any, tokens: Sequence[int]) -> list[Any]:
-    """What `mlx_lm.cache_prompt` makes of a prompt."""
+    """The cache that `mlx_lm.cache_prompt` makes from a prompt."""
     import mlx.core as mx
     from mlx_lm.generate import generate_step
     from mlx_lm.models.cache import make_prompt_cache
@@ -185,7 +178,7 @@ def prompt_cache(model: Any, tokens: Sequence[int]) -> list[Any]:
 
 
 def timed(prepare: Callable[[Job], Callable[[], list[str]]]) -> Callable[[Job, Done], None]:
-    """A contender from what prepares its answers."""
+    """A contender that times the function which `prepare` returns."""
 
     def run(job: Job, done: Done) -> None:
         from mlx_cc.model import machine
@@ -204,7 +197,7 @@ CONTENDERS = (
     Contender("tree", "mlx_cc: the trunk once, five answers read, coaching decoded", "mlx_cc", timed(tree)),
     Contender("generate", "mlx-lm: six calls of generate", "stock", timed(generate)),
     Contender("batch", "mlx-lm: batch_generate", "stock", timed(batch_generate)),
-    Contender("cached", "mlx-lm, mended: the trunk cached once, six calls of generate", "stock", timed(cached)),
-    Contender("batch-cached", "mlx-lm, mended: the trunk cached once, batch_generate", "stock", timed(batch_cached)),
+    Contender("cached", "mlx-lm, corrected: the trunk cached once, six calls of generate", "stock", timed(cached)),
+    Contender("batch-cached", "mlx-lm, corrected: the trunk cached once, batch_generate", "stock", timed(batch_cached)),
     Contender("tree-stock-kernels", "the tree on stock kernels", "stock", timed(tree)),
 )

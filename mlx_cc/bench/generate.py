@@ -1,9 +1,9 @@
-"""Writing a text about each of many conversations: `mlx_cc.model.writer` and the ways mlx-lm offers.
+"""Writing a text about each of many conversations: `mlx_cc.model.writer`, and the ways that mlx-lm offers.
 
-One unit of work is a batch of texts, from tokens to texts: each asked for a reasoning chain about a conversation, of
-its own or shared with other `questions`. Everybody gets the same prompts, decodes greedily and exactly as many tokens
-of each; no end token stops anybody earlier. The loop of `mlx_lm.generate` does two of the prompts and its seconds are
-scaled to all of them: it takes each alone, so the others would cost the same.
+One unit of work is a batch of texts. Each prompt asks for a reasoning chain about a conversation; several `questions`
+may share a conversation. All contenders get the same prompts and decode the same number of tokens greedily; end tokens
+stop nothing earlier. The loop of `mlx_lm.generate` does two of the prompts, one after the other, and its seconds are
+scaled to all of them.
 """
 
 import time
@@ -15,66 +15,59 @@ from msgspec import Struct
 
 from mlx_cc import reasoning
 from mlx_cc.bench.analyze import fitting
-from mlx_cc.bench.contest import Contender, Contest, Done, contest
+from mlx_cc.bench.comparison import Comparison, Contender, Done, compare
 from mlx_cc.errors import UserError
 from mlx_cc.prompt import Encoder, Tree, plant
 
 LOOPED = 2
-"""Prompts that the loop does."""
+"""Prompts that the loop does in one unit."""
 
 
 class Job(Struct):
-    """What is written."""
+    """The texts to write and the model."""
 
     model: str
     trunk: int = 600
-    """Tokens of each conversation, about."""
+    """Approximate tokens of each conversation."""
     tokens: int = 200
-    """Decoded of each text."""
+    """Tokens to decode for each text."""
     batch_size: int = 16
-    """Texts, all decoded at once."""
+    """Texts that are decoded at once."""
     questions: int = 1
-    """About each conversation; they divide the texts."""
+    """Texts about each conversation; must divide `batch_size`."""
     seed: int = 0
 
 
-class WritingSpeed(Struct):
-    """A contest of writing."""
-
-    job: Job
-    contest: Contest
-
-
-def writing_speed(job: Job, contenders: Sequence[Contender], rounds: int) -> WritingSpeed:
-    """Measure contenders on a job.
+def writing_speed(job: Job, contenders: Sequence[Contender], rounds: int) -> Comparison:
+    """Compare contenders on a job.
 
     Raises:
         UserError: a contender can't do the job.
     """
-    title = f"writing, trunk {job.trunk}, {job.batch_size} at once"
-    return WritingSpeed(job, contest("generate", contenders, job, job.batch_size * job.tokens, rounds, title))
+    title = f"{job.batch_size} texts of {job.tokens} tokens by {job.model}: conversations of about {job.trunk} tokens"
+    return compare(__name__, contenders, job, rounds, title, "tokens/s", job.batch_size * job.tokens)
 
 
-class Asked(NamedTuple):
-    """A loaded model and what it is asked."""
+class Prompts(NamedTuple):
+    """A loaded model and its prompts."""
 
     model: Any
     tokenizer: Any
     trees: list[Tree]
-    """With a branch for each question and a last one that is not asked."""
+    """Each has a branch for each question, and a last branch that is not used."""
 
     @property
     def texts(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """Conversation and question of each text."""
+        """Trunk and question of each text."""
         return [(tree.trunk, branch.prompt) for tree in self.trees for branch in tree.branches[:-1]]
 
     @property
     def prompts(self) -> list[list[int]]:
-        """Whole rows, conversation and question."""
+        """Whole rows: trunk and question."""
         return [[*trunk, *prompt] for trunk, prompt in self.texts]
 
 
-def asked(job: Job) -> Asked:
+def prompts_of(job: Job) -> Prompts:
     """Load the model and grow simulated conversations, turn by turn, to about the length of the job's trunk."""
     from mlx_cc.conversation import Conversation
     from mlx_cc.model.load import load
@@ -99,26 +92,26 @@ def asked(job: Job) -> Asked:
 
         trees.append(planted(fitting(len(own), job.trunk, planted)))
     loaded.tokenizer.eos_token_ids = ()
-    return Asked(loaded.model, loaded.tokenizer, trees)
+    return Prompts(loaded.model, loaded.tokenizer, trees)
 
 
-# The contenders: each prepares conversations and returns what writes texts about them, and how many texts
+# The contenders: each prepares conversations and returns a function that writes texts about them
 
 
 class Work(NamedTuple):
-    """What a contender does."""
+    """The work of a contender."""
 
     write: Callable[[int, int], list[str]]
-    """The first so many texts, of so many tokens each."""
+    """Writes the first N texts of M tokens each."""
     texts: int
-    """That one unit of it takes; its seconds are scaled to the job's."""
+    """Texts in one unit; the seconds are scaled to all texts of the job."""
 
 
 def writer(job: Job, grammar: str | None = None) -> Work:
     """`Writer`, free text or under a grammar."""
     from mlx_cc.model import writer as writing
 
-    asks = asked(job)
+    asks = prompts_of(job)
     ours = writing.Writer(asks.model, asks.tokenizer, job.batch_size)
 
     def write(texts: int, tokens: int) -> list[str]:
@@ -140,10 +133,10 @@ def writer_of_chains(job: Job) -> Work:
 
 
 def loop(job: Job) -> Work:
-    """Calls of `mlx_lm.generate`, for a few of the prompts."""
+    """Calls of `mlx_lm.generate` for a few of the prompts."""
     import mlx_lm
 
-    found = asked(job)
+    found = prompts_of(job)
 
     def write(texts: int, tokens: int) -> list[str]:
         prompts = found.prompts[:texts]
@@ -156,7 +149,7 @@ def batch_generate(job: Job) -> Work:
     """One call of `mlx_lm.batch_generate`."""
     import mlx_lm
 
-    found = asked(job)
+    found = prompts_of(job)
 
     def write(texts: int, tokens: int) -> list[str]:
         prompts, size = found.prompts[:texts], job.batch_size
@@ -173,7 +166,7 @@ def batch_generate(job: Job) -> Work:
 
 
 def timed(prepare: Callable[[Job], Work]) -> Callable[[Job, Done], None]:
-    """A contender from what prepares its work; the unit that does not count is one short text."""
+    """A contender that times the work which `prepare` returns; the first unit is one short text and does not count."""
 
     def run(job: Job, done: Done) -> None:
         from mlx_cc.model import machine

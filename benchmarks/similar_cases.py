@@ -1,7 +1,11 @@
-"""How well similar conversations are found, against labels, and how fast.
+"""How well similar conversations are found, judged by labels, and how long a query takes.
 
-A held-out conversation is looked for among those of the train split by what its customer said first; found ones with
-the same label are relevant. The label is never indexed as text.
+    python -m benchmarks.similar_cases quality data/star --limit 3000 --queries 400
+    python -m benchmarks.similar_cases quality data/star --queries 50 --rerank models/mistral-7b-contact-center
+    python -m benchmarks.similar_cases latency --conversations 200000 --queries 20
+
+The query is what the customer of a held-out conversation said first. Found conversations of the train split are
+relevant when they have the same label. The label is never indexed as text.
 """
 
 import math
@@ -13,16 +17,19 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+import msgspec
 import numpy as np
 from msgspec import Struct
 
-from mlx_cc.analyst import Analyst
+from mlx_cc.analyst import Analyst, load
+from mlx_cc.bench.comparison import warn_if_busy
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations
 from mlx_cc.folders import DataFolder
 from mlx_cc.metrics import Estimate, interval
-from mlx_cc.retrieve.embed import Embedder
+from mlx_cc.retrieve.embed import Embedder, embedder
 from mlx_cc.retrieve.entries import MODES, problem
 from mlx_cc.retrieve.filters import where
 from mlx_cc.retrieve.index import Index, open_index
@@ -30,22 +37,23 @@ from mlx_cc.retrieve.indexing import index_conversations
 from mlx_cc.retrieve.rerank import LOOKED_AT, reranked
 from mlx_cc.retrieve.search import Finder
 from mlx_cc.simulate import Parameters, World, simulate
+from mlx_cc.terminal import status
 
 DEPTH = 10
 DIFFERENT = 500
-"""Simulated conversations that are embedded; larger indexes repeat them, each vector moved a little."""
+"""Simulated conversations that are embedded; larger indexes repeat them and move each vector a little."""
 FILTERS = {"none": None, "one": {"queue": "billing"}, "two": {"queue": "billing", "csat_score": {"$gte": 4}}}
 
 
 class Quality(Struct):
-    """How well one way of ranking does."""
+    """Measures of one way of ranking."""
 
     recall_at_5: Estimate
     """Share of queries with a relevant conversation among the first five."""
     precision_at_5: Estimate
-    """Relevant ones among the first five."""
+    """Share of relevant conversations among the first five."""
     mrr: Estimate
-    """Mean of 1 / rank of the first relevant one within ten; 0 where there is none."""
+    """Mean of 1 / rank of the first relevant conversation among ten; 0 where there is none."""
     ndcg_at_10: Estimate
 
 
@@ -63,7 +71,7 @@ class RetrievalQuality(Struct):
 
 
 class Latency(Struct):
-    """How long a query takes, its embedding included."""
+    """How long a query takes, embedding included."""
 
     conversations: int
     entries: int
@@ -88,12 +96,12 @@ def retrieval_quality(
     analyst: Analyst | None = None,
     tell: Callable[[str], Any] = lambda _: None,
 ) -> RetrievalQuality:
-    """Index a data folder's train split and look for its test split's conversations.
+    """Index the train split of a data folder and search for the conversations of its test split.
 
     Args:
-        limit: at most this many conversations are indexed, the first by id.
-        queries: at most this many are looked for, the first by id.
-        analyst: a model that ranks what the hybrid found again, as one more mode.
+        limit: at most this many conversations are indexed, the first ones by id.
+        queries: at most this many queries, the first ones by id.
+        analyst: a model that ranks the results of the hybrid again, as one more mode.
 
     Raises:
         UserError: a file is missing, or holds no such label.
@@ -170,7 +178,7 @@ def latencies(
     """Time queries in an index of simulated conversations that grows from the smallest size to the largest.
 
     Args:
-        queries: of each size, filter and mode.
+        queries: number for each size, filter and mode.
     """
     different = list(simulate(World(Parameters(conversations=DIFFERENT, agents=50, seed=0))))
     asked = [problem(c) for c in simulate(World(Parameters(conversations=queries, agents=50, seed=1)))]
@@ -221,3 +229,39 @@ def _timed(
             p50, p95 = np.quantile(times, [0.5, 0.95])
             found.append(Latency(size, index.count(), mode, name, share, float(p50), float(p95), len(times)))
     return found
+
+
+@click.group()
+def main() -> None:
+    """Measure the search for similar conversations."""
+
+
+@main.command()
+@click.argument("data", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--label", default="issue", show_default=True, help="Conversations with the same value are relevant.")
+@click.option("--embedder", "name", default="all-minilm-l6-v2", show_default=True)
+@click.option("--limit", type=click.IntRange(min=10), default=4000, show_default=True, help="Conversations to index.")
+@click.option("--queries", type=click.IntRange(min=2), default=500, show_default=True)
+@click.option("--rerank", "model", help="Also measure this model's reranking; slow.")
+def quality(data: Path, label: str, name: str, limit: int, queries: int, model: str | None) -> None:
+    """Vectors, words and both fused, with 95% intervals (bootstrap over queries)."""
+    with status("indexing") as tell:
+        found = retrieval_quality(data, label, embedder(name), limit, queries, load(model) if model else None, tell)
+    print(msgspec.json.encode(found).decode())
+
+
+@main.command()
+@click.option("--conversations", "sizes", type=click.IntRange(min=100), multiple=True, default=(5_000, 30_000))
+@click.option("--embedder", "name", default="all-minilm-l6-v2", show_default=True)
+@click.option("--queries", type=click.IntRange(min=2), default=100, show_default=True, help="Queries of each kind.")
+def latency(sizes: tuple[int, ...], name: str, queries: int) -> None:
+    """Milliseconds of queries, filtered and not, in indexes of simulated conversations."""
+    warn_if_busy()
+    with status("") as tell:
+        found = latencies(sizes, embedder(name), queries, tell)
+    for one in found:
+        print(msgspec.json.encode(one).decode())
+
+
+if __name__ == "__main__":
+    main()

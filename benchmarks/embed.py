@@ -1,6 +1,9 @@
-"""Turning texts into vectors: MiniLM in MLX, and others that run the same weights where they are installed.
+"""Turning texts into vectors: MiniLM in MLX, and others that run the same weights, where they are installed.
 
-One unit of work is a set of texts, all of whose vectors are computed. All contenders get the same texts.
+    python -m benchmarks.embed
+    python -m benchmarks.embed --words 20 --words 150 --contender sentence-transformers
+
+One unit of work is the vectors of a set of texts. All contenders get the same texts.
 """
 
 import importlib.util
@@ -11,35 +14,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import click
 from msgspec import Struct
 
-from mlx_cc.bench.contest import Contender, Contest, Done, contest
+from mlx_cc.bench.comparison import Contender, Done, chosen, compare, warn_if_busy
+from mlx_cc.commands.bench import show
 from mlx_cc.errors import UserError
 
 
 class Job(Struct):
-    """What is embedded."""
+    """The texts and the model."""
 
     model: str
     texts: int
     words: int
-    """Of a text, about."""
-
-
-class EmbeddingSpeed(Struct):
-    """A contest of embedding."""
-
-    job: Job
-    contest: Contest
-
-
-def embedding_speed(job: Job, contenders: Sequence[Contender], rounds: int) -> EmbeddingSpeed:
-    """Measure contenders on a job.
-
-    Raises:
-        UserError: a contender can't do the job.
-    """
-    return EmbeddingSpeed(job, contest("embed", contenders, job, job.texts, rounds, f"embedding, {job.words} words"))
+    """Approximate words of a text."""
 
 
 def texts_of(job: Job) -> list[str]:
@@ -53,7 +42,7 @@ def texts_of(job: Job) -> list[str]:
 
 
 CHROMA_MODEL = Path.home() / ".cache/chroma/onnx_models/all-MiniLM-L6-v2/onnx"
-"""Where Chroma keeps the model of its default embedder. It would download it; here it has to be there."""
+"""Folder of the model of Chroma's default embedder. Chroma would download it; here it must be there already."""
 CHROMA_FILES = (
     "model.onnx",
     "config.json",
@@ -62,20 +51,20 @@ CHROMA_FILES = (
     "tokenizer.json",
     "vocab.txt",
 )
-"""All that it downloads unless it is there."""
+"""The files that Chroma downloads if one is missing."""
 
-# The contenders: each makes a function from texts to vectors
+# The contenders: each makes a function that turns texts into vectors
 
 
 def ours(job: Job) -> Callable[[list[str]], Any]:
-    """As an index is made."""
+    """The embedder of an index."""
     from mlx_cc.model import minilm
 
     return minilm.load(job.model).encode
 
 
 def sentence_transformers(job: Job) -> Callable[[list[str]], Any]:
-    """On torch, on the processor, in as many threads as the others."""
+    """Torch on the CPU, with as many threads as the others."""
     import os
 
     import torch  # type: ignore[import-not-found]
@@ -96,7 +85,7 @@ def chroma(job: Job) -> Callable[[list[str]], Any]:
 
 
 def work(make: Callable[[Job], Callable[[list[str]], Any]], job: Job, done: Done) -> None:
-    """Units of work, the model loaded before the first."""
+    """Do units of work; the model is loaded before the first."""
     encode, texts = make(job), texts_of(job)
     while True:
         start = time.perf_counter()
@@ -113,24 +102,46 @@ ALL = (
 
 
 def _lacks(name: str) -> str:
-    """What has to be done before a contender can run here; nothing where it can."""
+    """What must be done before a contender can run here; empty when it can run."""
     if name == "sentence-transformers" and importlib.util.find_spec("sentence_transformers") is None:
         return "sentence_transformers is not installed here. `pip install 'mlx_cc[st]'`"
     if name == "chroma" and not all((CHROMA_MODEL / file).exists() for file in CHROMA_FILES):
-        return f"{CHROMA_MODEL} is not here. scripts/export_chroma_embedder.py makes it"
+        return f"{CHROMA_MODEL} is not here. `python -m benchmarks.export_chroma_embedder` makes it"
     return ""
 
 
 CONTENDERS = tuple(contender for contender in ALL if not _lacks(contender.name))
-"""Those that can run here."""
+"""Contenders that can run here."""
 
 
 def refuse_absent(names: Sequence[str]) -> None:
-    """Say what to install for a contender that can't run here.
+    """Refuse contenders that can't run here.
 
     Raises:
-        UserError: one of the named can't.
+        UserError: what to install.
     """
     for name in names:
         if lacks := _lacks(name):
             raise UserError(f"--contender {name}: {lacks}.")
+
+
+@click.command()
+@click.option("--model", default="all-minilm-l6-v2", show_default=True)
+@click.option("--texts", type=click.IntRange(min=1), default=256, show_default=True, help="Texts of a round.")
+@click.option("--words", type=click.IntRange(min=1), multiple=True, default=(100,), help="Words of a text. Repeatable.")
+@click.option("--contender", "names", multiple=True, help="Compare only this one with the first. Repeatable.")
+@click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="Timed rounds.")
+@click.option("--json", "as_json", is_flag=True)
+def main(model: str, texts: int, words: tuple[int, ...], names: tuple[str, ...], runs: int, as_json: bool) -> None:
+    """Compare embedders: texts/s and peak memory."""
+    refuse_absent(names)
+    contenders = chosen(CONTENDERS, names)
+    warn_if_busy()
+    for length in words:
+        title = f"{texts} texts of about {length} words by {model}"
+        found = compare("benchmarks.embed", contenders, Job(model, texts, length), runs, title, "texts/s", texts)
+        show([found], as_json, None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,10 @@
-"""The process of one contender: does a unit of work, says what it took, waits to be asked for the next.
+"""The process of one contender: it does a unit of work, reports it, and waits for the next request.
 
-    python -m mlx_cc.bench.worker train tree
+    python -m mlx_cc.bench.contender mlx_cc.bench.train tree
 
-The first line of standard input is the job; every further line asks for one more unit, and its end ends the
-process. Standard output answers with JSON lines: `About`, the first unit (a warm-up; its peak memory may be that of
-loading the model), then a unit a line; or an error. What libraries print goes to standard error.
+The first line of stdin is the job. Every further line asks for one more unit; the end of stdin ends the process. The
+process writes JSON lines to stdout: `About`, the first unit (a warm-up; its peak memory may be that of loading the
+model), then one line for each unit; or an error. Everything that libraries print goes to stderr.
 """
 
 import importlib
@@ -21,61 +21,61 @@ from mlx_cc.errors import UserError
 
 
 class About(Struct):
-    """Where a contender runs and on what."""
+    """The software and hardware that a contender runs on."""
 
     mlx: str
     mlx_lm: str
     device: str
     memory_bytes: int
     blas: str
-    """Matrix products of the CPU: the library and how it came."""
+    """Library of the CPU's matrix products, and where it was found."""
     threads: int | None
-    """Of the BLAS; None where a GPU does the work."""
+    """Threads of the BLAS; None on a GPU."""
     attention: str
-    """The module of the attention that models call."""
+    """Module of the attention that models call."""
     swiglu: str
-    """Likewise."""
+    """Module of the SwiGLU that models call."""
     dtype: str
-    """Of the weights models compute in."""
+    """Type that models compute in."""
 
 
 class Unit(Struct):
-    """What one unit of work took."""
+    """The cost of one unit of work."""
 
     seconds: float
     peak_memory_mb: float
-    """The most MLX's arrays held while it was done, weights included."""
+    """Peak memory of MLX's arrays during the unit, weights included."""
     loss: float | None = None
-    """Before the update, in nats per answer token (training)."""
+    """Training loss before the update, in nats per answer token."""
 
 
 class Fault(Struct):
-    """Why there will be no answer, in one line."""
+    """Why the contender can't do the job, in one line."""
 
     error: str
 
 
 def main() -> None:
-    """Serve one contender until standard input ends."""
+    """Run one contender until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    bench, name = sys.argv[1:]
-    module: Any = importlib.import_module(f"mlx_cc.bench.{bench}")
+    module: Any = importlib.import_module(sys.argv[1])
+    name = sys.argv[2]
     contender = next(c for c in module.CONTENDERS if c.name == name)
-    said = 0
+    reported = 0
 
-    def say(message: Struct) -> None:
+    def report(message: Struct) -> None:
         answers.write(msgspec.json.encode(message) + b"\n")
 
     def done(seconds: float, loss: float | None = None) -> None:
-        nonlocal said
+        nonlocal reported
         from mlx_cc.model import machine
 
-        if not said:
-            say(about())
-        said += 1
-        say(Unit(seconds, machine.peak_memory_bytes() / 1e6, loss))
+        if not reported:
+            report(about())
+        reported += 1
+        report(Unit(seconds, machine.peak_memory_bytes() / 1e6, loss))
         if not sys.stdin.readline():
             raise SystemExit
         machine.reset_peak_memory()
@@ -83,11 +83,11 @@ def main() -> None:
     try:
         contender.run(msgspec.json.decode(sys.stdin.readline(), type=module.Job), done)
     except UserError as fault:
-        say(Fault(str(fault)))
+        report(Fault(str(fault)))
 
 
 def about() -> About:
-    """What this process computes with, looked up where it is used."""
+    """What this process computes with: the functions that models would call now."""
     import mlx.core as mx
     from mlx_lm.models import activations
 

@@ -1,27 +1,23 @@
 """Recall and precision of redaction, per type, on two labelled sets; false hits on conversations of your own.
 
-python scripts/measure_redaction.py                    # both sets
-python scripts/measure_redaction.py --json             # the same as JSON
-python scripts/measure_redaction.py --text calls.jsonl # placeholders per 1,000 turns of a file, and 30 of them
+python -m benchmarks.redaction                         # both sets
+python -m benchmarks.redaction --json                  # the same as JSON
+python -m benchmarks.redaction --text calls.jsonl # placeholders per 1,000 turns of a file, and 30 of them
 """
 
 import argparse
 import json
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tests")]
-
-from redaction_sets import SETS, Labelled, conversations  # noqa: E402
-
-from mlx_cc.conversation import Conversation  # noqa: E402
-from mlx_cc.files import read_conversations  # noqa: E402
-from mlx_cc.redact import Redactor  # noqa: E402
+from mlx_cc.conversation import Conversation
+from mlx_cc.files import read_conversations
+from mlx_cc.redact import Redactor
+from tests.redaction_sets import SETS, Labelled, conversations
 
 PLACEHOLDER = re.compile(r"\[([A-Z_]+?)(?:_\d+)?\]")
 ROUNDS = {"tuning": 3, "heldout": 3}
@@ -129,7 +125,7 @@ def on_text(rows: Iterable[Conversation], shown: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--set", choices=sorted(SETS), help="only this set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")

@@ -1,9 +1,9 @@
 """MiniLM's weights as the ONNX file that Chroma's default embedder runs, where its own download is not to be had.
 
-For `mlx_cc bench embed`, which never downloads. Needs an environment with torch==2.13.0, onnx and transformers; writes
-to the folder in which Chroma looks.
+For `python -m benchmarks.embed`, which never downloads. Needs an environment with torch==2.13.0, onnx and
+transformers; writes to the folder in which Chroma looks.
 
-python scripts/export_chroma_embedder.py ~/.cache/mlx_cc/models/all-minilm-l6-v2
+python -m benchmarks.export_chroma_embedder ~/.cache/mlx_cc/models/all-minilm-l6-v2
 """
 
 import shutil
@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from mlx_cc.bench.embed import CHROMA_FILES, CHROMA_MODEL  # noqa: E402
+from benchmarks.embed import CHROMA_FILES, CHROMA_MODEL
 
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
 

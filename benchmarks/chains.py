@@ -6,7 +6,7 @@ words of real conversations, but nobody has thought about these.
 
 mlx_cc simulate --conversations 800 --agents 40 --turns 10 --out data/chains.jsonl
 mlx_cc prepare data/chains.jsonl --output-dir data/chains
-python scripts/measure_chains.py data/chains           # writes data/chains/train_reasoning.jsonl
+python -m benchmarks.chains data/chains           # writes data/chains/train_reasoning.jsonl
 """
 
 import re
@@ -16,14 +16,12 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from mlx_cc import reasoning  # noqa: E402
-from mlx_cc.agents.skill_turns import skill_turn  # noqa: E402
-from mlx_cc.conversation import Conversation, replace  # noqa: E402
-from mlx_cc.files import read_conversations, write_conversations  # noqa: E402
+from mlx_cc import reasoning
+from mlx_cc.agents.skill_turns import skill_turn
+from mlx_cc.conversation import Conversation, replace
+from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.folders import DataFolder
-from mlx_cc.generate.checks import code, faults  # noqa: E402
+from mlx_cc.generate.checks import code, faults
 
 MODEL = "simulated"
 LEVELS = ("low", "middling", "high")

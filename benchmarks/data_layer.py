@@ -1,31 +1,39 @@
-"""How fast the data layer is: the commands themselves on simulated exports, each in processes of its own."""
+"""Speed and memory of the data layer's commands on simulated conversations; each command runs in processes of its own.
+
+python -m benchmarks.data_layer ingest --conversations 20000
+python -m benchmarks.data_layer ingest --workers 1 --no-redact
+python -m benchmarks.data_layer stages --conversations 200000
+"""
 
 import tempfile
 from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
+import click
+import msgspec
 from msgspec import Struct
 
-from mlx_cc.bench.command import run
+from benchmarks.command_cost import run
 from mlx_cc.conversation import Conversation, Turn, replace
+from mlx_cc.cores import cores
 from mlx_cc.files import write_conversations
 from mlx_cc.folders import DataFolder
 from mlx_cc.simulate import Parameters, World, simulate
 
 DIFFERENT = 2000
-"""Simulated conversations, which are repeated with new ids."""
+"""Simulated conversations; they are repeated with new ids."""
 PERSONAL = (
     ("agent", "Before I look into it, may I have your full name and the number we can reach you on?"),
     ("customer", "My name is Dana Whitlock, and it's 312 555 0184."),
     ("agent", "Thank you. And the card you paid with?"),
     ("customer", "4111 1111 1111 1111, and the mail is dana.whitlock@example.com."),
 )
-"""Said at the start of every tenth conversation."""
+"""The first turns of every tenth conversation."""
 
 
 class IngestSpeed(Struct):
-    """What one `mlx_cc ingest` took, its start included."""
+    """The cost of one `mlx_cc ingest`, start included."""
 
     conversations: int
     turns_each: float
@@ -39,7 +47,7 @@ class IngestSpeed(Struct):
 
 
 class StageSpeed(Struct):
-    """What one command of the data layer took, its start included."""
+    """The cost of one command, start included."""
 
     stage: str
     conversations: int
@@ -55,8 +63,8 @@ def exports(count: int, turns: int) -> Iterator[Conversation]:
     different = list(simulate(world))
     personal = tuple(Turn(role=role, text=text) for role, text in PERSONAL)  # type: ignore[arg-type]
     for number, conversation in enumerate(islice(cycle(different), count)):
-        said = personal + conversation.turns if number % 10 == 0 else conversation.turns
-        yield replace(conversation, id=f"contact-{number:07d}", turns=said)
+        spoken = personal + conversation.turns if number % 10 == 0 else conversation.turns
+        yield replace(conversation, id=f"contact-{number:07d}", turns=spoken)
 
 
 def ingest_speed(count: int, turns: int, workers: int, redact: bool) -> IngestSpeed:
@@ -67,12 +75,12 @@ def ingest_speed(count: int, turns: int, workers: int, redact: bool) -> IngestSp
     """
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "in.jsonl", Path(folder) / "out.jsonl"
-        said = 0
+        total_turns = 0
 
         def counted() -> Iterator[Conversation]:
-            nonlocal said
+            nonlocal total_turns
             for conversation in exports(count, turns):
-                said += len(conversation.turns)
+                total_turns += len(conversation.turns)
                 yield conversation
 
         write_conversations(source, counted())
@@ -81,7 +89,7 @@ def ingest_speed(count: int, turns: int, workers: int, redact: bool) -> IngestSp
             command += ["--no-redact", "--keep-personal-data"]
         seconds, peak = run(command)
         size = source.stat().st_size / count
-    return IngestSpeed(count, said / count, size, workers, redact, seconds, count / seconds, peak)
+    return IngestSpeed(count, total_turns / count, size, workers, redact, seconds, count / seconds, peak)
 
 
 def stage_speed(count: int, turns: int) -> list[StageSpeed]:
@@ -104,3 +112,31 @@ def stage_speed(count: int, turns: int) -> list[StageSpeed]:
             found.append(StageSpeed(command[0], count, seconds, count / seconds, peak))
             source.unlink(missing_ok=True)
     return found
+
+
+@click.group()
+def main() -> None:
+    """Measure the commands of the data layer."""
+
+
+@main.command()
+@click.option("--conversations", type=click.IntRange(min=10), default=20_000, show_default=True)
+@click.option("--turns", type=click.IntRange(min=4), default=20, show_default=True, help="Approximate turns in each.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one per core]")
+@click.option("--no-redact", is_flag=True, help="Leave personal data in, to see what redaction costs.")
+def ingest(conversations: int, turns: int, workers: int | None, no_redact: bool) -> None:
+    """Run `mlx_cc ingest`: read, redact, check and write."""
+    print(msgspec.json.encode(ingest_speed(conversations, turns, workers or cores(), not no_redact)).decode())
+
+
+@main.command()
+@click.option("--conversations", type=click.IntRange(min=100), default=20_000, show_default=True)
+@click.option("--turns", type=click.IntRange(min=4), default=20, show_default=True, help="Approximate turns in each.")
+def stages(conversations: int, turns: int) -> None:
+    """Run `mlx_cc prepare`, `temporal` and `fingerprint`."""
+    for stage in stage_speed(conversations, turns):
+        print(msgspec.json.encode(stage).decode())
+
+
+if __name__ == "__main__":
+    main()

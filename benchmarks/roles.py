@@ -1,6 +1,6 @@
 """How often the guess of who spoke is right, wrong and left open, on conversations whose roles are known.
 
-    python scripts/measure_roles.py [--misheard 0.1] conversations.jsonl [more.jsonl.gz ...]
+    python -m benchmarks.roles [--misheard 0.1] conversations.jsonl [more.jsonl.gz ...]
 
 Reads JSON lines with `turns` of {role, text}, such as a conversations file; takes the roles away, calls the
 two voices A and B at random, guesses, and compares. With `--misheard` that share of the turns is given to
@@ -18,8 +18,6 @@ from mlx_cc.conversation import Role, Turn
 from mlx_cc.files import lines
 from mlx_cc.ingest.roles import guess_roles, look_swapped
 from mlx_cc.ingest.source import from_json
-
-__all__ = ["measure"]
 
 OTHER: dict[str, Role] = {"agent": "customer", "customer": "agent"}
 

@@ -1,7 +1,7 @@
 """How large the dashboard is at full size, and how long a headless Chromium takes to show it.
 
-    python scripts/measure_dashboard.py                          # 5,397 conversations of 1,007 agents
-    python scripts/measure_dashboard.py --conversations 20000 --rounds 3
+    python -m benchmarks.dashboard                              # 5,397 conversations of 1,007 agents
+    python -m benchmarks.dashboard --conversations 20000 --rounds 3
 
 Milliseconds, median and range over rounds; each round is a new browser. `interactive` is from the start of loading
 until figures and charts are drawn; the rest is from the click until the new page is drawn.
@@ -52,8 +52,7 @@ def main() -> None:
 
 def measured(page: Path) -> dict[str, float]:
     """Milliseconds of one round."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from browser import chromium, opened
+    from tests.browser import chromium, opened
 
     with chromium() as driver:
         opened(driver, page)

@@ -1,8 +1,8 @@
-"""A contest: ways to do the same work, each in a process of its own, measured in turns.
+"""An interleaved comparison of contenders, that is of ways to do the same work, each in a process of its own.
 
-One works at a time, in rounds A B C, A B C, ...: whatever else the machine does falls on all of them. In the first
-round each is alone. Then, where half of memory holds them all, they stay loaded; else each starts anew for its turn.
-The first contender is the one the others are compared with, round by round.
+One contender works at a time, in rounds A B C, A B C, ..., so that other work on the machine slows all of them. In the
+first round each is alone. If half of the memory holds all of them, they stay loaded after that; otherwise each starts
+again for its turn. The other contenders are compared with the first one, round by round.
 """
 
 import os
@@ -17,14 +17,14 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from mlx_cc.bench.worker import About, Fault, Unit
+from mlx_cc.bench.contender import About, Fault, Unit
 from mlx_cc.children import how_it_ended, start
 from mlx_cc.cores import cores
 from mlx_cc.errors import UserError
 from mlx_cc.terminal import bars
 
 Done = Callable[..., None]
-"""`done(seconds, loss=None)` says what a unit of work took and returns when the next one is wanted."""
+"""`done(seconds, loss=None)` reports a unit of work and returns when the next unit is wanted."""
 
 
 @dataclass(frozen=True)
@@ -32,63 +32,67 @@ class Contender:
     """One way to do the work."""
 
     name: str
-    says: str
+    description: str
     """What it does, for the table."""
     kernels: Literal["mlx_cc", "stock"]
     """Whether attention and SwiGLU may be those of `mlx_cc.model.cpu_kernels`."""
     run: Callable[[Any, Done], None]
-    """Works on a job, unit after unit; runs in the contender's process."""
+    """Does a job, unit after unit, in the contender's process."""
 
 
 class Ratio(Struct):
-    """How many times as fast: the ratio of medians, and the least and most of the paired rounds."""
+    """How many times as fast: ratio of medians, with the lowest and highest ratio of the paired rounds."""
 
     ratio: float
     low: float
     high: float
 
 
-class Entry(Struct):
-    """What was measured of a contender."""
+class Measured(Struct):
+    """The measurements of a contender."""
 
     name: str
-    says: str
+    description: str
     kernels: str
     runs_on: tuple[str, str]
-    """The modules of the attention and the SwiGLU in its process."""
+    """Modules of the attention and the SwiGLU that its process calls."""
     seconds: list[float]
-    """Of each round."""
+    """One value for each round."""
     median_s: float
     per_s: float
-    """Examples, conversations or tokens a second at the median."""
+    """Examples, conversations or tokens per second at the median."""
     peak_memory_mb: float
-    """Of MLX's arrays; 0 for a contender that computes without MLX."""
+    """Peak memory of MLX's arrays; 0 for a contender that computes without MLX."""
     first_loss: float | None
     faster: Ratio | None
-    """How many times as fast the first contender is; None for itself."""
+    """How many times as fast the first contender is; None for the first contender."""
     memory_share: float | None
-    """The first contender's peak memory as a share of this one's; None where that computes without MLX."""
+    """The first contender's peak memory as a share of this one's; None where this one computes without MLX."""
 
 
-class Contest(Struct):
+class Comparison(Struct):
     """All contenders on one job."""
 
+    title: str
+    unit: str
+    """Unit of `per_s`."""
+    job: Any
     about: About
-    """The first contender's process; the others differ in their kernels alone."""
+    """The first contender's process; the others differ only in their kernels."""
     together: bool
     """Whether all models stayed loaded."""
-    entries: list[Entry]
+    contenders: list[Measured]
 
 
-class Worker:
+class ContenderProcess:
     """The process of a contender."""
 
-    def __init__(self, bench: str, contender: Contender) -> None:
-        self.bench, self.contender = bench, contender
+    def __init__(self, module: str, contender: Contender) -> None:
+        self.module, self.contender = module, contender
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         self.process = start(
-            "mlx_cc.bench.worker",
-            bench,
+            "mlx_cc.bench.contender",
+            module,
             contender.name,
             threads=int(os.environ.get("OMP_NUM_THREADS", cores())),  # the same for all contenders
             environment={"MLX_CC_KERNELS": "stock" if contender.kernels == "stock" else ""},
@@ -98,57 +102,57 @@ class Worker:
         )
 
     def begin(self, job: Struct) -> tuple[About, Unit]:
-        """Load, and do a first unit of work that does not count.
+        """Load the model and do a first unit of work that does not count.
 
         Raises:
-            UserError: it could not, or its process died.
+            UserError: the contender can't do the job, or its process died.
         """
-        self._say(msgspec.json.encode(job))
-        return self._hear(About), self._hear(Unit)
+        self._write(msgspec.json.encode(job))
+        return self._read(About), self._read(Unit)
 
     def unit(self) -> Unit:
-        """One more unit of work.
+        """Do one more unit of work.
 
         Raises:
-            UserError: its process died.
+            UserError: the process died.
         """
-        self._say(b"again")
-        return self._hear(Unit)
+        self._write(b"again")
+        return self._read(Unit)
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, even in the middle of its work."""
         self.process.kill()
         self.process.communicate()
         self._log.close()
 
-    def _say(self, line: bytes) -> None:
+    def _write(self, line: bytes) -> None:
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(line + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:  # it died; `_hear` tells
+        except BrokenPipeError:  # it died; `_read` raises
             pass
 
-    def _hear(self, kind: type[Any]) -> Any:
+    def _read(self, kind: type[Any]) -> Any:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise UserError(self._obituary())
+            raise UserError(self._last_words())
         if line.startswith(b'{"error"'):
             raise UserError(msgspec.json.decode(line, type=Fault).error)
         return msgspec.json.decode(line, type=kind)
 
-    def _obituary(self) -> str:
+    def _last_words(self) -> str:
         status = self.process.wait()
         reason = how_it_ended(status, self._log) + ("; memory was short, most likely" if status < 0 else "")
         return (
-            f"bench {self.bench}: the process of {self.contender.name} ended with {reason}. "
+            f"bench: the process of {self.contender.name} ended with {reason}. "
             "Choose a shorter --trunk, or other contenders with --contender."
         )
 
 
 def chosen(contenders: Sequence[Contender], names: Sequence[str]) -> list[Contender]:
-    """The first contender and the named ones, in their order; all for no names.
+    """The first contender and the named ones, in their order; all contenders when no name is given.
 
     Raises:
         UserError: there is no such contender.
@@ -160,24 +164,27 @@ def chosen(contenders: Sequence[Contender], names: Sequence[str]) -> list[Conten
     return [c for place, c in enumerate(contenders) if not names or not place or c.name in names]
 
 
-def contest(bench: str, contenders: Sequence[Contender], job: Struct, units: int, rounds: int, title: str) -> Contest:
-    """Let contenders do a job in turns; progress goes to stderr.
+def compare(
+    module: str, contenders: Sequence[Contender], job: Struct, rounds: int, title: str, unit: str, units: int
+) -> Comparison:
+    """Measure the contenders on a job; progress goes to stderr.
 
     Args:
-        bench: the module of `mlx_cc.bench` that holds the contenders.
-        units: examples, conversations or tokens in one unit of work.
+        module: name of the module with the contenders (`CONTENDERS`) and the type of the job (`Job`).
+        unit: what is counted per second: for example "tokens/s".
+        units: how many of these one unit of work has.
 
     Raises:
         UserError: a contender can't do the job, or its process died.
     """
-    alive: dict[str, Worker] = {}
+    alive: dict[str, ContenderProcess] = {}
     first: dict[str, tuple[About, Unit]] = {}
     measured: dict[str, list[Unit]] = {contender.name: [] for contender in contenders}
     expected: dict[str, float] = {}
 
     def begin(contender: Contender) -> None:
-        worker = alive[contender.name] = Worker(bench, contender)
-        first.setdefault(contender.name, worker.begin(job))
+        process = alive[contender.name] = ContenderProcess(module, contender)
+        first.setdefault(contender.name, process.begin(job))
 
     def stop() -> None:
         while alive:
@@ -208,20 +215,20 @@ def contest(bench: str, contenders: Sequence[Contender], job: Struct, units: int
                 print(f"{title}: round {number}/{rounds}: {times}", file=sys.stderr)
     finally:
         stop()
-    entries = [entry(c, first[c.name], measured[c.name], measured[contenders[0].name], units) for c in contenders]
-    return Contest(first[contenders[0].name][0], together, entries)
+    ours = measured[contenders[0].name]
+    results = [_measured(c, first[c.name], measured[c.name], ours, units) for c in contenders]
+    return Comparison(title, unit, job, first[contenders[0].name][0], together, results)
 
 
-def entry(
+def _measured(
     contender: Contender, first: tuple[About, Unit], found: Sequence[Unit], ours: Sequence[Unit], units: int
-) -> Entry:
-    """A contender's measurements beside the first one's."""
+) -> Measured:
     seconds = [unit.seconds for unit in found]
     median = statistics.median(seconds)
     peak, own_peak = (max(unit.peak_memory_mb for unit in some) for some in (found, ours))
-    return Entry(
+    return Measured(
         name=contender.name,
-        says=contender.says,
+        description=contender.description,
         kernels=contender.kernels,
         runs_on=(first[0].attention, first[0].swiglu),
         seconds=seconds,
@@ -235,43 +242,43 @@ def entry(
 
 
 def times_as_fast(theirs: Sequence[float], ours: Sequence[float]) -> Ratio:
-    """How many times as fast ours is, from the seconds of paired rounds."""
+    """How many times as fast ours is; both have one value for each round."""
     pairs = [a / b for a, b in zip(theirs, ours, strict=True)]
     return Ratio(statistics.median(theirs) / statistics.median(ours), min(pairs), max(pairs))
 
 
 def warn_if_busy() -> None:
-    """Say on stderr when other work keeps this machine's cores from being measured."""
+    """Warn on stderr when other work keeps the machine's cores busy."""
     load = os.getloadavg()[0]
     if load > 0.5:
-        print(f"Other work keeps this machine busy (load {load:.1f}): times will mislead.", file=sys.stderr)
+        print(f"Other work keeps this machine busy (load {load:.1f}): the times will be wrong.", file=sys.stderr)
 
 
-def table(found: Contest, title: str, unit: str) -> Any:
-    """A contest as a table for people."""
+def table(found: Comparison) -> Any:
+    """A comparison as a table."""
     from rich.table import Table
 
     about = found.about
     same = f"{about.blas}, {about.threads} threads" if about.threads else about.device
     shown = Table(
-        title=title,
+        title=found.title,
         title_justify="left",
-        caption=f"mlx {about.mlx}, mlx-lm {about.mlx_lm}, {about.dtype}. All have the same matrix products and "
-        f"allocator ({same}); with stock kernels nothing else of MLX or mlx-lm is touched. In brackets: least and most "
-        "of the paired rounds.",
+        caption=f"mlx {about.mlx}, mlx-lm {about.mlx_lm}, {about.dtype}. All use the same matrix products and "
+        f"allocator ({same}); stock kernels are those of MLX and mlx-lm, unchanged. In brackets: lowest and highest of "
+        "the paired rounds.",
         caption_justify="left",
         box=None,
     )
     for name in ("contender", "kernels", "what it does"):
         shown.add_column(name)
-    first = found.entries[0].name
-    for name in ("seconds", unit, "peak MB", f"{first} is faster", "its memory"):
+    first = found.contenders[0].name
+    for name in ("seconds", found.unit, "peak MB", f"{first} is faster", "its memory"):
         shown.add_column(name, justify="right")
-    for e in found.entries:
+    for e in found.contenders:
         shown.add_row(
             e.name,
             e.kernels,
-            e.says,
+            e.description,
             f"{e.median_s:.2f} [{min(e.seconds):.2f}, {max(e.seconds):.2f}]",
             f"{e.per_s:.3g}",
             f"{e.peak_memory_mb:,.0f}" if e.peak_memory_mb else "",

@@ -1,14 +1,19 @@
-"""What fingerprints find of what was planted in simulated agents, and what they take, by the command itself."""
+"""Fingerprints of simulated agents compared with the agents' true skill and group, with the cost of the command.
+
+python -m benchmarks.agents
+python -m benchmarks.agents --agents 1007 --per-agent 5.36 --seeds 1
+"""
 
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 import numpy as np
 from msgspec import Struct
 
-from mlx_cc.bench.command import run
+from benchmarks.command_cost import run
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_conversations
 from mlx_cc.folders import AgentsFolder, DataFolder
@@ -17,32 +22,32 @@ from mlx_cc.simulate import Parameters, World, simulate
 
 
 class Recovery(Struct):
-    """How well one simulated centre was seen through; labels are simulated."""
+    """How well the fingerprints of one simulated centre agree with the truth; labels are simulated."""
 
     agents: int
-    """With enough data; only they are compared."""
+    """Agents with enough data; only these are compared."""
     conversations: int
     seed: int
     raw: Estimate
-    """Spearman correlation of each agent's mean quality with planted skill; intervals over agents."""
+    """Spearman correlation of mean quality with true skill; intervals over agents."""
     adjusted: Estimate
     shrunk: Estimate
     better: Estimate
-    """Adjusted less raw, of the same agents."""
+    """Adjusted minus raw, for the same agents."""
     rand_index: float
-    """Adjusted Rand index of the groups with the planted ones; 1 is the same, 0 chance."""
+    """Adjusted Rand index of the groups with the true ones; 1 is the same, 0 is chance."""
     named: float
-    """Share of agents whose group has the name of the planted one."""
+    """Share of agents whose group has the name of the true one."""
     stability: float | None
     silhouette: float | None
     seconds: float
-    """Of `mlx_cc fingerprint`, its start included."""
+    """Seconds of `mlx_cc fingerprint`, start included."""
     memory_mb: float
     """Its peak resident memory."""
 
 
 def recovery(agents: int, per_agent: float, seed: int) -> Recovery:
-    """Simulate a centre, run `mlx_cc fingerprint` on it, and compare with what was planted.
+    """Simulate a centre, run `mlx_cc fingerprint` on it, and compare the result with the truth.
 
     Raises:
         UserError: the command failed.
@@ -50,7 +55,7 @@ def recovery(agents: int, per_agent: float, seed: int) -> Recovery:
     from sklearn.metrics import adjusted_rand_score
 
     world = World(Parameters(round(agents * per_agent), agents, seed))
-    planted = world.truth()["agents"]
+    truth = world.truth()["agents"]
     with tempfile.TemporaryDirectory() as folder:
         source = DataFolder(Path(folder)).conversations
         count = write_conversations(source, simulate(world))
@@ -60,11 +65,11 @@ def recovery(agents: int, per_agent: float, seed: int) -> Recovery:
     seen = [agent for agent, profile in profiles.items() if profile["metrics"]["quality"]["value"] is not None]
     if len(seen) < 2:
         raise UserError(f"{per_agent:g} conversations an agent leave {len(seen)} with enough data; take more.")
-    skill = [planted[agent]["skill"] for agent in seen]
+    skill = [truth[agent]["skill"] for agent in seen]
     found = {
         key: [profiles[agent]["metrics"]["quality"][key] for agent in seen] for key in ("value", "adjusted", "shrunk")
     }
-    groups = [(planted[agent]["group"], clusters["assignments"][agent]) for agent in seen]
+    groups = [(truth[agent]["group"], clusters["assignments"][agent]) for agent in seen]
     stability = clusters["stability"]
     return Recovery(
         agents=len(seen),
@@ -81,3 +86,17 @@ def recovery(agents: int, per_agent: float, seed: int) -> Recovery:
         seconds=seconds,
         memory_mb=peak,
     )
+
+
+@click.command()
+@click.option("--agents", type=click.IntRange(min=2), default=200, show_default=True)
+@click.option("--per-agent", type=click.FloatRange(min=1), default=30, show_default=True, help="Conversations of each.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Simulated centres.")
+def main(agents: int, per_agent: float, seeds: int) -> None:
+    """Run `mlx_cc fingerprint` on simulated centres in which better agents get more contacts of the hard queues."""
+    for seed in range(seeds):
+        print(msgspec.json.encode(recovery(agents, per_agent, seed)).decode())
+
+
+if __name__ == "__main__":
+    main()
