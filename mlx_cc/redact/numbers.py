@@ -56,6 +56,7 @@ def find_card(state: RedactionState, run: Run) -> None:
             continue
         alone = len(text) == 16 and text[0] in "3456" and cue in (None, "PHONE")
         if not run.lines and (alone or (carded and len(text) <= 24)):  # a digit was misheard, or some are missing
+            # 19 digits are the most of a card (ISO/IEC 7812); 12 are the fewest, 13, with one missing
             ends = [end for end in stretch.bounds if 12 <= end <= 19]
             best = min(ends, key=lambda end: abs(end - 16), default=None)
             if best and (part := stretch.part(0, best)):
@@ -220,7 +221,7 @@ def find_written(state: RedactionState, turn: int) -> None:
 
 def find_spelled_iban(state: RedactionState, run: Run) -> None:
     for match in re.finditer(r"(?=([A-Z]{2}\d{2}[A-Z\d]{11,30}))", run.text):
-        for length in range(min(34, len(match[1])), 14, -1):
+        for length in range(min(34, len(match[1])), 14, -1):  # an IBAN has 15 (Norway) to 34 characters (ISO 13616)
             part = run.part(match.start(), match.start() + length)
             if part and stdnum_iban.is_valid(part.text, check_country=False):
                 _claim(state, "IBAN", part)
@@ -239,7 +240,7 @@ def find_phone(state: RedactionState, run: Run) -> None:
     for stretch in run.digits:
         at, since, upto = stretch.first_span
         text = state.texts[at]
-        if not 7 <= len(stretch.text) <= 15 or _counted(text, upto):
+        if not 7 <= len(stretch.text) <= 15 or _counted(text, upto):  # 15 digits are the most of E.164
             continue
         plus = text[max(0, since - 1) : since] == "+"
         if cue == "PHONE":
@@ -293,6 +294,7 @@ def find_repeats(state: RedactionState, turns: Sequence[int]) -> None:
             for value in values:
                 dictated = len(value.spans) > 1
                 near = value.spans[0].turn - 1 <= part.pieces[0][0] <= value.spans[-1].turn + 1
+                # A short echo beside a dictated number is a repetition; elsewhere it can be any number.
                 if part.text in value.key and len(part.text) >= (3 if dictated and near else 7):
                     _claim(state, value.entity_type, part, key=value.key)
                     break

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import yaml
 from msgspec import Struct
+from msgspec.structs import asdict
 
 T = TypeVar("T")
 Resolution = Literal["resolved", "partial", "unresolved"]
@@ -135,28 +136,9 @@ class Case(NamedTuple):
     contacts: int
 
 
-class Circumstances(NamedTuple):
-    """What a contact is about and who takes part, see `Contact`."""
+class Circumstances(Struct, frozen=True, gc=False):
+    """What a contact is about and who takes part."""
 
-    queue: str
-    issue: str
-    aside: str
-    agent: Agent
-    customer_number: int
-    customer: Customer
-    wait_s: float
-    role: str
-    journey: str
-    contacts_before: int
-
-
-class Contact(Struct, frozen=True, gc=False):
-    """One contact's latent state and outcome, from which its text is written."""
-
-    number: int
-    id: str
-    at: datetime
-    site: Site
     queue: str
     issue: str
     aside: str
@@ -169,6 +151,15 @@ class Contact(Struct, frozen=True, gc=False):
     journey: str
     contacts_before: int
     """Earlier contacts of the same case."""
+
+
+class Contact(Circumstances, frozen=True, gc=False):
+    """One contact's latent state and outcome, from which its text is written."""
+
+    number: int
+    id: str
+    at: datetime
+    site: Site
     voice: bool
     previous: Case | None
     empathy: float
@@ -352,11 +343,11 @@ class World:
         churn = 20 + issue.churn + 13 * (3.7 - satisfaction) + 5 * failed + 7 * contacts_before - 8 * customer.loyalty
         churn += gauss(0, 5)
         return Contact(
-            number,
-            f"sim{self.parameters.seed}-{number:07d}",
-            at,
-            SITES[site],
-            **drawn._asdict(),
+            **asdict(drawn),
+            number=number,
+            id=f"sim{self.parameters.seed}-{number:07d}",
+            at=at,
+            site=SITES[site],
             voice=chance() < 0.72,
             previous=case,
             empathy=empathy,
