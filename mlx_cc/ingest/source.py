@@ -397,7 +397,7 @@ def decoded(data: bytes, cut: bool = False) -> str:
         if not (cut and fault.start > len(data) - 4):
             raise UserError(
                 f"is not UTF-8 (byte 0x{data[fault.start]:02x} at {fault.start}). Save it as UTF-8, "
-                "for example: iconv -f WINDOWS-1252 -t UTF-8."
+                "for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW."
             ) from fault
         text = ""
     if "\0" in text:
