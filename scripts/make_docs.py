@@ -11,6 +11,7 @@ import importlib.util
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,10 +150,10 @@ def parsed(module: str) -> dict[str, ast.AST]:
 def described(node: ast.AST, name: str) -> str:
     """A function, or a class with its fields and public methods."""
     if isinstance(node, ast.FunctionDef):
-        return f"### {name}\n\n{code(name, node)}\n{prose(node)}"
+        return f"### {name}\n{code(name, node)}{prose(node)}"
     methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]  # type: ignore[attr-defined]
-    made = next((code(name, item, bound=True) for item in methods if item.name == "__init__"), code(f"class {name}"))
-    parts = [f"### {name}\n\n{made}\n{prose(node)}"]
+    made = next((code(name, item, bound=True) for item in methods if item.name == "__init__"), "")
+    parts = [f"### {name}\n{made}{prose(node)}"]
     listed = [f"- `{shown}`{': ' * bool(meaning)}{meaning}" for shown, meaning in fields(node).values()]
     if listed:
         parts.append("\n".join(listed) + "\n")
@@ -160,35 +161,19 @@ def described(node: ast.AST, name: str) -> str:
         if not item.name.startswith("_"):
             marks = {ast.unparse(mark) for mark in item.decorator_list}
             full = f"{name}.{item.name}"
-            head = code(full) if marks & PROPERTY else code(full, item, bound="staticmethod" not in marks)
-            parts.append(f"#### {full}\n\n{head}\n{prose(item)}")
+            head = "" if marks & PROPERTY else code(full, item, bound="staticmethod" not in marks)
+            parts.append(f"#### {full}\n{head}{prose(item)}")
     return "\n".join(parts)
 
 
-def code(name: str, function: ast.FunctionDef | None = None, bound: bool = False) -> str:
-    """A Python block with a name, or with a function's whole signature; without `self` when bound."""
-    line = name
-    if function is not None:
-        arguments = copy.copy(function.args)
-        arguments.args = arguments.args[bound:]
-        result = f" -> {ast.unparse(function.returns)}" if function.returns and function.name != "__init__" else ""
-        given = ast.unparse(arguments)
-        line = f"{name}({given}){result}"
-        if len(line) > WIDTH:
-            line = "\n".join([f"{name}(", *(f"    {piece}," for piece in apart(given)), f"){result}"])
+def code(name: str, function: ast.FunctionDef, bound: bool = False) -> str:
+    """A Python block with a function's whole signature; without `self` when bound."""
+    arguments = copy.copy(function.args)
+    arguments.args = arguments.args[bound:]
+    result = f" -> {ast.unparse(function.returns)}" if function.returns and function.name != "__init__" else ""
+    line = f"{name}({ast.unparse(arguments)}){result}"
+    line = "\n".join(textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False))
     return f"```python\n{line}\n```\n"
-
-
-def apart(arguments: str) -> list[str]:
-    """Arguments cut at the commas that stand in no bracket."""
-    pieces, depth = [""], 0
-    for sign in arguments:
-        depth += (sign in "([{") - (sign in ")]}")
-        if sign == "," and depth == 0:
-            pieces.append("")
-        else:
-            pieces[-1] += sign
-    return [piece.strip() for piece in pieces]
 
 
 def fields(node: ast.AST) -> dict[str, tuple[str, str]]:
@@ -213,7 +198,7 @@ def prose(node: ast.AST) -> str:
     for line in text.splitlines():
         if re.fullmatch(r"(Args|Returns|Yields|Raises|Attributes):", line):
             inside = line[:-1]
-            lines.append(f"**{inside}**\n")
+            lines.append(f"{inside}:")
         elif inside in ("Args", "Raises", "Attributes") and (entry := re.fullmatch(r"    (\S[^:]*): (.*)", line)):
             lines.append(f"- `{entry[1]}`: {entry[2]}")
         elif inside and line.startswith("    "):
