@@ -24,7 +24,7 @@ from mlx_cc.centre import Centre
 from mlx_cc.cli import main_group
 from mlx_cc.commands.train import command as train
 from mlx_cc.schema import FILES, schema
-from mlx_cc.settings import leaves
+from mlx_cc.settings import fields_of
 from mlx_cc.train.settings import TrainSettings
 
 ROOT = Path(__file__).parent.parent
@@ -78,13 +78,15 @@ def commands_page() -> str:
     parts.append("## Settings of a training run\n\nKeys of the file that `mlx_cc train --config` reads; a flag wins.\n")
     rows = [
         (setting.key, flags.get(setting.key.split(".")[-1]), setting.default, setting.help)
-        for setting in leaves(TrainSettings)
+        for setting in fields_of(TrainSettings)
     ]
     parts.append(table(("key", "flag", "default", "meaning"), rows))
     parts.append("## Settings of a centre\n\nKeys of the file that `--centre` takes; `configs/centre.yaml` is one.\n")
     source = parsed("mlx_cc.centre")
     meanings = fields(source["Centre"]) | {f"hours.{name}": told for name, told in fields(source["Hours"]).items()}
-    parts.append(table(("key", "default", "meaning"), [(s.key, s.default, meanings[s.key][1]) for s in leaves(Centre)]))
+    parts.append(
+        table(("key", "default", "meaning"), [(s.key, s.default, meanings[s.key][1]) for s in fields_of(Centre)])
+    )
     return "\n".join(parts)
 
 

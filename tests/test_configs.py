@@ -10,7 +10,6 @@ from jsonschema import Draft202012Validator
 
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.cli import main_group
-from mlx_cc.errors import UserError
 from mlx_cc.settings import read_settings
 from mlx_cc.train.settings import TrainSettings
 
@@ -84,12 +83,6 @@ def test_the_7b_configs_adapt_all_seven_projections_and_state_the_share_that_is_
         assert lora.target_modules == SEVEN
         trained = layers * lora.r * (2 * (hidden + hidden) + 2 * (hidden + kv) + 3 * (hidden + mlp))
         assert f"{trained / (total + trained):.2%}" in path.read_text()
-
-
-def test_a_misspelt_key_in_a_config_names_the_nearest_right_one(tmp_path):
-    (tmp_path / "mac.yaml").write_text(README_EXAMPLE.replace("learning_rate", "learning_rat"))
-    with pytest.raises(UserError, match="no setting 'training.learning_rat'. Did you mean 'training.learning_rate'"):
-        read_settings(tmp_path / "mac.yaml", TrainSettings)
 
 
 def test_the_centre_that_ships_spells_out_every_default():

@@ -28,6 +28,7 @@ from mlx_cc.ingest.format import Format, Incoming, Reading, Reject
 from mlx_cc.ingest.record import to_conversation
 from mlx_cc.ingest.roles import names_in, resolve, role_of, unknown_speaker
 from mlx_cc.ingest.source import File, suffix
+from mlx_cc.settings import UniqueKeys
 
 FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 STAMP = re.compile(r"\[(\d+(?::\d+)+(?:\.\d+)?)\][ \t]*")
@@ -35,8 +36,10 @@ SPEAKER = re.compile(r"(\*\*)?([^\W\d_][^:：*\[\]]{0,39}?)[ \t]*(?:\*\*)?(?::(?
 NO_SPEAKERS = {"note", "notes", "nota", "remarque", "hinweis", "anmerkung", "observação", "备注", "summary", "subject"}
 """Words before a colon that are never a speaker, however often they occur."""
 
+
 # BaseLoader leaves every value as text, so that `country: NO` is Norway and `id: 0017` keeps its zeros.
-_Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+class _Loader(UniqueKeys, getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
+    pass
 
 
 def recognise(path: Path, head: bytes) -> bool:
@@ -84,7 +87,7 @@ def _front_matter(text: str) -> dict[str, Any]:
     if len(text) > 10_000:  # deep nesting overflows the parser's stack
         raise UserError(f"front matter has {len(text)} characters, more than 10000. End it with a --- line.")
     try:
-        tree = yaml.load(text, Loader=_Loader)
+        tree = yaml.load("\n" + text, Loader=_Loader)  # the line of --- counts in messages
     except (yaml.YAMLError, RecursionError) as fault:
         raise UserError(f"front matter is not YAML ({' '.join(str(fault).split())}).") from fault
     if not isinstance(tree, dict):

@@ -14,7 +14,7 @@ from mlx_cc.files import read_json, write_text
 from mlx_cc.folders import ModelFolder, RunFolder
 from mlx_cc.model import machine, pull
 from mlx_cc.prompt import PromptSettings
-from mlx_cc.settings import read_settings
+from mlx_cc.settings import read_settings, read_yaml, with_overrides
 
 MAX_TOKENS = "max_seq_length"
 """Key of an adapter's or a fused model's config: the longest row it was tuned for, in tokens."""
@@ -160,12 +160,28 @@ def hash_of_model(path: str | Path) -> str:
 
 
 def tuned_for(folder: Path) -> tuple[Centre, PromptSettings]:
-    """The centre and prompt settings kept beside a model; the defaults where none are."""
-    centre, prompt = RunFolder(folder).centre, RunFolder(folder).prompt
-    return (
-        read_centre(centre if centre.exists() else None),
-        read_settings(prompt, PromptSettings) if prompt.exists() else PromptSettings(),
-    )
+    """The centre and prompt settings kept beside a model; for one that this toolkit did not tune, the defaults.
+
+    Raises:
+        UserError: one that it did tune has lost them.
+    """
+    run = RunFolder(folder)
+    if run.prompt.exists():
+        prompt = read_settings(run.prompt, PromptSettings)
+    elif run.settings.exists():
+        prompt = with_overrides(PromptSettings, {}, str(run.settings), read_yaml(run.settings).get("prompt"))
+    else:
+        prompt = None
+    if not (prompt and run.centre.exists()) and _is_ours(folder):
+        lost = run.centre if prompt else run.prompt
+        raise UserError(f"{lost}: is missing, and without it the answers differ. Copy it back, or train again.")
+    return read_centre(run.centre if run.centre.exists() else None), prompt or PromptSettings()
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether `train` or `fuse` wrote a model's folder."""
+    configs = (RunFolder(folder).config, QUANTIZATION), (ModelFolder(folder).config, MAX_TOKENS)
+    return any(file.exists() and key in read_json(file, dict) for file, key in configs)
 
 
 def keep_beside(folder: Path, centre: Centre, prompt: PromptSettings, calibration: Calibration | None = None) -> None:
@@ -198,10 +214,8 @@ def parameters(model: nn.Module) -> tuple[int, int]:
 
 def run_settings(model: str | Path) -> dict[str, Any] | None:
     """The settings an adapter was trained with, as its run wrote them; None for other models."""
-    import yaml
-
     path = RunFolder(find(model)).settings
-    return yaml.safe_load(path.read_text()) if path.exists() else None
+    return read_yaml(path) if path.exists() else None
 
 
 def data_folder(model: str | Path) -> Path:
