@@ -105,6 +105,12 @@ class _Tuned(_Folder):
     manifest = File("manifest.txt")
     """Ids of the conversations that the weights learned from, one a line."""
 
+    def learned_from(self) -> set[str]:
+        """The ids in the manifest; none where there is no manifest."""
+        if not self.manifest.exists():
+            return set()
+        return set(self.manifest.read_text(encoding="utf-8", errors="replace").split("\n")) - {""}
+
     @property
     def evaluation(self) -> EvaluationFolder:
         """Where the model's measurements are kept; without a folder of its own, in the current one."""

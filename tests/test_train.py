@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -326,15 +327,97 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     assert logged[0] == logged[1]
 
 
-def test_resuming_needs_a_checkpoint_of_the_same_settings(
-    tiny_model: Path, prepared: Path, trained: Path, tmp_path: Path
+def test_resuming_needs_a_checkpoint(tiny_model: Path, prepared: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="nothing to resume"):
+        trainer_of(tiny_settings(tiny_model, prepared), tmp_path).resume()
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("lora", {"r": 8}),
+        ("lora", {"target_modules": ("q_proj",)}),
+        ("model", {"name": "other"}),
+        ("training", {"tasks": TWO}),
+        ("prompt", {"list_answers": False}),
+    ],
+    ids=str,
+)
+def test_a_run_is_resumed_with_the_settings_it_had(
+    tiny_model: Path, prepared: Path, trained: Path, tmp_path: Path, section: str, change: Any
 ):
     settings = tiny_settings(tiny_model, prepared)
-    with pytest.raises(UserError, match="nothing to resume"):
-        trainer_of(settings, tmp_path).resume()
-    other = replace(settings, lora=replace(settings.lora, r=8))
-    with pytest.raises(UserError, match="other model or LoRA settings"):
+    shutil.copytree(tiny_model, tmp_path / "other")
+    change = {"name": str(tmp_path / "other")} if "name" in change else change
+    other = replace(settings, **{section: replace(getattr(settings, section), **change)})
+    with pytest.raises(UserError, match=rf"other settings \({section}.* Resume with the settings in .*settings.yaml"):
         trainer_of(other, trained).resume()
+
+
+def manifest_of(run: Path) -> set[str]:
+    return set((run / "manifest.txt").read_text().split())
+
+
+def test_a_manifest_names_all_that_the_weights_beside_it_learned_from(
+    tiny_model: Path, prepared: Path, tmp_path: Path, few: Any
+):
+    first, second = (few[0][:2], few[1]), (few[0][2:], few[1])
+    ids = [{c.id for c in train} for train, _ in (first, second)]
+    run, base = tmp_path / "run", tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    (base / "manifest.txt").write_text("of-the-base\n")
+    settings = tiny_settings(base, prepared, num_train_epochs=1, tasks=TWO)
+    trainer_of(settings, run).run(*first)
+    assert manifest_of(run) == ids[0] | {"of-the-base"}
+
+    resumed = trainer_of(settings, run)
+    resumed.resume()
+    with pytest.raises(UserError, match=r"learned from other conversations .* train anew with another --run"):
+        resumed.run(*second)
+    assert manifest_of(run) == ids[0] | {"of-the-base"}
+
+    killed = trainer_of(settings, run)
+    killed.validate = _kill
+    with pytest.raises(KeyboardInterrupt):
+        killed.run(*second)
+    assert manifest_of(run) == ids[0] | ids[1] | {"of-the-base"}  # the first run's weights still lie there
+    trainer_of(settings, run).run(*second)
+    assert manifest_of(run) == ids[1] | {"of-the-base"}
+
+
+def _kill(_: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("task", "value"), [("issue", "no_class"), ("csat", 9), ("csat", "4"), ("quality", 80)])
+def test_a_label_that_nobody_can_answer_is_named_before_training(
+    tiny_model: Path, prepared: Path, tmp_path: Path, few: Any, task: str, value: Any
+):
+    shutil.copytree(prepared, tmp_path / "data")
+    labels = {**few[0][0].labels, task: changed(few[0][0].labels["csat"], value=value)}
+    write_conversations(tmp_path / "data" / "train_chatml.jsonl", [changed(few[0][0], labels=labels)])
+    expected = rf"train_chatml.jsonl: conversation {few[0][0].id}, {task}: .*{value}.* `mlx_cc prepare` again"
+    with pytest.raises(UserError, match=expected):
+        train(tiny_settings(tiny_model, tmp_path / "data"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("lost", ["prompt.yaml", "centre.yaml"])
+def test_a_model_answers_with_the_prompt_and_centre_it_was_tuned_for_or_not_at_all(
+    trained: Path, tmp_path: Path, lost: str
+):
+    from mlx_cc.model.load import tuned_for
+
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "prompt.yaml").write_text("list_answers: false\n")
+    settings = (run / "settings.yaml").read_text()
+    (run / "settings.yaml").write_text(settings.replace("list_answers: true", "list_answers: false"))
+    (run / lost).unlink()
+    if lost == "prompt.yaml":
+        assert not tuned_for(run)[1].list_answers  # settings.yaml has them too
+        (run / "settings.yaml").unlink()
+    with pytest.raises(UserError, match=f"{lost}: is missing.* train again"):
+        tuned_for(run)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_conversation(
@@ -367,15 +450,6 @@ def test_a_rate_that_blows_the_model_up_stops_the_run(tiny_model: Path, prepared
     with pytest.raises(UserError, match="the validation loss is (nan|inf) at update 1; stopped"):
         trainer_of(settings, tmp_path).run(*few)
     assert not (tmp_path / "adapters.safetensors").exists()
-
-
-def test_a_misspelt_setting_is_answered_with_the_nearest_right_one(tmp_path: Path):
-    config = tmp_path / "mine.yaml"
-    config.write_text("training:\n  learning_rat: 1.0e-4\n")
-    run = CliRunner().invoke(command, ["--config", str(config)])
-    assert isinstance(run.exception, UserError)
-    message = f"{config}: no setting 'training.learning_rat'. Did you mean 'training.learning_rate'?"
-    assert str(run.exception) == message
 
 
 def test_the_command_trains_with_flags_over_the_file(

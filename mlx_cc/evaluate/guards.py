@@ -15,10 +15,9 @@ def refuse_trained_on(model: Path, conversations: Sequence[Conversation], data: 
     Raises:
         UserError: there are some.
     """
-    manifest = RunFolder(model).manifest
-    if manifest.exists():
-        learned = set(manifest.read_text(encoding="utf-8").split("\n"))
-        _refuse(conversations, learned, data, f"{manifest}: the model was trained on them. Take another split.")
+    run = RunFolder(model)
+    reason = f"{run.manifest}: the model was trained on them. Take another split."
+    _refuse(conversations, run.learned_from(), data, reason)
 
 
 def refuse_test_split(conversations: Sequence[Conversation], data: Path, folder: Path) -> None:

@@ -31,16 +31,26 @@ Plant = Callable[[Sequence[Conversation], Sequence[int]], list[Tree]]
 """(conversations, visits), as `plant` takes them."""
 
 
-def labelled(path: Path, tasks: Sequence[Task]) -> list[Conversation]:
+def labelled(path: Path, tasks: Sequence[Task], centre: Centre | None = None) -> list[Conversation]:
     """The conversations of a file that have a label for at least one of the tasks.
 
+    Args:
+        centre: check that the tasks' labels are answers this centre allows; None does not check.
+
     Raises:
-        UserError: there are none.
+        UserError: there are none, or a label is not allowed.
     """
     found = [c for c in read_redacted(path) if any(task.name in c.labels for task in tasks)]
     if not found:
         names = ", ".join(task.name for task in tasks)
         raise UserError(f"{path}: no conversation has a label for {names}. Nothing to learn from.")
+    for c in found:
+        for task in tasks:
+            if centre and task.name in c.labels and (fault := task.fault(c.label(task.name), centre, len(c.turns))):
+                raise UserError(
+                    f"{path}: conversation {c.id}, {task.name}: {fault}. Correct the label or the centre's settings, "
+                    "then run `mlx_cc prepare` again."
+                )
     return found
 
 
@@ -57,21 +67,22 @@ def find_data(settings: TrainSettings) -> Data:
     """The conversations of a run and the centre they were prepared for.
 
     Raises:
-        UserError: there is no file, no label to learn from, or only one split has temporal features, so that
-            prompts would differ.
+        UserError: there is no file, no label to learn from, a label that the centre does not allow, or only one
+            split has temporal features, so that prompts would differ.
     """
     tasks, folder = pick(settings.training.tasks), DataFolder(Path(settings.data.dir))
     paths = [folder.split(split, getattr(settings.data, split)) for split in ("train", "validation")]
-    found = [labelled(path, tasks) for path in paths]
+    centre_file = DataFolder(paths[0].parent).centre
+    centre = read_centre(centre_file if centre_file.exists() else None)
+    found = [labelled(path, tasks, centre) for path in paths]
     bare, full = sorted(zip(paths, found, strict=True), key=lambda pair: any(c.temporal for c in pair[1]))
     if any(c.temporal for c in full[1]) and not any(c.temporal for c in bare[1]):
         raise UserError(
             f"{bare[0]}: has no temporal features while {full[0]} has them, so their prompts would differ. "
             f"Run `mlx_cc temporal` on both."
         )
-    centre = DataFolder(paths[0].parent).centre
     validation = sorted(found[1], key=lambda c: c.id)[: settings.training.eval_conversations]
-    return Data(found[0], validation, read_centre(centre if centre.exists() else None))
+    return Data(found[0], validation, centre)
 
 
 def plant(

@@ -9,10 +9,11 @@ moment: what it resumes from is an update that was finished.
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ import yaml
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from mlx_cc import reasoning
-from mlx_cc.centre import Centre
+from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.files import write_json, write_text, written_whole
@@ -34,12 +35,15 @@ from mlx_cc.model import machine
 from mlx_cc.model.load import QUANTIZATION, base_model, keep_beside, parameters
 from mlx_cc.model.tree import checkpointed, shares_trunk
 from mlx_cc.prompt import Encoder, Tree, groups
+from mlx_cc.settings import read_settings
 from mlx_cc.tasks import Task, pick
 from mlx_cc.train.adapters import add_adapters
 from mlx_cc.train.batches import Stream, plant
 from mlx_cc.train.loss import Objective, rows_loss, tree_loss, weight_of
 from mlx_cc.train.settings import Training, TrainSettings
 
+FIXED = ("model.name", "model.quantization", "training.tasks", "lora", "prompt")
+"""Settings that a run keeps when it is resumed: they say what the weights are and what they are asked."""
 SPIKES = 3
 """Updates on end above the limit that stop a run."""
 
@@ -175,6 +179,8 @@ class Trainer:
         if best:
             save_arrays(self.files.adapter, weights, {"format": "mlx"})
         save_arrays(self.files.checkpoint, state, {"position": json.dumps(position)})
+        if best:
+            self._write_manifest(())
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint.
@@ -185,13 +191,17 @@ class Trainer:
         path = self.files.checkpoint
         if not path.exists():
             raise UserError(f"{path}: nothing to resume. Start without --resume.")
+        before = read_settings(self.files.settings, TrainSettings)
+        other = [name for name in FIXED if attrgetter(name)(before) != attrgetter(name)(self.settings)]
+        other += ["centre"] if read_centre(self.files.centre) != self.centre else []
         loaded = mx.load(str(path), return_metadata=True)
         arrays, metadata = cast(tuple[dict[str, mx.array], dict[str, str]], loaded)
         here = {k: v.shape for k, v in dict(tree_flatten(self.model.trainable_parameters())).items()}
         there = {k[6:]: v.shape for k, v in arrays.items() if k.startswith("model.")}
-        if here != there:
+        if other or here != there:
             raise UserError(
-                f"{path}: was made with other model or LoRA settings. Resume with those, or choose another run."
+                f"{path}: was made with other settings ({', '.join(other) or 'model'}). Resume with the settings in "
+                f"{self.files.settings}, or choose another --run."
             )
         self.model.update(tree_unflatten([(k[6:], v) for k, v in arrays.items() if k.startswith("model.")]))
         self.optimizer.state = tree_unflatten([(k[10:], v) for k, v in arrays.items() if k.startswith("optimizer.")])
@@ -279,7 +289,8 @@ class Trainer:
         """
         training = self.settings.training
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._describe(train)
+        self.learned = [*RunFolder(Path(self.settings.model.name)).learned_from(), *(c.id for c in train)]
+        self._describe()
         held_out = self.plant(sorted(validation, key=lambda c: c.id)[: training.eval_conversations])
         per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
         updates = updates_of(training, len(train))
@@ -417,9 +428,18 @@ class Trainer:
             )
         return spikes
 
-    def _describe(self, train: Sequence[Conversation]) -> None:
-        """Write what a later `load`, `fuse` or `erase` must know, before anything is trained."""
-        settings = self.settings
+    def _describe(self) -> None:
+        """Write what a later `load`, `fuse` or `erase` must know, before anything is trained.
+
+        Raises:
+            UserError: the run that is resumed learned from other conversations.
+        """
+        settings, before = self.settings, self.files.learned_from()
+        if self.update and before != set(self.learned):
+            raise UserError(
+                f"{self.files.manifest}: the run learned from other conversations than those in {settings.data.dir}. "
+                "Resume with the same data, or train anew with another --run."
+            )
         write_json(
             self.files.config,
             {
@@ -431,7 +451,12 @@ class Trainer:
         )
         write_text(self.files.settings, yaml.safe_dump(msgspec.to_builtins(settings), sort_keys=False))
         keep_beside(self.folder, self.centre, settings.prompt)
-        write_text(self.files.manifest, "".join(f"{c.id}\n" for c in train))
+        self._write_manifest(before if self.files.adapter.exists() else ())
+
+    def _write_manifest(self, older: Iterable[str]) -> None:
+        """Name what the weights in the folder learned from; `older` is what weights that still lie there did."""
+        ids = dict.fromkeys((*self.learned, *sorted(older)))
+        write_text(self.files.manifest, "".join(f"{name}\n" for name in ids))
 
     def _forget_after(self, update: int) -> None:
         """Drop metric lines later than the state that is resumed."""
