@@ -105,6 +105,9 @@ class _Tuned(_Folder):
     manifest = File("manifest.txt")
     """Ids of the conversations that the weights learned from, one a line."""
 
+    erased = File("erased.json")
+    """Hash of a customer's id -> ids of their erased conversations, from which the weights still learned."""
+
     def learned_from(self) -> set[str]:
         """The ids in the manifest; none where there is no manifest."""
         if not self.manifest.exists():

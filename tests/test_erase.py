@@ -75,6 +75,10 @@ def project(made, tmp_path, monkeypatch) -> Path:
     return tmp_path / "project"
 
 
+LEFT = ["adapters/run/erased.json", "adapters/run/manifest.txt"]
+"""What still names a customer's conversations: the model's list, and the note of whose they were."""
+
+
 def run(*arguments: str):
     return CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
 
@@ -102,6 +106,33 @@ def cited(project: Path) -> str:
 def followed(conversations: list[Conversation]) -> str:
     """The id of a conversation that a later one names."""
     return next(c.previous_contact_id for c in conversations if c.previous_contact_id)
+
+
+def test_a_model_that_learned_from_an_erased_customer_is_named_until_it_is_trained_anew(project):
+    trained = next(read_conversations(project / "data/train_chatml.jsonl"))
+    assert run("--customer", trained.customer_id, "--yes").exit_code == 3
+    note = project / "adapters/run/erased.json"
+    assert trained.id in note.read_text() and trained.customer_id not in note.read_text()
+    again = run("--customer", trained.customer_id, "--yes")
+    assert (again.exit_code, [left["path"] for left in json.loads(again.stdout)["left"]]) == (3, ["adapters/run"])
+    assert run("--customer", "somebody-else", "--yes").exit_code == 0
+    (project / "adapters/run/manifest.txt").write_text("another\n")
+    assert run("--customer", trained.customer_id, "--yes").exit_code == 0
+
+
+@pytest.mark.parametrize("gone", ["3", "12", "a"])
+def test_a_short_id_is_no_word_of_other_records(tmp_path, gone):
+    other = [{"id": "x", "turns": [{"role": "agent", "text": "3 or 12, a choice."}], "hold_s": float(3)}]
+    reject = {"file": "x.jsonl", "line": 3, "reason": "item 12: a turn has no role."}
+    of_it = [{"file": f"calls/{gone}.txt", "line": None, "reason": "no speaker."}]
+    of_it += [{"file": "a.json", "line": None, "reason": f"analysis of '{gone}' has no transcript."}]
+    lines = [{"id": gone, "turns": other[0]["turns"]}, *other]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "rejects.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (reject, *of_it)))
+    result = run("--conversation", gone, "--yes", str(tmp_path))
+    assert (result.exit_code, json.loads(result.stdout)["left"]) == (0, [])
+    assert [c.id for c in read_conversations(tmp_path / "c.jsonl")] == ["x"]
+    assert [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()] == [reject]
 
 
 def test_a_conversation_is_gone_from_every_file_and_the_adapter_that_learned_it_is_named(project):
@@ -154,7 +185,7 @@ def test_a_customer_is_all_of_their_conversations(project, conversations):
     customer, ids = max(by_customer.items(), key=lambda item: len(item[1]))
     said = json.loads(run("--customer", customer, "--yes").stdout)
     assert (said["conversations"], len(ids) > 1) == (sorted(ids), True)
-    assert set(naming(project, customer, *ids)) <= {"adapters/run/manifest.txt"}
+    assert set(naming(project, customer, *ids)) <= set(LEFT)
     kept = [c.id for c in read_conversations(project / "data/conversations.jsonl")]
     assert kept == [c.id for c in conversations if c.id not in ids]
 
@@ -324,7 +355,7 @@ def in_child(trial):
     os.fsync = lambda descriptor: die_at_step("fsync", ())
     sys.addaudithook(die_at_step)
     target = erase.resolve([trial], [], [customer])
-    erase.erase(erase.plan([trial], target), target)
+    erase.erase([trial], erase.plan([trial], target), target)
     os._exit(0)
 
 while True:
@@ -349,14 +380,14 @@ def test_killed_at_any_step_no_file_is_half_and_the_next_time_completes_it(made,
 
     def erased(folder: Path) -> dict[str, bytes]:
         target = erase.resolve([folder], [], [customer])
-        erase.erase(erase.plan([folder], target), target)
+        erase.erase([folder], erase.plan([folder], target), target)
         return snapshot(folder)
 
     assert run_python("-c", KILLED, made, tmp_path, customer).returncode == 0
     trials = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
     *killed, whole = trials
     before, after = snapshot(made), snapshot(whole)
-    assert naming(whole, *by_customer[customer]) == ["adapters/run/manifest.txt"]
+    assert naming(whole, *by_customer[customer]) == LEFT
     assert len(killed) > 20
     for trial in killed:
         found = snapshot(trial)

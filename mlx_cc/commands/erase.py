@@ -68,7 +68,7 @@ def command(
                 raise UserError("would change the files that --dry-run names. Add --yes when nobody can be asked.")
             if not yes:
                 click.confirm(f"Erase from these {len(changes)} files?", abort=True, err=True)
-            erase.erase(changes, target)
+            erase.erase(places, changes, target)
         left = list(erase.search(places, target, [change.path for change in changes] if dry_run else ()))
     aggregates = [str(change.path) for change in changes if change.aggregate]
     if as_json:

@@ -9,9 +9,10 @@ interrupted finds the rest when it is run again.
 """
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from hashlib import scrypt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from mlx_cc.erase.walk import (
     rewritten,
 )
 from mlx_cc.errors import UserError
-from mlx_cc.files import locked
+from mlx_cc.files import locked, read_json, write_json
 from mlx_cc.folders import AgentsFolder, DataFolder, ModelFolder, RunFolder
 from mlx_cc.ingest import all_contact_formats, choose, read_folder
 from mlx_cc.ingest.format import Reading, Reject
@@ -57,6 +58,8 @@ class Target(NamedTuple):
     """Ids."""
     customers: frozenset[str] = frozenset()
     """The customers' ids, in every spelling."""
+    of_customers: Mapping[str, frozenset[str]] = {}
+    """Spelling of a customer's id -> ids of their conversations."""
 
     def covers(self, conversation_id: Any, customer_id: Any = None) -> bool:
         """Whether a record with these ids is meant."""
@@ -154,16 +157,29 @@ def resolve(paths: Sequence[Path], conversations: Collection[str], customers: Co
     Raises:
         UserError: a path does not exist.
     """
-    spelled = frozenset(alias for customer in customers for alias in aliases_of(customer))
-    ids = set(conversations)
-    target = Target(frozenset(), spelled)
-    finds = target.finder()
-    for path in files_under(paths) if spelled else ():
-        if _is_index(path):
-            ids.update(conversation for conversation, customer in _rows_of(path) if target.covers(None, customer))
+    known: dict[str, set[str]] = {alias: set() for customer in customers for alias in aliases_of(customer)}
+    finds = Target(frozenset(known)).finder()
+    hashes = {_hash(alias): alias for alias in known}
+    for path in files_under(paths) if known else ():
+        if path == RunFolder(path.parent).erased:
+            for digest, ids in read_json(path, dict[str, list[str]]).items():
+                known.get(hashes.get(digest, ""), set()).update(ids)
+        elif _is_index(path):
+            _add(known, _rows_of(path))
         elif not _is_in_index(path) and names(path, finds):
-            ids.update(conversation for conversation, customer in _ids_in(path, finds) if target.covers(None, customer))
-    return Target(frozenset(ids), spelled)
+            _add(known, _ids_in(path, finds))
+    of_customers = {alias: frozenset(ids) for alias, ids in known.items()}
+    return Target(frozenset(conversations).union(*of_customers.values()), frozenset(known), of_customers)
+
+
+def _add(known: Mapping[str, set[str]], found: Iterable[tuple[str, str | None]]) -> None:
+    for conversation, customer in found:
+        known.get(str(customer), set()).add(conversation)
+
+
+def _hash(customer: str) -> str:
+    """A customer's id as a note keeps it: costly to compute (50 ms), so that trying all phone numbers takes years."""
+    return scrypt(customer.encode(), salt=b"mlx_cc erase", n=2**14, r=8, p=1, dklen=16).hex()
 
 
 def plan(paths: Sequence[Path], target: Target) -> list[Change]:
@@ -181,6 +197,8 @@ def plan(paths: Sequence[Path], target: Target) -> list[Change]:
             continue
         elif path.match(STATES):
             caches.append(Change(path, 0))
+        elif path == RunFolder(path.parent).erased:
+            continue
         elif _is_manifest(path):
             known |= _trained_on(path, target)
         elif finds(os.fsencode(path.name)) or names(path, finds):
@@ -192,8 +210,14 @@ def plan(paths: Sequence[Path], target: Target) -> list[Change]:
     return [*caches, *sorted(changes, key=lambda change: change.tells_customer)]
 
 
-def erase(changes: Sequence[Change], target: Target) -> None:
-    """Do what `plan` said. Each file changes whole or not at all; the rest of it keeps its bytes or its values."""
+def erase(paths: Sequence[Path], changes: Sequence[Change], target: Target) -> None:
+    """Do what `plan` said. Each file changes whole or not at all; the rest of it keeps its bytes or its values.
+
+    First the customers' conversations are noted beside each model that learned from them: afterwards nothing else
+    says whose they were, and a later erasure must still name the model.
+    """
+    for manifest in filter(_is_manifest, files_under(paths)) if target.of_customers else ():
+        _note(RunFolder(manifest.parent), target.of_customers)
     finds = target.finder()
     for change in changes:
         path = change.path
@@ -256,12 +280,39 @@ def _lines_without(path: Path, target: Target, finds: Find) -> Iterator[tuple[by
 def _line_without(line: bytes, target: Target, finds: Find) -> bytes:
     try:
         tree = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"))
-        if isinstance(tree, dict) and (_is_meant(tree, target) or tree.keys() == set(Reject._fields)):
+        reject = isinstance(tree, dict) and tree.keys() == set(Reject._fields) and _names(tree, target, finds)
+        if reject or (isinstance(tree, dict) and _is_meant(tree, target)):
             return b""
         kept = _without(tree, target)
     except NO_JSON:
         return line
     return line if kept == tree else msgspec.json.encode(kept) + b"\n"
+
+
+def _note(run: RunFolder, of_customers: Mapping[str, frozenset[str]]) -> None:
+    learned = run.learned_from()
+    noted = read_json(run.erased, dict[str, list[str]]) if run.erased.exists() else {}
+    more = {_hash(alias): sorted(ids & learned) for alias, ids in of_customers.items() if ids & learned}
+    if more:
+        write_json(run.erased, {**noted, **more})
+
+
+def _names(tree: Any, target: Target, finds: Find) -> bool:
+    """Whether a JSON value names the target: in a text, or as a number under a key of ids.
+
+    A short id or number must be the whole text, its file's name, or in quotes there: it stands in many a text.
+    """
+    if isinstance(tree, dict):
+        ids = (value for key, value in tree.items() if isinstance(value, int) and key.lower().endswith("id"))
+        return any(map(target.covers, ids)) or any(_names(part, target, finds) for part in (*tree, *tree.values()))
+    if isinstance(tree, list):
+        return any(_names(item, target, finds) for item in tree)
+    if not isinstance(tree, str) or not finds(tree.encode()):
+        return False
+    wanted = target.conversations | target.customers
+    short = {word for word in wanted if len(word) < 4 or (word.isdigit() and len(word) < 6)}
+    clear = Target(wanted - short).finder()
+    return clear(tree.encode()) or any(tree == w or Path(tree).stem == w or f"'{w}'" in tree for w in short)
 
 
 def _is_meant(record: dict[str, Any], target: Target) -> bool:
@@ -392,11 +443,13 @@ def search(paths: Sequence[Path], target: Target, skip: Collection[Path] = ()) -
         if path in skip:
             continue
         try:
+            if path == RunFolder(path.parent).erased:
+                continue
             if _is_manifest(path):
                 if _trained_on(path, target):
                     yield Left(path.parent, _train_again(path.parent))
-            elif finds(os.fsencode(path.name)) or holds(path, finds):
-                yield Left(path, _way_out(path, finds))
+            elif finds(os.fsencode(path.name)) or _still_names(path, target, finds):
+                yield Left(path, _way_out(path, target, finds))
         except UNREADABLE as fault:
             yield Left(path, f"can't be searched ({fault}). Look into it, or delete it.")
 
@@ -408,18 +461,34 @@ def _train_again(folder: Path) -> str:
     return f"trained on it. Train again without it: mlx_cc train --config {run.settings} --run {folder.name}"
 
 
-def _way_out(path: Path, finds: Find) -> str:
+def _still_names(path: Path, target: Target, finds: Find) -> bool:
+    if holds_lines(path):
+        return _first_line(path, target, finds) is not None
+    return holds(path, finds) and (path.suffix != ".json" or _document_names(path.read_bytes(), target, finds))
+
+
+def _document_names(document: bytes, target: Target, finds: Find) -> bool:
+    """Whether JSON names the target; what is no JSON, by its bytes."""
+    try:
+        return finds(document) and _names(msgspec.json.decode(document), target, finds)
+    except NO_JSON:
+        return True
+
+
+def _first_line(path: Path, target: Target, finds: Find) -> int | None:
+    with opened(path) as file:
+        return next((at for at, line in enumerate(file, 1) if _document_names(line, target, finds)), None)
+
+
+def _way_out(path: Path, target: Target, finds: Find) -> str:
     if _is_in_index(path):
         return "part of an index that can't be read. Delete its folder and make it again: mlx_cc rag index."
     if path.suffix in (".html", ".eml"):
         return "a page or draft that names it. Make it again, or delete it."
     if path.suffix == ".part":
         return "left by a command that was interrupted. Run that again, or delete the file."
-    if holds_lines(path):
-        with opened(path) as file:
-            first = next((number for number, line in enumerate(file, 1) if finds(line)), None)
-        if first is not None:
-            return f"line {first} names it in a record of something else. Edit or delete that line."
+    if holds_lines(path) and (line := _first_line(path, target, finds)):
+        return f"line {line} names it in a record of something else. Edit or delete that line."
     return "names it. Edit it, make it again, or delete it."
 
 
@@ -430,4 +499,4 @@ def _is_manifest(path: Path) -> bool:
 
 
 def _trained_on(manifest: Path, target: Target) -> bool:
-    return not target.conversations.isdisjoint(manifest.read_text(encoding="utf-8", errors="replace").split("\n"))
+    return not target.conversations.isdisjoint(RunFolder(manifest.parent).learned_from())

@@ -101,9 +101,9 @@ def fuse(
             tell("writing")
             _save(part, base, loaded.model, loaded.tokenizer, config, quantization)
             keep_beside(part, loaded.centre, loaded.prompt, loaded.calibration)
-            manifest = RunFolder(adapter).manifest
-            if manifest.exists():
-                shutil.copy(manifest, part)
+            for file in (RunFolder(adapter).manifest, RunFolder(adapter).erased):
+                if file.exists():
+                    shutil.copy(file, part)
             for file in [*part.iterdir(), part]:
                 pull.sync(file)
         del loaded

@@ -181,6 +181,7 @@ class Trainer:
         save_arrays(self.files.checkpoint, state, {"position": json.dumps(position)})
         if best:
             self._write_manifest(())
+            self.files.erased.unlink(missing_ok=True)
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint.
