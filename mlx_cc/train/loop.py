@@ -1,49 +1,40 @@
-"""The training loop: trees in, an adapter out, with everything that a run leaves behind.
+"""The training loop: conversations in, an adapter out.
 
-A run's folder holds the best adapter so far (`adapters.safetensors`), the state to continue from
-(`checkpoint.safetensors`), the settings it resolved to, `metrics.jsonl`, `loss.png`, the ids it
-learned from (`manifest.txt`) and `report.json`. Each file appears whole, so a run can be killed at any
-moment: what it resumes from is an update that was finished.
+A run can be killed at any moment: what it resumes from (`mlx_cc.train.checkpoint`) is an update that was finished.
 """
 
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
-import msgspec
 import numpy as np
-import yaml
-from mlx.utils import tree_flatten, tree_map, tree_unflatten
+from mlx.utils import tree_map
 
 from mlx_cc import reasoning
-from mlx_cc.centre import Centre, read_centre
+from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.files import write_json, write_text, written_whole
-from mlx_cc.folders import RunFolder
+from mlx_cc.files import write_json
 from mlx_cc.model import machine
-from mlx_cc.model.load import QUANTIZATION, base_model, keep_beside, parameters
+from mlx_cc.model.load import base_model, parameters
 from mlx_cc.model.tree import checkpointed, shares_trunk
 from mlx_cc.prompt import Encoder, Tree, groups
-from mlx_cc.settings import read_settings
 from mlx_cc.tasks import Task, pick
 from mlx_cc.train.adapters import add_adapters
 from mlx_cc.train.batches import Stream, plant
+from mlx_cc.train.checkpoint import Checkpoint, Position
 from mlx_cc.train.loss import Objective, rows_loss, tree_loss, weight_of
 from mlx_cc.train.settings import Training, TrainSettings
 
-FIXED = ("model.name", "model.quantization", "training.tasks", "lora", "prompt")
-"""Settings that a run keeps when it is resumed: they say what the weights are and what they are asked."""
 SPIKES = 3
 """Updates on end above the limit that stop a run."""
 
@@ -122,28 +113,12 @@ def learning_rate(update: int, updates: int, training: Training) -> float:
     )
 
 
-def save_arrays(path: Path, arrays: Mapping[str, mx.array], metadata: Mapping[str, str]) -> None:
-    """Write arrays as one safetensors file, whole."""
-    staged = path.with_name(path.name + ".arrays.safetensors")
-    try:
-        try:
-            mx.save_safetensors(str(staged), dict(arrays), metadata=dict(metadata))
-        except RuntimeError as fault:
-            raise UserError(f"{path}: could not be written ({fault}); the last save is intact. Free space.") from fault
-        with staged.open("rb") as source, written_whole(path) as file:
-            while block := source.read(1 << 24):
-                file.write(block)
-    finally:
-        staged.unlink(missing_ok=True)
-
-
 class Trainer:
     """One run: the model, its optimizer, and where in the data it is."""
 
     def __init__(self, settings: TrainSettings, folder: Path, centre: Centre, model: Any = None, tokenizer: Any = None):
         training = settings.training
         self.settings, self.folder, self.centre = settings, folder, centre
-        self.files = RunFolder(folder)
         self.tasks: list[Task] = pick(training.tasks)
         unknown = set(training.task_weights) - {task.name for task in self.tasks}
         if unknown:
@@ -155,7 +130,7 @@ class Trainer:
         self.model, self.tokenizer = model, tokenizer
         self.encoder = Encoder(tokenizer)
         mx.random.seed(training.seed)
-        self.adapter_config = add_adapters(model, settings.lora)
+        self.checkpoint = Checkpoint(folder, settings, centre, add_adapters(model, settings.lora))
         otherwise = "Each row is computed alone, as with `loss: rows` under training."
         self.loss = tree_loss if training.loss == "tree" and shares_trunk(model, otherwise) else rows_loss
         self.weights = {**training.task_weights, reasoning.NAME: training.reasoning_weight}
@@ -168,20 +143,10 @@ class Trainer:
         self.stale = 0
         """Validations since the best."""
 
-    # State on disk
-
     def save(self, best: bool) -> None:
-        """Write the state to continue from, and the adapter when it is the best so far."""
-        weights = dict(tree_flatten(self.model.trainable_parameters()))
-        state = {f"model.{k}": v for k, v in weights.items()}
-        state |= {f"optimizer.{k}": v for k, v in tree_flatten(self.optimizer.state)}
-        position = {"update": self.update, "best": self.best, "first": self.first, "stale": self.stale}
-        if best:
-            save_arrays(self.files.adapter, weights, {"format": "mlx"})
-        save_arrays(self.files.checkpoint, state, {"position": json.dumps(position)})
-        if best:
-            self._write_manifest(())
-            self.files.erased.unlink(missing_ok=True)
+        """Write the state to resume from, and the adapter when it is the best so far."""
+        position = Position(self.update, self.best, self.first, self.stale)
+        self.checkpoint.save(self.model, self.optimizer, position, best)
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint.
@@ -189,26 +154,7 @@ class Trainer:
         Raises:
             UserError: there is none, or it belongs to other settings.
         """
-        path = self.files.checkpoint
-        if not path.exists():
-            raise UserError(f"{path}: nothing to resume. Start without --resume.")
-        before = read_settings(self.files.settings, TrainSettings)
-        other = [name for name in FIXED if attrgetter(name)(before) != attrgetter(name)(self.settings)]
-        other += ["centre"] if read_centre(self.files.centre) != self.centre else []
-        loaded = mx.load(str(path), return_metadata=True)
-        arrays, metadata = cast(tuple[dict[str, mx.array], dict[str, str]], loaded)
-        here = {k: v.shape for k, v in dict(tree_flatten(self.model.trainable_parameters())).items()}
-        there = {k[6:]: v.shape for k, v in arrays.items() if k.startswith("model.")}
-        if other or here != there:
-            raise UserError(
-                f"{path}: was made with other settings ({', '.join(other) or 'model'}). Resume with the settings in "
-                f"{self.files.settings}, or choose another --run."
-            )
-        self.model.update(tree_unflatten([(k[6:], v) for k, v in arrays.items() if k.startswith("model.")]))
-        self.optimizer.state = tree_unflatten([(k[10:], v) for k, v in arrays.items() if k.startswith("optimizer.")])
-        position = json.loads(metadata["position"])
-        self.update, self.best, self.first = position["update"], tuple(position["best"]), position["first"]
-        self.stale = position["stale"]
+        self.update, self.best, self.first, self.stale = self.checkpoint.load(self.model, self.optimizer)
 
     # Computing
 
@@ -290,8 +236,9 @@ class Trainer:
         """
         training = self.settings.training
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.learned = [*RunFolder(Path(self.settings.model.name)).learned_from(), *(c.id for c in train)]
-        self._describe()
+        files = self.checkpoint.files
+        self.checkpoint.describe([c.id for c in train], resumed=self.update > 0)
+        self.checkpoint.forget_steps_after(self.update)
         held_out = self.plant(sorted(validation, key=lambda c: c.id)[: training.eval_conversations])
         per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
         updates = updates_of(training, len(train))
@@ -304,10 +251,7 @@ class Trainer:
         tokens = 0
         self.model.train()
         if self.update == 0:
-            self.files.metrics.unlink(missing_ok=True)
             self.first = self.validate(held_out)[0]
-        else:
-            self._forget_after(self.update)
         stream = Stream(
             train,
             self.plant,
@@ -317,7 +261,7 @@ class Trainer:
             training.seed,
         )
         spikes, saved = 0, time.monotonic()
-        log = self.files.metrics.open("a", encoding="utf-8")
+        log = files.metrics.open("a", encoding="utf-8")
         around = checkpointed(self.model) if training.gradient_checkpointing else nullcontext()
         try:
             with log, around, machine.wired_limit():
@@ -383,10 +327,10 @@ class Trainer:
             omitted_turns=sum(shortened.values()),
             peak_memory_mb=machine.peak_memory_bytes() / 1e6,
         )
-        write_json(self.files.report, {**report.__dict__, "folder": str(self.folder)})
+        write_json(files.report, {**report.__dict__, "folder": str(self.folder)})
         from mlx_cc.report.plots import loss_plot
 
-        loss_plot(self.files.metrics, self.files.loss, self.first)
+        loss_plot(files.metrics, files.loss, self.first)
         return report
 
     def _judge(self, step: Step, held_out: Sequence[Tree]) -> bool:
@@ -428,46 +372,6 @@ class Trainer:
                 "updates; stopped. The last good state is kept: lower learning_rate and use --resume."
             )
         return spikes
-
-    def _describe(self) -> None:
-        """Write what a later `load`, `fuse` or `erase` must know, before anything is trained.
-
-        Raises:
-            UserError: the run that is resumed learned from other conversations.
-        """
-        settings, before = self.settings, self.files.learned_from()
-        if self.update and before != set(self.learned):
-            raise UserError(
-                f"{self.files.manifest}: the run learned from other conversations than those in {settings.data.dir}. "
-                "Resume with the same data, or train anew with another --run."
-            )
-        write_json(
-            self.files.config,
-            {
-                "model": settings.model.name,
-                **self.adapter_config,
-                "max_seq_length": settings.model.max_seq_length,
-                QUANTIZATION: settings.model.quantization,
-            },
-        )
-        write_text(self.files.settings, yaml.safe_dump(msgspec.to_builtins(settings), sort_keys=False))
-        keep_beside(self.folder, self.centre, settings.prompt)
-        self._write_manifest(before if self.files.adapter.exists() else ())
-
-    def _write_manifest(self, older: Iterable[str]) -> None:
-        """Name what the weights in the folder learned from; `older` is what weights that still lie there did."""
-        ids = dict.fromkeys((*self.learned, *sorted(older)))
-        write_text(self.files.manifest, "".join(f"{name}\n" for name in ids))
-
-    def _forget_after(self, update: int) -> None:
-        """Drop metric lines later than the state that is resumed."""
-        path = self.files.metrics
-        kept = (
-            [line for line in path.read_text().splitlines() if json.loads(line)["update"] <= update]
-            if path.exists()
-            else []
-        )
-        write_text(path, "".join(line + "\n" for line in kept))
 
 
 def updates_of(training: Training, conversations: int) -> int:
