@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mlx_cc.erase.target import Target, aliases_of, hash_of, names_target, note
 from mlx_cc.erase.walk import (
     UNREADABLE,
     Find,
@@ -51,27 +52,6 @@ INDEX = Path(DATABASE).suffix
 NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Target(NamedTuple):
-    """What is to be erased."""
-
-    conversations: frozenset[str]
-    """Ids."""
-    customers: frozenset[str] = frozenset()
-    """The customers' ids, in every spelling."""
-    of_customers: Mapping[str, frozenset[str]] = {}
-    """Spelling of a customer's id -> ids of their conversations."""
-
-    def covers(self, conversation_id: Any, customer_id: Any = None) -> bool:
-        """Whether a record with these ids is meant."""
-        return (conversation_id is not None and str(conversation_id) in self.conversations) or (
-            customer_id is not None and str(customer_id) in self.customers
-        )
-
-    def finder(self) -> Find:
-        """Whether bytes name the target."""
-        return finder(self.conversations | self.customers)
-
-
 class Change(NamedTuple):
     """What erasing does to one file."""
 
@@ -100,16 +80,6 @@ class Left(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
-
-
-def aliases_of(customer: str) -> frozenset[str]:
-    """Every id under which records may know a customer: as exports write it, and where there is a key its pseudonym."""
-    from mlx_cc.redact import pseudonym
-    from mlx_cc.redact.key import VARIABLE, key_file, pseudonym_key
-
-    if VARIABLE not in os.environ and not key_file().exists():
-        return frozenset({customer})
-    return frozenset({customer, pseudonym(customer, pseudonym_key())})
 
 
 def project() -> list[Path]:
@@ -159,7 +129,7 @@ def resolve(paths: Sequence[Path], conversations: Collection[str], customers: Co
     """
     known: dict[str, set[str]] = {alias: set() for customer in customers for alias in aliases_of(customer)}
     finds = Target(frozenset(known)).finder()
-    hashes = {_hash(alias): alias for alias in known}
+    hashes = {hash_of(alias): alias for alias in known}
     for path in files_under(paths) if known else ():
         if path == RunFolder(path.parent).erased:
             for digest, ids in read_json(path, dict[str, list[str]]).items():
@@ -175,11 +145,6 @@ def resolve(paths: Sequence[Path], conversations: Collection[str], customers: Co
 def _add(known: Mapping[str, set[str]], found: Iterable[tuple[str, str | None]]) -> None:
     for conversation, customer in found:
         known.get(str(customer), set()).add(conversation)
-
-
-def _hash(customer: str) -> str:
-    """A customer's id as a note keeps it: costly to compute (50 ms), so that trying all phone numbers takes years."""
-    return scrypt(customer.encode(), salt=b"mlx_cc erase", n=2**14, r=8, p=1, dklen=16).hex()
 
 
 def plan(paths: Sequence[Path], target: Target) -> list[Change]:
@@ -217,7 +182,7 @@ def erase(paths: Sequence[Path], changes: Sequence[Change], target: Target) -> N
     says whose they were, and a later erasure must still name the model.
     """
     for manifest in filter(_is_manifest, files_under(paths)) if target.of_customers else ():
-        _note(RunFolder(manifest.parent), target.of_customers)
+        note(RunFolder(manifest.parent), target.of_customers)
     finds = target.finder()
     for change in changes:
         path = change.path
@@ -280,39 +245,13 @@ def _lines_without(path: Path, target: Target, finds: Find) -> Iterator[tuple[by
 def _line_without(line: bytes, target: Target, finds: Find) -> bytes:
     try:
         tree = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"))
-        reject = isinstance(tree, dict) and tree.keys() == set(Reject._fields) and _names(tree, target, finds)
+        reject = isinstance(tree, dict) and tree.keys() == set(Reject._fields) and names_target(tree, target, finds)
         if reject or (isinstance(tree, dict) and _is_meant(tree, target)):
             return b""
         kept = _without(tree, target)
     except NO_JSON:
         return line
     return line if kept == tree else msgspec.json.encode(kept) + b"\n"
-
-
-def _note(run: RunFolder, of_customers: Mapping[str, frozenset[str]]) -> None:
-    learned = run.learned_from()
-    noted = read_json(run.erased, dict[str, list[str]]) if run.erased.exists() else {}
-    more = {_hash(alias): sorted(ids & learned) for alias, ids in of_customers.items() if ids & learned}
-    if more:
-        write_json(run.erased, {**noted, **more})
-
-
-def _names(tree: Any, target: Target, finds: Find) -> bool:
-    """Whether a JSON value names the target: in a text, or as a number under a key of ids.
-
-    A short id or number must be the whole text, its file's name, or in quotes there: it stands in many a text.
-    """
-    if isinstance(tree, dict):
-        ids = (value for key, value in tree.items() if isinstance(value, int) and key.lower().endswith("id"))
-        return any(map(target.covers, ids)) or any(_names(part, target, finds) for part in (*tree, *tree.values()))
-    if isinstance(tree, list):
-        return any(_names(item, target, finds) for item in tree)
-    if not isinstance(tree, str) or not finds(tree.encode()):
-        return False
-    wanted = target.conversations | target.customers
-    short = {word for word in wanted if len(word) < 4 or (word.isdigit() and len(word) < 6)}
-    clear = Target(wanted - short).finder()
-    return clear(tree.encode()) or any(tree == w or Path(tree).stem == w or f"'{w}'" in tree for w in short)
 
 
 def _is_meant(record: dict[str, Any], target: Target) -> bool:
@@ -470,7 +409,7 @@ def _still_names(path: Path, target: Target, finds: Find) -> bool:
 def _document_names(document: bytes, target: Target, finds: Find) -> bool:
     """Whether JSON names the target; what is no JSON, by its bytes."""
     try:
-        return finds(document) and _names(msgspec.json.decode(document), target, finds)
+        return finds(document) and names_target(msgspec.json.decode(document), target, finds)
     except NO_JSON:
         return True
 
