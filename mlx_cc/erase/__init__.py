@@ -12,7 +12,6 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from hashlib import scrypt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,6 @@ from mlx_cc.erase.walk import (
     Find,
     delete,
     files_under,
-    finder,
     holds,
     holds_lines,
     names,
@@ -32,7 +30,7 @@ from mlx_cc.erase.walk import (
     rewritten,
 )
 from mlx_cc.errors import UserError
-from mlx_cc.files import locked, read_json, write_json
+from mlx_cc.files import locked, read_json
 from mlx_cc.folders import AgentsFolder, DataFolder, ModelFolder, RunFolder
 from mlx_cc.ingest import all_contact_formats, choose, read_folder
 from mlx_cc.ingest.format import Reading, Reject
