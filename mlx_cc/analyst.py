@@ -219,7 +219,7 @@ class Analyst:
             said: of each, the answers to explain (task name -> value); empty for a chain before any is known.
         """
         questions = [reasoning.question(values, self.centre) for values in said]
-        grammars = [reasoning.grammar_of(v, len(c.turns)) for c, v in zip(conversations, said, strict=True)]
+        grammars = [reasoning.grammar(v, len(c.turns)) for c, v in zip(conversations, said, strict=True)]
         return self.write(conversations, reasoning.NAME, questions, grammars, REASONING_TOKENS, batch)
 
     def write(

@@ -6,12 +6,12 @@ what it cites are turn ids ([T3]), resolved to text in code. To measure what a c
 asked for before any answer is known.
 
 The structure is declared once, as lines with a fixed beginning and something to fill in. The grammar, the reading of
-a chain and the mending of free text all follow from it.
+a chain and the restructuring of free text all follow from it.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation, Reasoning
@@ -37,16 +37,44 @@ STEPS: dict[str, tuple[str, str, str, str]] = {
     "Root Cause Analysis": ("Agent skill or system", "Process or policy", "Broader trend", "Prevention"),
     "Business Impact Analysis": ("Retention risk", "Operational efficiency", "Revenue", "Brand perception"),
 }
-RESOLVED, EFFORT = ("Achieved", "Not Achieved"), ("High", "Medium", "Low")
 
-Slot = Literal["", "text", "quality", "csat", "resolved", "effort"]
+
+class Slot(NamedTuple):
+    """What is filled in on a line before its text."""
+
+    value: str
+    """A regular expression."""
+    before_text: str
+    """What stands between the value and the text."""
+    shown: str
+    """The value in a form to be filled in."""
+    high: int | None = None
+    """The highest score; None for words."""
+
+    def in_free_text(self) -> re.Pattern[str]:
+        """The value as people write it."""
+        if self.high is None:
+            return re.compile(rf"\b(?P<value>{self.value})\b(?P<bare>)", re.I)
+        score = rf"\(?(?P<value>{self.value})(?:\.\d+)?\s*(?:/|out of)\s*{self.high}\)?"
+        return re.compile(rf"{score}|^\W*(?P<bare>{self.value})\b")
+
+
+SLOTS = {
+    "quality": Slot("100|[0-9][0-9]?", "/100 because ", "0-100", 100),
+    "csat": Slot("[1-5]", "/5 due to ", "1-5", 5),
+    "resolved": Slot("Achieved|Not Achieved", " - ", "Achieved or Not Achieved"),
+    "effort": Slot("High|Medium|Low", " - ", "High, Medium, Low"),
+}
+SCORES = tuple(name for name, slot in SLOTS.items() if slot.high)
+"""Those whose value is the answer to the task of the same name."""
 
 
 class Line(NamedTuple):
-    """A line of the chain: its fixed beginning, what is filled in, and what it is for, as a teacher is told."""
+    """A line of the chain: its fixed beginning, what is filled in, and what it is for, as a teacher reads it."""
 
     fixed: str
-    slot: Slot = ""
+    slot: str = ""
+    """A name of `SLOTS`, `text` for a text alone, or empty."""
     hint: str = ""
 
 
@@ -75,7 +103,7 @@ def _lines() -> tuple[Line, ...]:
         Line("Immediate Coaching Recommendations:"),
         *(Line(f"{number}. ", "text", "a skill, an action, the outcome expected") for number in (1, 2, 3)),
         Line(""),
-        Line("Process Improvements: ", "text", "what to mend in the process"),
+        Line("Process Improvements: ", "text", "what to change in the process"),
         Line("Business Actions: ", "text", "priority, action, follow-up"),
         Line("Long-term Strategic Insights: ", "text", "trends and training"),
         Line("</insights>"),
@@ -111,51 +139,36 @@ def said(values: Mapping[str, Any], centre: Centre) -> str:
 
 def form() -> str:
     """The form of a chain, with what belongs on each line in brackets: for a teacher that hasn't learned it."""
-    filled = {"": "", "text": "[{}]", "quality": "[0-100]/100 because [{}]", "csat": "[1-5]/5 due to [{}]"}
-    filled |= {"resolved": f"[{' or '.join(RESOLVED)}] - [{{}}]", "effort": f"[{', '.join(EFFORT)}] - [{{}}]"}
+    filled = {"": "", "text": "[{}]"}
+    filled |= {name: f"[{slot.shown}]{slot.before_text}[{{}}]" for name, slot in SLOTS.items()}
     lines = (line.fixed + filled[line.slot].format(line.hint or "one short sentence") for line in LINES)
     return "\n".join(lines)
 
 
-def grammar(quality: float | None, csat: float | None, point_characters: int = 90, turns: int | None = None) -> str:
-    """A Lark grammar (llguidance) of the chain, the scores fixed to the answers it explains.
+def grammar(values: Mapping[str, Any], turns: int | None = None, point_characters: int = 90) -> str:
+    """A Lark grammar (llguidance) of a chain that explains these answers (task name -> value), with their scores.
 
     Args:
-        quality, csat: None leaves the score to the writer.
-        point_characters: the most a single point or line may take.
+        values: a score that is not among them is left to the writer.
         turns: how many there are, so that none beyond can be cited; None allows any number.
+        point_characters: the most a single point or line may take.
     """
     cited = "[0-9]+" if turns is None else f"({'|'.join(map(str, range(turns, 0, -1)))})"
     text = rf'/[^\s<>\[\]*#0-9.:-]([^<>\[\]\n]|\[T{cited}\]){{2,{point_characters - 1}}}/ "\n"'
-    quality_said = "/100|[0-9][0-9]?/" if quality is None else f'"{quality:.0f}"'
-    csat_said = "/[1-5]/" if csat is None else f'"{csat:.0f}"'
-    filled = {
-        "": r'"\n"',
-        "text": "text",
-        "quality": f'{quality_said} "/100 because " text',
-        "csat": f'{csat_said} "/5 due to " text',
-        "resolved": f'({" | ".join(map(_quoted, RESOLVED))}) " - " text',
-        "effort": f'({" | ".join(map(_quoted, EFFORT))}) " - " text',
-    }
+    filled = {"": r'"\n"', "text": "text"}
+    for name, slot in SLOTS.items():
+        number = all_tasks()[name].number if name in SCORES and values.get(name) is not None else None
+        value = _quoted(f"{number(values[name]):.0f}") if number else f"/{slot.value}/"
+        filled[name] = f"{value} {_quoted(slot.before_text)} text"
     parts = [f"{_quoted(line.fixed)} {filled[line.slot]}" if line.fixed else filled[""] for line in LINES[:-1]]
     return f"start: {' '.join(parts)} {_quoted(LINES[-1].fixed)}\ntext: {text}\n"
-
-
-def grammar_of(values: Mapping[str, Any], turns: int, **limits: int) -> str:
-    """The grammar of a chain that explains these answers (task name -> value); their scores are free where unknown.
-
-    Args:
-        limits: of `grammar`.
-    """
-    quality = values.get("quality")
-    return grammar(quality and quality["score"], values.get("csat"), turns=turns, **limits)
 
 
 def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-# Reading and mending
+# Reading chains
 
 
 class Point(NamedTuple):
@@ -167,12 +180,9 @@ class Point(NamedTuple):
     """The score, or the word, in front of it."""
 
 
-_SLOTS = {
-    "text": re.compile(r"(?P<value>)(?P<text>[^<>]+)"),
-    "quality": re.compile(r"(?P<value>100|\d\d?)/100 because (?P<text>[^<>]+)"),
-    "csat": re.compile(r"(?P<value>[1-5])/5 due to (?P<text>[^<>]+)"),
-    "resolved": re.compile(rf"(?P<value>{'|'.join(RESOLVED)}) - (?P<text>[^<>]+)"),
-    "effort": re.compile(rf"(?P<value>{'|'.join(EFFORT)}) - (?P<text>[^<>]+)"),
+_FILLED = {
+    "text": re.compile("(?P<value>)(?P<text>[^<>]+)"),
+    **{n: re.compile(f"(?P<value>{slot.value}){slot.before_text}(?P<text>[^<>]+)") for n, slot in SLOTS.items()},
 }
 
 
@@ -193,7 +203,7 @@ def points(text: str) -> list[Point]:
             if said != line.fixed:
                 raise ValueError(f"line {number + 1} is not '{wanted}'")
             continue
-        match = _SLOTS[line.slot].fullmatch(said.removeprefix(line.fixed)) if said.startswith(line.fixed) else None
+        match = _FILLED[line.slot].fullmatch(said.removeprefix(line.fixed)) if said.startswith(line.fixed) else None
         if match is None:
             raise ValueError(f"line {number + 1} is not '{wanted} ...'")
         found.append(Point(line, match["text"].strip(), match["value"] or None))
@@ -204,27 +214,19 @@ def points(text: str) -> list[Point]:
 
 def written(found: Mapping[Line, Point]) -> str:
     """A chain of its points."""
-    joints = {"quality": "{}/100 because {}", "csat": "{}/5 due to {}", "resolved": "{} - {}", "effort": "{} - {}"}
     lines = []
     for line in LINES:
         point = found[line] if line.slot else None
-        lines.append(
-            line.fixed + (joints.get(line.slot, "{}{}").format(point.value or "", point.text) if point else "")
-        )
+        value = f"{point.value}{SLOTS[line.slot].before_text}" if point and line.slot in SLOTS else ""
+        lines.append(line.fixed + value + (point.text if point else ""))
     return "\n".join(lines)
 
 
 _HEAD = re.compile(r"[\s>*#•_-]*(?P<head>[^:\n]{1,60}?)[\s*_]*:[\s*_]*(?P<rest>.*)")
 _NUMBERED = re.compile(r"[\s>*_]*(?P<number>[123])[.)][\s*_]*(?P<rest>.*)")
-_FOUND = {
-    "quality": re.compile(r"\(?(?P<value>100|\d\d?)(?:\.\d+)?\s*(?:/|out of)\s*100\)?|^\W*(?P<bare>100|\d\d?)\b"),
-    "csat": re.compile(r"\(?(?P<value>[1-5])(?:\.\d+)?\s*(?:/|out of)\s*5\)?|^\W*(?P<bare>[1-5])\b"),
-    "resolved": re.compile(r"(?P<value>not achieved|achieved)(?P<bare>)", re.I),
-    "effort": re.compile(r"\b(?P<value>high|medium|low)\b(?P<bare>)", re.I),
-}
 
 
-def mended(text: str) -> str:
+def restructured(text: str) -> str:
     """Free text that has every point of a chain, in the structure's own form.
 
     Forgives markdown, other bullets, missing tags, lines that go on; invents nothing.
@@ -254,8 +256,8 @@ def mended(text: str) -> str:
     for line in wanted:
         rest = " ".join(" ".join(re.sub(r"^[\s>*•-]+|[<>]|\*\*|__", " ", part) for part in said.get(line, [])).split())
         value = None
-        if line.slot in _FOUND:
-            match = _FOUND[line.slot].search(rest)
+        if line.slot in SLOTS:
+            match = SLOTS[line.slot].in_free_text().search(rest)
             if match is None:
                 raise ValueError(f"'{line.fixed.strip()}' has no {line.slot}")
             value = str(match["value"] or match["bare"]).title()

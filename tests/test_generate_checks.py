@@ -1,4 +1,4 @@
-"""What a written chain must hold up to: each fault is found and named, and free text is mended without inventing."""
+"""What a written chain must hold up to: each fault is found and named, and free text is put into its form without inventing."""
 
 from typing import Any
 
@@ -75,8 +75,8 @@ def test_free_text_is_mended_into_the_structure_and_nothing_is_invented():
     free = free.replace("85/100 because ", "**85** out of 100, because ").replace("Step 2 -", "### Step 2 -")
     with pytest.raises(ValueError):
         reasoning.points(free)
-    assert reasoning.mended(free) == good
+    assert reasoning.restructured(free) == good
     with pytest.raises(ValueError, match="'- Revenue:' says nothing"):
-        reasoning.mended("\n".join(line for line in free.split("\n") if "Revenue" not in line))
+        reasoning.restructured("\n".join(line for line in free.split("\n") if "Revenue" not in line))
     with pytest.raises(ValueError, match="has no quality"):
-        reasoning.mended(free.replace("**85** out of 100", "good"))
+        reasoning.restructured(free.replace("**85** out of 100", "good"))

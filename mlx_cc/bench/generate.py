@@ -129,7 +129,7 @@ def writer(job: Job, grammar: str | None = None) -> Work:
 
 def writer_of_chains(job: Job) -> Work:
     """`Writer` under the grammar of a reasoning chain."""
-    return writer(job, reasoning.grammar(quality=78, csat=4))
+    return writer(job, reasoning.grammar({"quality": {"score": 78}, "csat": 4}))
 
 
 def loop(job: Job) -> Work:

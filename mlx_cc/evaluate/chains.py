@@ -96,7 +96,7 @@ def write(
     def hash_of(conversation: Conversation, explained: Mapping[str, Any]) -> str:
         question = (reasoning.NAME, reasoning.question(explained, analyst.centre), None)
         tree = plant(conversation, [question], analyst.encoder, analyst.prompt, analyst.max_tokens)
-        return digest(model, tree, reasoning.grammar_of(explained, len(conversation.turns)))
+        return digest(model, tree, reasoning.grammar(explained, len(conversation.turns)))
 
     asked = {c.id: hash_of(c, v) for c, v in zip(conversations, values, strict=True)}
     journal = folder / f"chains-{model}.jsonl"

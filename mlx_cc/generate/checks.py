@@ -21,7 +21,7 @@ from typing import Any
 
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
-from mlx_cc.reasoning import CITATION, Point, points
+from mlx_cc.reasoning import CITATION, SCORES, Point, points
 from mlx_cc.tasks import all_tasks
 
 CODES = (
@@ -90,7 +90,7 @@ def code(fault: str) -> str:
 
 
 def disagreements(answered: Mapping[str, Any], conversation: Conversation, centre: Centre) -> list[str]:
-    """Where a teacher's blind answers differ from the labels too far: `disagrees: csat 2, not 5`."""
+    """Where a teacher's blind answers differ from the labels too far: `disagrees: quality 40, not 85`."""
     found = []
     known = all_tasks()
     for name, value in answered.items():
@@ -128,9 +128,9 @@ class Boilerplate:
 
 def _scores(found: Sequence[Point], values: Mapping[str, Any]) -> Iterable[str]:
     for point in found:
-        if point.line.slot in ("quality", "csat") and point.line.slot in values:
-            value = values[point.line.slot]
-            wanted = f"{value['score'] if isinstance(value, dict) else value:.0f}"
+        number = all_tasks()[point.line.slot].number if point.line.slot in SCORES else None
+        if number and point.line.slot in values:
+            wanted = f"{number(values[point.line.slot]):.0f}"
             if point.value != wanted:
                 yield f"scores: {point.line.slot} {point.value}, not {wanted}"
 

@@ -23,7 +23,7 @@ class GenerateSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ] = False
     form: Annotated[
         Literal["grammar", "free"],
-        Meta(description="The structure is guaranteed by a grammar, or free text is mended into it."),
+        Meta(description="The structure is guaranteed by a grammar, or free text is put into it."),
     ] = "grammar"
     guide: Annotated[
         bool, Meta(description="Tell the teacher rules and form; a model that was tuned on chains does without them.")

@@ -23,8 +23,6 @@ from mlx_cc.model.writer import Job, Writer
 from mlx_cc.prompt import SYSTEM, fact_line, plant
 from mlx_cc.splits import unit_interval
 
-NEEDED = ("quality", "csat")
-"""The chain has a line for each; where there is no label, it is the teacher's own answer."""
 WINDOW = 32
 """Conversations whose answers are read together."""
 
@@ -100,7 +98,7 @@ class Teacher:
             text, thoughts = _apart(written.text)
             if self.settings.form == "free" and written.finished:
                 with suppress(ValueError):  # `faults` says what is missing, of the text as it is
-                    text = reasoning.mended(text)
+                    text = reasoning.restructured(text)
             told = f"{self.guide} {reasoning.QUESTION}"
             found = faults(text, written.finished, asked.conversation, asked.answers, told, self.settings.language)
             yield Entry(
@@ -137,12 +135,12 @@ class Teacher:
                 yield Asked(one.conversation, one.prompt, attempt, answers, tuple(disagrees), rationalised), again
 
     def _read(self, window: Sequence[Due]) -> dict[str, dict[str, Any]]:
-        """The teacher's own answers: blind, to all labelled tasks; else to those of `NEEDED` that have no label."""
+        """The teacher's own answers: blind, to all labelled tasks; else to the chain's scores that have no label."""
         wanted: dict[tuple[str, ...], list[Conversation]] = {}
         for one in window:
             labels = reasoning.labels(one.conversation)
             names = tuple(labels) if self.settings.blind and one.last is None else ()
-            if names := (*names, *(name for name in NEEDED if name not in labels)):
+            if names := (*names, *(name for name in reasoning.SCORES if name not in labels)):
                 wanted.setdefault(names, []).append(one.conversation)
         found: dict[str, dict[str, Any]] = {}
         for names, some in wanted.items():
@@ -176,7 +174,7 @@ class Teacher:
 
     def _grammar(self, asked: Asked) -> str:
         turns, most = len(asked.conversation.turns), self.settings.point_characters
-        chain = reasoning.grammar_of(asked.answers, turns, point_characters=most)
+        chain = reasoning.grammar(asked.answers, turns, most)
         if self.settings.think == "off":
             return chain
         thoughts = rf"/(<think>)?[^<]{{0,{self.settings.think_characters}}}<\/think>\s{{0,2}}/"
