@@ -164,7 +164,7 @@ class Analyst:
     def _probabilities(
         self, trunks: Prefix | None, trees: Sequence[Tree], places: Sequence[int], answers: Sequence[Sequence[str]]
     ) -> list[list[np.ndarray]]:
-        """Of each tree, the probabilities of the answers to the questions at some places of its branches."""
+        """For each tree, the probabilities of the answers to some of its branches' questions."""
         tokens = [[self.encoder.answer(text) for text in texts] for texts in answers]
         prompts = [[tree.branches[place].prompt for place in places] for tree in trees]
         if trunks:
@@ -175,7 +175,7 @@ class Analyst:
         ]
 
     def choose(self, conversation: Conversation, questions: Sequence[str], answers: Sequence[str]) -> list[np.ndarray]:
-        """The probabilities of some answers to questions of one's own about a conversation; for each question float64
+        """The probabilities of some answers to any questions about a conversation; for each question float64
         (len(answers),), summing to 1.
         """
         asked = [("question", question, None) for question in questions]
@@ -216,7 +216,7 @@ class Analyst:
         """The reasoning chains of several conversations, under the grammar of their structure.
 
         Args:
-            said: of each, the answers to explain (task name -> value); empty for a chain before any is known.
+            said: for each, the answers to explain (task name -> value); empty for a chain before any is known.
         """
         questions = [reasoning.question(values, self.centre) for values in said]
         grammars = [reasoning.grammar(v, len(c.turns)) for c, v in zip(conversations, said, strict=True)]
@@ -250,7 +250,7 @@ class Analyst:
         """One coaching recommendation about a contact, for an agent whose profile shows a need.
 
         Args:
-            reason: what the profile says of the skill; no other question of the model sees it.
+            reason: what the profile says about the skill; the model sees it in this question only.
             action: what the agent is to practise.
             turns: those it may be about.
 

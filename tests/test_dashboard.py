@@ -512,7 +512,7 @@ def test_an_issue_that_rises_is_flagged_and_a_single_odd_week_is_ringed(browser,
     assert found["rising"][:2] == [True, True]
     assert found["bump"][0] is False and found["bump"][2] == [9]
     assert "Rising ▲ rising" in browser.find_element("css selector", ".first").text
-    assert "odd point" in browser.find_element("css selector", ".issues").text
+    assert "unusual point" in browser.find_element("css selector", ".issues").text
 
 
 @needs_browser

@@ -27,7 +27,7 @@ class Moved(Struct):
     flips: Estimate
     """Share of pairs whose decision differs; Wilson's interval."""
     shift: Estimate | None
-    """Mean of second less first, in points of the score; bootstrap over conversations. None for classes."""
+    """Mean of the second answer minus the first, in points; bootstrap over conversations. None for classes."""
     distance: Estimate | None
     """Mean absolute difference, likewise."""
 
@@ -117,7 +117,7 @@ def table(report: Fairness) -> Table:
     """The report as a table: a row for each edit and task."""
     shown = Table(
         title=f"{report.model}: answers that move when only who speaks changes, {report.conversations} conversations",
-        caption="95% intervals in brackets. Flips: the decision differs. Shift: second less first, in points. "
+        caption="95% intervals in brackets. Flips: the decision differs. Shift: second answer minus first, in points. "
         "Compare with control (case_control), in which nothing that matters differs.",
     )
     for name in ("edit", "what differs", "task", "n", "flips", "mean shift", "mean distance"):

@@ -187,7 +187,7 @@ def _meta(
 
 
 def _agents(agents: Agents, skills: Mapping[str, Skill]) -> dict[str, Any]:
-    """Profiles as the page shows them: without week-by-week trends, which it works out from the conversations."""
+    """Profiles as the page shows them: without week-by-week trends, which the page computes from the conversations."""
     kept = ("team", "queue", "status", "conversations", "metrics", "strengths", "weaknesses", "coaching_priorities")
     return {
         "profiles": {

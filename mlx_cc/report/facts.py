@@ -20,7 +20,7 @@ class Facts(NamedTuple):
     conversation: Conversation
     temporal: Temporal
     agent: str | None
-    """Whom it counts for."""
+    """The agent for whom it counts."""
     fcr: bool | None
     """Resolved, and no other contact in the data names it as its previous one; None without a resolution label."""
     talk_ratio: float | None
@@ -36,7 +36,7 @@ def followed(conversations: Iterable[Conversation]) -> set[str]:
 def facts_of(
     conversations: Iterable[Conversation], came_back: Collection[str], enhancer: TemporalFeatureEnhancer
 ) -> Iterator[Facts]:
-    """The facts of a stream of conversations; temporal features are worked out where the record has none.
+    """The facts of a stream of conversations; temporal features are computed where the record has none.
 
     Args:
         came_back: what `followed` says of all of them.
@@ -82,4 +82,4 @@ def profile_agents(conversations: Iterable[Conversation], skills: Mapping[str, S
     fingerprinter = AgentFingerprinter(skills=skills)
     profiles = fingerprinter.compute_agent_profiles(conversations)
     clusters = fingerprinter.cluster_agents(profiles)
-    return Agents(profiles, clusters, fingerprinter.summary(profiles), "worked out from these conversations")
+    return Agents(profiles, clusters, fingerprinter.summary(profiles), "computed from these conversations")

@@ -62,7 +62,7 @@ function metricsCard(profile) {
         isFiltered()
           ? "Over the conversations under the filters. "
           : `Over all conversations in the profiles (${store.meta.profiles}). `,
-        `The tick is the centre's mean. Shrunk: drawn toward the team's, the more the fewer the conversations. `,
+        "The tick is the centre's mean. Shrunk: moved toward the team's mean; the fewer the conversations, the further. ",
         adjusted
           ? "Adjusted: with the centre's mix of queues, issues, waits and follow-ups; shrunk values are adjusted too."
           : isFiltered() && "Under filters nothing is adjusted.",
@@ -128,7 +128,7 @@ function drawAgentTrend(mine, months, changes, measure, width, height) {
     `${measure.title} of each conversation over time. Arrow keys move between conversations.`,
   );
   const dated = mine.filter((row) => known(measure.of(row)) && known(store.col.day[row]));
-  if (!dated.length) return append(svg, [textAt(width / 2, height / 2, "No conversation under the filters has it.")]);
+  if (!dated.length) return append(svg, [textAt(width / 2, height / 2, "No conversation under the filters has this measure.")]);
   const left = 46,
     right = width - 12,
     top = 10,
@@ -203,10 +203,10 @@ function findingsCard(profile) {
   return card(
     "Strengths and weaknesses",
     {
-      note: "Over all conversations in the profiles. Only what lies in the centre's best or worst quarter with an interval wholly on that side of the mean.",
+      note: "Over all conversations in the profiles. Only skills in the centre's best or worst quarter whose whole interval lies on that side of the mean.",
     },
-    part("Strengths", profile.strengths, "good", "None is clear in the conversations seen."),
-    part("Weaknesses", profile.weaknesses, "bad", "None is clear in the conversations seen."),
+    part("Strengths", profile.strengths, "good", "None stands out in these conversations."),
+    part("Weaknesses", profile.weaknesses, "bad", "None stands out in these conversations."),
   );
 }
 
@@ -214,7 +214,7 @@ function coachingCard(profile) {
   const plan = profile.coaching_priorities;
   return card(
     "Coaching plan",
-    { note: "What is worth most first; `mlx_cc coach` adds the turns to go to and colleagues' good contacts." },
+    { note: "The most valuable first. `mlx_cc coach` adds the turns to review and good contacts of colleagues." },
     plan.length
       ? h(
           "ol",
@@ -235,7 +235,7 @@ function coachingCard(profile) {
           {},
           profile.strengths.length
             ? "No weakness stands out. Build on what goes well, and review a few conversations together."
-            : "No skill stands clearly above or below the centre in the conversations seen. Review a few together.",
+            : "No skill is clearly above or below the centre in these conversations. Review a few together.",
         ),
   );
 }
@@ -244,7 +244,7 @@ function coachingCard(profile) {
 function worth({ outcome, change, low, high }) {
   const points = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
   const name = store.agents.measures[outcome]?.words || words(outcome);
-  return `Contacts as good as the centre's in this go with ${points(change)} ${name} (95% ${points(low)} to ${points(high)}); an association, no promise.`;
+  return `Reaching the centre's mean in this skill goes with ${points(change)} ${name} (95% ${points(low)} to ${points(high)}). That is an association, not a promise.`;
 }
 
 function worstCard(mine) {

@@ -24,7 +24,7 @@ async function conversationPage(id) {
                 h(
                   "p",
                   { class: "note" },
-                  `Turns with a bar are cited by a recommendation or a chain: ${d3
+                  `A bar marks the turns that a recommendation or the reasoning cites: ${d3
                     .sort(cited)
                     .map((turn) => `T${turn}`)
                     .join(", ")}.`,
@@ -43,7 +43,7 @@ async function conversationPage(id) {
         labelCard(body.labels, body.answer),
         body.answer && answerCard(body.answer),
         recommendations(body),
-        body.chain && chainCard("Reasoning chain", body.chain),
+        body.chain && chainCard("Reasoning", body.chain),
         body.answer?.chain && chainCard("The model's reasoning", body.answer.chain),
       ),
     ),
@@ -187,7 +187,7 @@ function answerCard(answer) {
     {
       note: [
         answer.model && `${answer.model}. `,
-        "Confidence is the probability of the answer given; the range holds 80% of it. A model can be wrong.",
+        "Confidence is how probable the model holds its answer; the range holds 80% of the probability. A model can be wrong.",
       ],
     },
     answer.needs_review &&

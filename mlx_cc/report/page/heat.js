@@ -83,7 +83,7 @@ function heatCard(name) {
           : "The site's time zone is not known; pass --timezone. ",
         untimed > 0 && `${count(untimed)} conversations have no local hour. `,
         !volume &&
-          `Colour: standard errors from the mean of all (${measure.show(all.value)}), from 1, 2 and 3; of 100 hours about 5 pass 2 by chance. `,
+          `Colour: distance from the mean of all (${measure.show(all.value)}) in steps of 1, 2 and 3 standard errors; by chance about 5 of 100 hours pass 2. `,
         !volume && `Fewer than ${FEWEST} conversations: no colour.`,
       ],
       table: () => ({

@@ -133,7 +133,7 @@ function driftChip(issue) {
     return h("span", { class: "chip warn" }, `${rising ? "▲ rising" : "▼ falling"}, p ${smallP(issue.test.p)}`);
   }
   const odd = issue.points.filter((point) => point.odd).length;
-  return odd ? h("span", { class: "chip" }, `${plural(odd, "odd point")}`) : h("span", { class: "soft" }, "none");
+  return odd ? h("span", { class: "chip" }, `${plural(odd, "unusual point")}`) : h("span", { class: "soft" }, "none");
 }
 
 function smallP(p) {

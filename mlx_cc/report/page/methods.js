@@ -39,18 +39,18 @@ function methodsPage() {
         ),
         item(
           "Change",
-          "The last 28 days of the data under the filters against the 28 before: the difference with Welch's interval, called a change where it leaves out zero. Four measures are looked at, so about one page in five shows a change by chance.",
+          `The last 28 days of the data under the filters against the 28 before: the difference with Welch's interval, called a change where it leaves out zero. ${scores.length + 1} measures are compared, so about ${percent(1 - 0.95 ** (scores.length + 1))} of pages show a change by chance.`,
         ),
         item(
           "Drift of an issue",
           "Cochran-Armitage test for a trend over weeks in the issue's share of conversations; Benjamini-Hochberg at 5% over all issues. A share can rise because others fall.",
         ),
         item(
-          "Odd point",
+          "Unusual point",
           "A share beyond 3 standard errors of its mean over all weeks (p-chart), where at least 5 conversations of the issue are expected.",
         ),
         item(
-          "Steps of time",
+          "Periods",
           `Weeks from Monday; four weeks where the filters leave fewer than ${FEWEST_A_WEEK} conversations a week.`,
         ),
         item("First-contact resolution", store.agents.methods.fcr || ""),
@@ -77,7 +77,7 @@ function methodsPage() {
           .map((name) => item(words(name), agents.methods[name])),
         item(
           "Limits",
-          "Conversations are not dealt out at random: queues and hours differ. A low value is a reason to listen to conversations, not a verdict.",
+          "Conversations are not assigned at random: queues and hours differ. A low value is a reason to listen to conversations, not a verdict.",
         ),
       ),
     ),

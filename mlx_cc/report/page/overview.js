@@ -236,7 +236,7 @@ function agentNews() {
   if (!weak.length)
     return h("p", { class: "soft" }, `No agent has ${store.agents.least} conversations under the filters.`);
   return [
-    h("p", { class: "soft" }, "Lowest quality after shrinking:"),
+    h("p", { class: "soft" }, "Lowest quality, shrunk toward the mean:"),
     h(
       "ul",
       { class: "plain" },

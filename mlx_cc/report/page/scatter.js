@@ -1,4 +1,4 @@
-// Agents as points: two measures, drawn toward the mean the more the fewer the contacts.
+// Agents as points: two measures, shrunk toward the mean; the fewer the contacts, the further.
 
 const SHAPES = [
   d3.symbolCircle,
@@ -59,10 +59,10 @@ function scatterCard(agents, xName, yName) {
         select("Up", options, yName, (value) => refilter({ y: value }), "scatter-y"),
       ],
       note: [
-        `${plural(shown.length, "agent")} with at least ${store.agents.least} conversations under the filters. Each value is drawn toward the mean, the more the fewer the conversations. `,
+        `${plural(shown.length, "agent")} with at least ${store.agents.least} conversations under the filters. Values are moved toward the mean; the fewer the conversations, the further. `,
         isFiltered()
-          ? "Under filters it is not adjusted: a hard queue can make a bad agent. "
-          : "It is adjusted for queue, issue, wait and follow-ups, as the profiles are. ",
+          ? "Under filters they are not adjusted: a hard queue can make a good agent look bad. "
+          : "They are adjusted for queue, issue, wait and follow-ups, as in the profiles. ",
         "Groups were found on all conversations.",
       ],
       table: () => ({

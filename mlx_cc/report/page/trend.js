@@ -33,8 +33,8 @@ function trendCard(name) {
       wide: true,
       controls: [select("Measure", measureOptions(true), name, (value) => refilter({ trend: value }), "trend-measure")],
       note: volume
-        ? "Conversations of each step of time. The first and the last may be cut by the ends of the data."
-        : `Mean of ${period().each} with its 95% interval; a hollow dot is cut by the ends of the data. ${measure.label ? `Source: ${scoreSource(measure)}.` : ""}`,
+        ? "Conversations in each period. The first and the last period may be incomplete."
+        : `Mean of ${period().each} with its 95% interval; a hollow dot is an incomplete period. ${measure.label ? `Source: ${scoreSource(measure)}.` : ""}`,
       table: () => ({
         head: [period().of, "Conversations", ...(volume ? [] : [measure.title, "95% interval", "n"])],
         rows: points.map(({ week, rows: inWeek, found }) => [
@@ -53,7 +53,7 @@ function trendCard(name) {
 }
 
 function drawTrend(points, measure, title, width, height) {
-  const svg = canvas(width, height, `${title}: ${points.length} steps of time. Arrow keys move between them.`);
+  const svg = canvas(width, height, `${title}: ${points.length} periods. Arrow keys move between them.`);
   if (!points.length) return svg;
   const left = 44,
     right = width - 10,
