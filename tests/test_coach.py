@@ -295,13 +295,27 @@ def test_missing_or_broken_profiles_and_addresses_are_named(centre, tmp_path):
         raise run("agent_001", "--profiles", tmp_path).exception
     staff = tmp_path / "staff.csv"
     for text, fault in (
-        ("name,mail\na,b\n", "needs agent and email"),
+        (
+            '{"text": "my card, 4111"}\n{}\n',
+            "staff.csv: has no columns agent and email. Make its first line: agent,email$",
+        ),
         ("agent,email\na,x@y@z\n", "is no e-mail"),
         ("agent,email\nJörg,j@y.z\n", "staff.csv: can't be read .* Save it as CSV in UTF-8"),
     ):
         staff.write_text(text, encoding="latin-1")
         with pytest.raises(UserError, match=fault):
             raise run("agent_001", "--profiles", centre[1], "--email", "--addresses", staff).exception
+
+
+def test_conversations_that_were_moved_are_asked_for(centre, tmp_path):
+    source, folder, profiles, _ = centre
+    moved = source.rename(tmp_path / "moved.jsonl")
+    try:
+        with pytest.raises(UserError, match="is not there. Pass its new path with --input"):
+            raise run(weak(profiles), "--profiles", folder).exception
+        assert run(weak(profiles), "--profiles", folder, "--input", moved).exit_code == 0
+    finally:
+        moved.rename(source)
 
 
 def test_contacts_that_are_gone_are_counted_and_the_plan_does_without_them(centre, tmp_path):

@@ -11,6 +11,7 @@ from mlx_cc.centre import Centre
 from mlx_cc.commands import analyze, prepare, temporal
 from mlx_cc.commands.ingest import command
 from mlx_cc.conversation import Conversation, Label, Provenance, Turn
+from mlx_cc.errors import UserError
 from mlx_cc.export import write_chatml
 from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.ingest import processes
@@ -200,6 +201,20 @@ def test_strict_stops_and_writes_nothing(tmp_path):
     run = CliRunner().invoke(command, [str(source), "--out", str(tmp_path / "c.jsonl"), "--strict"])
     assert "line 2" in str(run.exception)
     assert not (tmp_path / "c.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"), [(b"short", "has 5 characters"), (b"\xff" * 40, "is not text")], ids=["short", "binary"]
+)
+def test_a_damaged_key_is_an_error_and_the_environment_can_give_another(tmp_path, monkeypatch, content, fault):
+    monkeypatch.delenv("MLX_CC_PSEUDONYM_KEY")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "mlx_cc").mkdir()
+    (tmp_path / "mlx_cc" / "pseudonym.key").write_bytes(content)
+    with pytest.raises(UserError, match=fault):
+        pseudonym_key()
+    monkeypatch.setenv("MLX_CC_PSEUDONYM_KEY", "k" * 16)
+    assert pseudonym_key() == b"k" * 16
 
 
 def test_a_key_is_made_once_and_kept_to_its_owner(tmp_path, monkeypatch):

@@ -112,7 +112,9 @@ def coach(
     """
     folder = AgentsFolder(Path(profiles))
     by_agent = _read(folder.profiles)
-    path = Path(source or _read(folder.summary)["input"])
+    path = Path(source or _read(folder.summary).get("input", ""))
+    if source is None and not path.is_file():
+        raise UserError(f"{path}, from which {folder.summary} was made, is not there. Pass its new path with --input.")
     chosen = _choose(by_agent, agents, everyone, team)
     needed = contacts_to_load(by_agent, chosen)
     stream = progress(read_redacted(path), path.name, count_conversations(path))
@@ -169,7 +171,7 @@ def read_addresses(path: Path | str) -> dict[str, str]:
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise UserError(f"{path}: can't be read ({fault}). Save it as CSV in UTF-8.") from fault
     if rows and not {"agent", "email"} <= rows[0].keys():
-        raise UserError(f"{path}: has the columns {', '.join(map(str, rows[0]))}. It needs agent and email.")
+        raise UserError(f"{path}: has no columns agent and email. Make its first line: agent,email")
     addresses = {row["agent"]: (row["email"] or "").strip() for row in rows}
     for agent, address in addresses.items():
         if not address.isascii() or address.count("@") != 1 or any(c in address for c in " ,;<>\r\n"):

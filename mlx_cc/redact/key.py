@@ -45,18 +45,17 @@ def pseudonym_key() -> bytes:
                 pass
             finally:
                 staged.unlink()
-        key = (path.read_text() if given is None else given).strip()
-    except OSError as fault:
-        raise UserError(
-            f"{path}: {(fault.strerror or str(fault)).lower()}. Correct that, or set {VARIABLE} to the key."
-        ) from fault
+        key = (path.read_text(encoding="utf-8") if given is None else given).strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        reason = "is not text" if isinstance(fault, UnicodeDecodeError) else (fault.strerror or str(fault)).lower()
+        raise UserError(f"{path}: {reason}. Correct that, or set {VARIABLE} to the key.") from fault
     if len(key) < FEWEST_CHARACTERS:
         where = path if given is None else VARIABLE
         raise UserError(
             f"{where}: the key has {len(key)} characters, fewer than {FEWEST_CHARACTERS}. "
             "Restore the one that made your pseudonyms."
         )
-    return key.encode()
+    return os.fsencode(key)
 
 
 def pseudonymous(customer: str, key: bytes) -> str:
