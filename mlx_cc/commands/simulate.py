@@ -1,5 +1,6 @@
 """`mlx_cc simulate`: conversations with known ground truth."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -62,7 +63,6 @@ def command(
       mlx_cc simulate --conversations 200 --agents 8 --seed 7 --turns 30 --out small.jsonl
     """
     import time
-    from collections import Counter
 
     import msgspec
 
@@ -73,17 +73,8 @@ def command(
     began = time.perf_counter()
     world = World(Parameters(conversations, agents, seed, turns, start.date(), months))
     sums, resolutions = Counter[str](), Counter[str]()
-
-    def counted() -> Iterator["Conversation"]:
-        for conversation in progress(simulate(world), "simulating", conversations):
-            resolutions[conversation.label("resolution")] += 1
-            sums["turns"] += len(conversation.turns)
-            sums["quality"] += conversation.label("quality")["score"]
-            sums["csat"] += conversation.label("csat")
-            sums["followups"] += bool(conversation.is_followup)
-            yield conversation
-
-    count = write_conversations(out, counted())
+    stream = progress(simulate(world), "simulating", conversations)
+    count = write_conversations(out, _counted(stream, sums, resolutions))
     if truth:
         write_json(truth, world.truth())
     summary = {
@@ -92,9 +83,7 @@ def command(
         "seed": seed,
         "out": str(out),
         "truth": None if truth is None else str(truth),
-        "mean_turns": round(sums["turns"] / count, 2),
-        "mean_quality": round(sums["quality"] / count, 1),
-        "mean_csat": round(sums["csat"] / count, 2),
+        **{f"mean_{name}": round(sums[name] / count, 2 - (name == "quality")) for name in ("turns", "quality", "csat")},
         "followups": sums["followups"],
         "resolution": dict(resolutions.most_common()),
         "seconds": round(time.perf_counter() - began, 1),
@@ -103,6 +92,18 @@ def command(
         click.echo(msgspec.json.encode(summary))
     else:
         _print(summary)
+
+
+def _counted(
+    stream: Iterator["Conversation"], sums: Counter[str], resolutions: Counter[str]
+) -> Iterator["Conversation"]:
+    for conversation in stream:
+        resolutions[conversation.label("resolution")] += 1
+        sums["turns"] += len(conversation.turns)
+        sums["quality"] += conversation.label("quality")["score"]
+        sums["csat"] += conversation.label("csat")
+        sums["followups"] += bool(conversation.is_followup)
+        yield conversation
 
 
 def _print(summary: dict[str, Any]) -> None:
