@@ -28,26 +28,23 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
-    "Analyst": "analyst",
-    "AgentFingerprinter": "agents.fingerprint",
-    "ContactCenterRAG": "retrieve.rag",
-    "Conversation": "conversation",
-    "Label": "conversation",
-    "TemporalFeatureEnhancer": "temporal",
-    "Turn": "conversation",
-    "UserError": "errors",
-    "calibrate": "evaluate.calibrate",
-    "coach": "agents.run",
-    "dashboard": "report.run",
-    "extract_best_practices": "retrieve.practices",
-    "fingerprint": "agents.run",
-    "fuse": "train.fuse",
-    "generate_coaching": "agents.coaching",
-    "load": "analyst",
-    "load_model": "analyst",
-    "read_conversations": "files",
-    "table": "report.run",
-    "write_conversations": "files",
+    name: module
+    for module, names in {
+        "agents.coaching": "generate_coaching",
+        "agents.fingerprint": "AgentFingerprinter",
+        "agents.run": "coach fingerprint",
+        "analyst": "Analyst load load_model",
+        "conversation": "Conversation Label Turn",
+        "errors": "UserError",
+        "evaluate.calibrate": "calibrate",
+        "files": "read_conversations write_conversations",
+        "report.run": "dashboard table",
+        "retrieve.practices": "extract_best_practices",
+        "retrieve.rag": "ContactCenterRAG",
+        "temporal": "TemporalFeatureEnhancer",
+        "train.fuse": "fuse",
+    }.items()
+    for name in names.split()
 }
 """Public name -> the module that has it, imported when the name is first used."""
 _CALLS = {

@@ -11,9 +11,10 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from dataclasses import replace as replace_fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -47,17 +48,19 @@ class Options:
     """How the data are prepared."""
 
     prompt: PromptSettings = PromptSettings()  # noqa: RUF009  frozen
-    tasks: tuple[str, ...] = ()
-    """That get rows; empty means all that are not optional."""
+    """How rows are worded."""
+    tasks: Sequence[str] = ()
+    """Tasks that get rows; empty means all that are not optional."""
     split_by: SplitKey = "conversation"
+    """Keep all conversations of one agent (or customer) in the same split."""
     shares: tuple[float, float] = (0.8, 0.1)
-    """Of train and validation; the rest is test."""
+    """Shares of train and validation; the rest is test."""
     train_limit: int | None = None
     """Keep only so many training conversations, those with the lowest hash; None keeps all."""
     issues_from_labels: bool = False
     """Take the issue classes from the labels that occur instead of from the centre."""
     encoder: Encoder | None = None
-    """For lengths in tokens; None counts words."""
+    """Measures lengths in tokens; None counts words."""
     rejects: Callable[[Reject], Any] = lambda reject: None
     """Called with every conversation whose temporal features can't be computed."""
     progress: Callable[[int, int], Any] = lambda done, total: None
@@ -103,14 +106,7 @@ def prepare_files(
     folder: Path | str = "data",
     *,
     centre: Centre | Path | str | None = None,
-    issues: Literal["centre", "auto"] = "centre",
-    tasks: Sequence[str] = (),
-    split_by: SplitKey = "conversation",
-    shares: tuple[float, float] = (0.8, 0.1),
-    train_limit: int | None = None,
-    customer_turns: int = 0,
-    encoder: Encoder | None = None,
-    **how: Any,
+    **options: Any,
 ) -> Prepared:
     """Read transcripts or conversations and write the training files into a folder, as `mlx_cc prepare` does.
 
@@ -120,41 +116,30 @@ def prepare_files(
         paths: files, and folders that are searched to any depth.
         folder: where the files go; they appear together at the end.
         centre: its settings; None takes the defaults.
-        issues: the issue classes are the centre's, or (`auto`) those of the labels.
-        tasks: tasks that get rows; empty means all that are not optional.
-        split_by: keep all conversations of one agent (or customer) in the same split.
-        shares: of the training and validation split; the rest is test.
-        train_limit: keep only so many training conversations.
-        customer_turns: show only the customer's first so many turns; 0 shows all.
-        encoder: measures lengths in tokens; None counts words.
-        how: fields of `mlx_cc.ingest.run.Transcripts`.
+        options: fields of `Options` (how files are made) and of `mlx_cc.ingest.run.Transcripts` (how they are read).
 
     Raises:
         UserError: there is nothing to read or to train on, or no test split is left.
     """
     if not paths:
         raise UserError("nothing to prepare. Pass --transcripts-dir FOLDER, or a conversations file.")
-    if sum(shares) >= 1:
-        raise UserError(f"--shares {shares[0]:g} {shares[1]:g}: leaves nothing for test. Their sum must be below 1.")
-    folder, transcripts = Path(folder), Transcripts(paths, **how)
+    names = [field.name for field in fields(Options) if field.name in options]
+    making = Options(**{name: options.pop(name) for name in names})
+    if sum(making.shares) >= 1:
+        shares = " ".join(f"{share:g}" for share in making.shares)
+        raise UserError(f"--shares {shares}: leaves nothing for test. Their sum must be below 1.")
+    transcripts, made = Transcripts(paths, **options), DataFolder(Path(folder))
     centre = centre if isinstance(centre, Centre) else read_centre(centre)
     places = {"timezone": transcripts.timezone, "country": transcripts.country}
     centre = msgspec.structs.replace(centre, **{name: value for name, value in places.items() if value})
-    made = DataFolder(folder)
     with transcripts.opened(made.rejects, centre, made.prepared) as opened:
         written = opened.bars.add_task("writing", total=None)
-        options = Options(
-            prompt=PromptSettings(customer_turns=customer_turns),
-            tasks=tuple(tasks),
-            split_by=split_by,
-            shares=shares,
-            train_limit=train_limit,
-            issues_from_labels=issues == "auto",
-            encoder=encoder,
-            rejects=opened.rejects,
-            progress=lambda done, total: opened.bars.update(written, completed=done, total=total),
-        )
-        statistics = prepare(opened.conversations, folder, centre, options)
+
+        def show(done: int, total: int) -> None:
+            opened.bars.update(written, completed=done, total=total)
+
+        making = replace_fields(making, rejects=opened.rejects, progress=show)
+        statistics = prepare(opened.conversations, made.path, centre, making)
     statistics["rejected"] = dict(opened.rejects.reasons.most_common())
     return Prepared(statistics, opened.rejects, opened.reading.ignored)
 

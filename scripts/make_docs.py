@@ -34,7 +34,7 @@ PROPERTY = {"property", "cached_property"}
 PUBLIC: dict[str, tuple[str, ...]] = {
     "mlx_cc.pipeline": ("steps", "Step", "pick_one"),
     "mlx_cc.ingest.run": ("ingest", "Transcripts", "Summary"),
-    "mlx_cc.prepare": ("prepare_files", "Prepared"),
+    "mlx_cc.prepare": ("prepare_files", "Options", "Prepared"),
     "mlx_cc.export": ("add_temporal_features", "TemporalSummary"),
     "mlx_cc.agents.run": ("fingerprint", "Fingerprints", "coach", "Coaching", "read_addresses", "write_draft"),
     "mlx_cc.train.session": ("train",),

@@ -60,6 +60,8 @@ def command(
     folder: Path,
     tasks: str | None,
     tokenizer: str | None,
+    issues: str,
+    customer_turns: int,
     how: dict[str, Any],
     as_json: bool,
     **options: Any,
@@ -80,12 +82,15 @@ def command(
 
     from mlx_cc.commands.ingest import print_rejects
     from mlx_cc.prepare import class_hint, prepare_files
+    from mlx_cc.prompt import PromptSettings
 
     done = prepare_files(
         [*paths, *inputs, *([transcripts_dir] if transcripts_dir else [])],
         folder,
         tasks=names(tasks),
         encoder=_encoder(tokenizer) if tokenizer else None,
+        issues_from_labels=issues == "auto",
+        prompt=PromptSettings(customer_turns=customer_turns),
         **options,
         **how,
     )
