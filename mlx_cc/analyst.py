@@ -21,10 +21,10 @@ from mlx_cc.answers import Analysis, Answers
 from mlx_cc.calibration import calibrated
 from mlx_cc.conversation import Conversation
 from mlx_cc.model import machine
-from mlx_cc.model.answers import read_answers, read_answers_by_rows
 from mlx_cc.model.decode import Grammars, decode, decode_all, schema_grammar
 from mlx_cc.model.load import Loaded
 from mlx_cc.model.load import load as load_from_disk
+from mlx_cc.model.read import read_answers, read_answers_by_rows
 from mlx_cc.model.tree import Prefix, run_trunks, shares_trunk
 from mlx_cc.prompt import (
     SYSTEM,
@@ -34,10 +34,10 @@ from mlx_cc.prompt import (
     PromptSettings,
     Tree,
     body,
+    build_task_tree,
+    build_tree,
     fact_line,
     groups,
-    plant,
-    plant_tasks,
     turn_lines,
     without_middle,
 )
@@ -99,12 +99,12 @@ class Analyst:
         """
         asked = [task for task in pick(list(tasks)) if decoded or task.answers]
         count = len(conversations)
-        planted = [
-            plant_tasks(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens, notes=noted, cases=shown)
+        trees = [
+            build_task_tree(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens, notes=noted, cases=shown)
             for c, noted, shown in zip(conversations, notes or [""] * count, cases or [Cases()] * count, strict=True)
         ]
         answers: list[dict[str, Answer]] = [{} for _ in conversations]
-        for places, group, trunks in self._computed(planted, batch):
+        for places, group, trunks in self._computed(trees, batch):
             turns = [len(conversations[place].turns) for place in places]
             found = self._read(trunks, asked, group)
             for number, task in enumerate(asked):
@@ -116,12 +116,12 @@ class Analyst:
                 answers[place] = {task.name: answered[task.name] for task in asked}
         return answers
 
-    def _computed(self, planted: Sequence[Tree], batch: int) -> Iterator[tuple[list[int], list[Tree], Prefix | None]]:
+    def _computed(self, trees: Sequence[Tree], batch: int) -> Iterator[tuple[list[int], list[Tree], Prefix | None]]:
         """Trees that are computed at once: their places among all, themselves, their trunks where these are shared."""
-        place_of = {id(tree): place for place, tree in enumerate(planted)}
+        place_of = {id(tree): place for place, tree in enumerate(trees)}
         machine.suit_threads()
         with machine.wired_limit():
-            for group in self._groups(planted, batch):
+            for group in self._groups(trees, batch):
                 trunks = run_trunks(self.model, [tree.trunk for tree in group]) if self.shares_trunk else None
                 yield [place_of[id(tree)] for tree in group], group, trunks
 
@@ -179,7 +179,7 @@ class Analyst:
         (len(answers),), summing to 1.
         """
         asked = [("question", question, None) for question in questions]
-        tree = plant(conversation, asked, self.encoder, self.prompt, self.max_tokens)
+        tree = build_tree(conversation, asked, self.encoder, self.prompt, self.max_tokens)
         ((_, group, trunks),) = self._computed([tree], 1)
         (found,) = self._probabilities(trunks, group, range(len(questions)), [answers] * len(questions))
         return found
@@ -232,12 +232,12 @@ class Analyst:
         batch: int = BATCH,
     ) -> list[str]:
         """What the model writes to one question about each conversation, each under its llguidance grammar."""
-        planted = [
-            plant(c, [(name, question, None)], self.encoder, self.prompt, self.max_tokens)
+        trees = [
+            build_tree(c, [(name, question, None)], self.encoder, self.prompt, self.max_tokens)
             for c, question in zip(conversations, questions, strict=True)
         ]
-        texts = [""] * len(planted)
-        for places, group, trunks in self._computed(planted, batch):
+        texts = [""] * len(trees)
+        for places, group, trunks in self._computed(trees, batch):
             asked = [(tree.trunk, tree.branches[0]) for tree in group]
             written = self._write(trunks, asked, [grammars[place] for place in places], max_tokens)
             for place, text in zip(places, written, strict=True):

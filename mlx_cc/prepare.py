@@ -29,7 +29,7 @@ from mlx_cc.ingest.format import Reject
 from mlx_cc.ingest.rejects import Rejects
 from mlx_cc.ingest.run import Transcripts
 from mlx_cc.metrics import interval
-from mlx_cc.prompt import Encoder, PromptSettings, plant_tasks
+from mlx_cc.prompt import Encoder, PromptSettings, build_task_tree
 from mlx_cc.splits import SPLITS, Split, SplitKey, split_of, unit_interval
 from mlx_cc.tasks import Task, all_tasks, pick
 from mlx_cc.temporal import TemporalFeatureEnhancer
@@ -263,7 +263,7 @@ def _lengths(conversation: Conversation, rows: list[Row], centre: Centre, option
     """Length of each row, in tokens or words; over-long ones uncut."""
     if options.encoder is not None:
         tasks = [all_tasks()[row.task] for row in rows]
-        tree = plant_tasks(
+        tree = build_task_tree(
             conversation, tasks, centre, options.encoder, options.prompt, max_tokens=1 << 30, answers=True
         )
         return [len(tree.trunk) + len(branch.prompt) + len(branch.answer) for branch in tree.branches]

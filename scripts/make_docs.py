@@ -54,7 +54,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "mlx_cc.retrieve.search": ("Case",),
     "mlx_cc.retrieve.embed": ("embedder", "Embedder"),
     "mlx_cc.tasks": ("Task", "Answer", "all_tasks", "pick"),
-    "mlx_cc.prompt": ("messages", "plant", "plant_tasks", "Tree", "Branch", "Cases", "Encoder"),
+    "mlx_cc.prompt": ("messages", "build_tree", "build_task_tree", "Tree", "Branch", "Cases", "Encoder"),
     "mlx_cc.errors": ("UserError",),
 }
 """Module -> what is meant for use from outside."""

@@ -194,11 +194,11 @@ def plain_probabilities(model: Any, analyst: Any, conversation: Conversation, na
     import mlx.core as mx
     import numpy as np
 
-    from mlx_cc.prompt import plant_tasks
+    from mlx_cc.prompt import build_task_tree
     from mlx_cc.tasks import pick
 
     tasks = pick(names)
-    tree = plant_tasks(conversation, tasks, analyst.centre, analyst.encoder, analyst.prompt, analyst.max_tokens)
+    tree = build_task_tree(conversation, tasks, analyst.centre, analyst.encoder, analyst.prompt, analyst.max_tokens)
     found = {}
     for task, branch in zip(tasks, tree.branches, strict=True):
         assert task.answers is not None

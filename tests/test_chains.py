@@ -106,29 +106,29 @@ def test_the_parts_of_a_chain_over_visits_are_all_of_it_once(
     chain = trainer.encoder.answer(reasoning.text_of(chained[0].reasoning))
     parts = -(-len(chain) // 250)
     assert parts > 2
-    asked = len(trainer.plant(chained[:1], [0])[0].branches[-1].prompt)
+    asked = len(trainer.build_trees(chained[:1], [0])[0].branches[-1].prompt)
     read: tuple[int, ...] = ()
     for visit in range(parts):
-        branch = trainer.plant(chained[:1], [visit])[0].branches[-1]
+        branch = trainer.build_trees(chained[:1], [visit])[0].branches[-1]
         assert branch.task == reasoning.NAME
         assert branch.prompt[asked:] == read  # what comes before is in the prompt
         assert 0 < len(branch.answer) <= 250
         read += branch.answer
     assert read == chain
     assert read[-1] == trainer.tokenizer.eos_token_id
-    assert trainer.plant(chained[:1], [parts]) == trainer.plant(chained[:1], [0])
+    assert trainer.build_trees(chained[:1], [parts]) == trainer.build_trees(chained[:1], [0])
 
 
 def test_epochs_after_one_another_learn_the_parts_after_one_another(
     chained: list[Conversation], settings: Any, tmp_path: Path
 ):
     trainer = trainer_of(settings, tmp_path)
-    stream = Stream(chained, trainer.plant, 1, 1, 30, seed=1)
+    stream = Stream(chained, trainer.build_trees, 1, 1, 30, seed=1)
     learned: dict[str, list[tuple[int, ...]]] = {}
     for number in range(30):
         ((tree,),) = stream.update(number)
         learned.setdefault(tree.conversation_id, []).append(tree.branches[-1].answer)
-        late = Stream(chained, trainer.plant, 1, 1, 30, seed=1)  # as a resumed run asks
+        late = Stream(chained, trainer.build_trees, 1, 1, 30, seed=1)  # as a resumed run asks
         assert late.update(number) == [[tree]]
     for c in chained:
         assert c.reasoning is not None
@@ -142,15 +142,15 @@ def test_epochs_after_one_another_learn_the_parts_after_one_another(
 
 def test_the_answers_of_the_labels_stay_as_they_are(chained: list[Conversation], settings: Any, tmp_path: Path):
     trainer = trainer_of(settings, tmp_path, objective="soft")
-    plain = trainer.plant([changed(c, reasoning=None) for c in chained], [0, 1, 2])
-    assert plain == trainer.plant(chained)  # validation is on the labels alone
-    for one, other in zip(plain, trainer.plant(chained, [0, 1, 2]), strict=True):
+    plain = trainer.build_trees([changed(c, reasoning=None) for c in chained], [0, 1, 2])
+    assert plain == trainer.build_trees(chained)  # validation is on the labels alone
+    for one, other in zip(plain, trainer.build_trees(chained, [0, 1, 2]), strict=True):
         assert other.branches[-1].task == reasoning.NAME
         assert other.rows[:-1] == one.rows
         assert [b.scale for b in other.branches[:-1]] == [b.scale for b in one.branches]
         assert other.omitted_turns == one.omitted_turns
     without = trainer_of(settings, tmp_path, objective="soft", reasoning_weight=0.0)
-    assert without.plant(chained, [0, 1, 2]) == plain
+    assert without.build_trees(chained, [0, 1, 2]) == plain
 
 
 @pytest.mark.parametrize("way", ["tree", "rows", "checkpointed"])
@@ -161,7 +161,7 @@ def test_the_branch_learns_as_a_row_of_its_own_with_its_weight(
 
     loss, few = "rows" if way == "rows" else "tree", ("csat", "issue")
     trainer = trainer_of(settings, tmp_path, loss=loss, objective="soft", tasks=few)
-    trees = trainer.plant(chained[:2], [0, 1])
+    trees = trainer.build_trees(chained[:2], [0, 1])
     if way == "checkpointed":
         with checkpointed(trainer.model):
             loss, found = gradients_of(trainer, trees)
@@ -206,15 +206,15 @@ def test_a_chain_that_does_not_fit_is_cut_and_nothing_else_is(
     chained: list[Conversation], settings: Any, tmp_path: Path
 ):
     whole = trainer_of(settings, tmp_path)
-    (plain,) = whole.plant([changed(chained[0], reasoning=None)])
-    asked = whole.plant(chained[:1], [0])[0]
+    (plain,) = whole.build_trees([changed(chained[0], reasoning=None)])
+    asked = whole.build_trees(chained[:1], [0])[0]
     longest = len(asked.trunk) + len(asked.branches[-1].prompt) + 400
     assert max(map(len, plain.rows)) < longest
     shorter = replace(settings, model=replace(settings.model, max_seq_length=longest))
     trainer = trainer_of(shorter, tmp_path)
     learned: tuple[int, ...] = ()
     for visit in range(2):
-        (tree,) = trainer.plant(chained[:1], [visit])
+        (tree,) = trainer.build_trees(chained[:1], [visit])
         assert tree.rows[:-1] == plain.rows
         assert len(tree.rows[-1]) <= longest
         learned += tree.branches[-1].answer
@@ -232,11 +232,11 @@ def test_a_chain_in_front_stands_before_every_question_and_is_learned_without_th
     assert chained[0].reasoning is not None
     text = reasoning.text_of(chained[0].reasoning)
     decoded = trainer.tokenizer.decode
-    for tree in (*trainer.plant(chained[:1], [0]), *trainer.plant(chained[:1])):
+    for tree in (*trainer.build_trees(chained[:1], [0]), *trainer.build_trees(chained[:1])):
         labels = [(b, r) for b, r in zip(tree.branches, tree.rows, strict=True) if b.task != reasoning.NAME]
         assert len(labels) == 3
         assert all(f"Notes on the conversation:\n{text}\n\n" in decoded(row) for _, row in labels)
-    (tree,) = trainer.plant(chained[:1], [0])
+    (tree,) = trainer.build_trees(chained[:1], [0])
     assert reasoning.FIRST in decoded(tree.rows[-1])
     assert "Notes on" not in decoded(tree.rows[-1])
 

@@ -124,13 +124,13 @@ def test_a_teacher_that_was_tuned_on_chains_is_asked_as_in_training(work: Work, 
     from msgspec.structs import replace
 
     from mlx_cc.analyst import load
-    from mlx_cc.prompt import SYSTEM, plant
+    from mlx_cc.prompt import SYSTEM, build_tree
 
     jobs = scripted(own_chain)
     assert generate(work._replace(settings=replace(work.settings, guide=False)))["kept"] == 4
     asked, analyst = jobs[0].key, load(work.settings.model)
     question = reasoning.question(asked.answers, work.centre)
-    (row,) = plant(asked.conversation, [("", question, None)], analyst.encoder, analyst.prompt, 4000, SYSTEM).rows
+    (row,) = build_tree(asked.conversation, [("", question, None)], analyst.encoder, analyst.prompt, 4000, SYSTEM).rows
     assert [*jobs[0].trunk, *jobs[0].prompt] == row
 
 

@@ -1,4 +1,4 @@
-"""Planning a run: counts are those of planted trees, memory is near what steps take, and nothing is loaded or left."""
+"""Planning a run: counts are those of the trees, memory is near what steps take, and nothing is loaded or left."""
 
 import json
 from pathlib import Path
@@ -54,13 +54,13 @@ def trainer_of(settings: TrainSettings) -> Any:
 # Tokens
 
 
-def test_counts_are_those_of_the_trees_a_run_plants(
+def test_counts_are_those_of_the_trees_a_run_learns_from(
     planned: Plan, tiny_model: Path, prepared: Path, few: list[Conversation]
 ):
-    trees = trainer_of(tiny_settings(tiny_model, prepared)).plant(few)
+    trees = trainer_of(tiny_settings(tiny_model, prepared)).build_trees(few)
     rows = [len(row) for tree in trees for row in tree.rows]
     counts = planned.counts
-    assert (counts.conversations, counts.planted, counts.rows_each) == (len(few), len(few), 6)
+    assert (counts.conversations, counts.sampled, counts.rows_each) == (len(few), len(few), 6)
     assert counts.tree_tokens == sum(tree.tokens for tree in trees)
     assert counts.row_tokens == sum(rows)
     assert counts.stock_tokens == sum(min(1 + 32 * -(-row // 32), 1024) for row in rows)
@@ -79,7 +79,7 @@ def test_a_sample_is_scaled_up_to_all_and_says_so(
 ):
     monkeypatch.setattr("mlx_cc.train.plan.SAMPLE", planned.counts.conversations // 2)
     sampled = plan(tiny_settings(tiny_model, prepared, num_train_epochs=2), probe_steps=0)
-    assert sampled.counts.planted == planned.counts.conversations // 2
+    assert sampled.counts.sampled == planned.counts.conversations // 2
     assert sampled.updates == planned.updates
     assert sampled.counts.tree_tokens == pytest.approx(planned.counts.tree_tokens, rel=0.2)
 
@@ -132,12 +132,12 @@ def test_parameters_are_those_of_the_model(tiny_model: Path, prepared: Path):
     assert trained_parameters(MISTRAL, Lora(r=16, target_modules=ALL_SEVEN)) == 41_943_040
 
 
-def test_a_crown_is_as_large_as_the_one_that_is_computed(tiny_model: Path, prepared: Path, few: list[Conversation]):
-    tree = trainer_of(tiny_settings(tiny_model, prepared)).plant(few[:1])[0]
+def test_branches_are_as_large_as_those_that_are_computed(tiny_model: Path, prepared: Path, few: list[Conversation]):
+    tree = trainer_of(tiny_settings(tiny_model, prepared)).build_trees(few[:1])[0]
     group = group_of([tree])
     answers = sum(len(branch.answer) for branch in tree.branches)
     assert (group.trees, group.trunk) == (1, len(tree.trunk))
-    assert group.crown <= tree.tokens - len(tree.trunk) - len(tree.branches)  # last tokens predict nothing
+    assert group.branches <= tree.tokens - len(tree.trunk) - len(tree.branches)  # last tokens predict nothing
     assert len(tree.branches) < group.nodes <= answers
 
 

@@ -259,10 +259,10 @@ def test_a_model_is_shown_the_cases_and_long_ones_leave_room_for_the_transcript(
     many = Cases(tuple("Customer: word " * 5 for _ in range(50)))
     conversation = analyst.conversation(CALLS[0])
     assert analyst.answer_all([conversation], ["csat"], cases=[many])[0]["csat"].value
-    from mlx_cc.prompt import plant_tasks
+    from mlx_cc.prompt import build_task_tree
     from mlx_cc.tasks import pick
 
-    tree = plant_tasks(conversation, pick(["csat"]), analyst.centre, analyst.encoder, max_tokens=1200, cases=many)
+    tree = build_task_tree(conversation, pick(["csat"]), analyst.centre, analyst.encoder, max_tokens=1200, cases=many)
     text = analyst.tokenizer.decode(list(tree.trunk))
     assert 0 < text.count("\nCase ") == tree.cases < 50
     assert conversation.turns[1].text in text and tree.omitted_turns == 0

@@ -188,7 +188,7 @@ def test_every_conversation_is_seen_once_an_epoch_and_lengths_in_a_step_are_clos
     settings = tiny_settings(tiny_model, prepared, per_device_train_batch_size=2, gradient_accumulation_steps=3)
     trainer = trainer_of(settings, tmp_path)
     conversations = list(read_conversations(prepared / "train_chatml.jsonl"))[:12]
-    stream = Stream(conversations, trainer.plant, 2, 3, 4, seed=3)
+    stream = Stream(conversations, trainer.build_trees, 2, 3, 4, seed=3)
     updates = [stream.update(number) for number in range(4)]
     assert [len(step) for update in updates for step in update] == [2] * 12
     seen = Counter(tree.conversation_id for update in updates for step in update for tree in step)
@@ -197,9 +197,9 @@ def test_every_conversation_is_seen_once_an_epoch_and_lengths_in_a_step_are_clos
     spread = np.mean([np.ptp(step) for step in lengths])
     rng = np.random.default_rng(0)
     assert spread < 0.3 * np.mean([np.ptp(s) for s in rng.permutation(np.ravel(lengths)).reshape(-1, 2)])
-    late = Stream(conversations, trainer.plant, 2, 3, 4, seed=3).update(3)  # as a resumed run asks
+    late = Stream(conversations, trainer.build_trees, 2, 3, 4, seed=3).update(3)  # as a resumed run asks
     assert [[t.conversation_id for t in s] for s in late] == [[t.conversation_id for t in s] for s in updates[3]]
-    alone = Stream(conversations, trainer.plant, 1, 6, 4, seed=3)
+    alone = Stream(conversations, trainer.build_trees, 1, 6, 4, seed=3)
     seen = Counter(tree.conversation_id for number in range(4) for step in alone.update(number) for tree in step)
     assert seen == {c.id: 2 for c in conversations}
 
@@ -210,7 +210,7 @@ def test_accumulated_gradients_are_those_of_one_step(tiny_model: Path, prepared:
 
     settings = tiny_settings(tiny_model, prepared, task_weights={"issue": 3.0}, objective="soft")
     trainer = trainer_of(settings, tmp_path)
-    trees = trainer.plant(list(read_conversations(prepared / "train_chatml.jsonl"))[:6])
+    trees = trainer.build_trees(list(read_conversations(prepared / "train_chatml.jsonl"))[:6])
     loss, gradients, *_ = trainer.gradients([[tree] for tree in trees])
     steps = [trees[start : start + per_step] for start in range(0, 6, per_step)]
     other, same, *_ = trainer.gradients(steps)
@@ -273,7 +273,7 @@ def test_every_way_of_tuning_learns_as_rows_do_and_loads_again(
         report = trainer.run(*few)
         assert report.best_validation < report.first_validation
         learned.append(report.best_validation)
-        trees = trainer.plant(few[1])
+        trees = trainer.build_trees(few[1])
         trained = trainer.validate(trees)[0]
         trainer.model.update(load(tmp_path / loss).model.parameters())
         assert trainer.validate(trees)[0] == pytest.approx(trained, rel=1e-5)
@@ -475,7 +475,7 @@ def test_over_long_conversations_lose_their_middle_and_no_answer_is_cut(
     settings = tiny_settings(tiny_model, prepared, num_train_epochs=1, eval_conversations=1)
     settings = replace(settings, model=replace(settings.model, max_seq_length=560))
     trainer = trainer_of(settings, tmp_path)
-    cut = [tree for tree in trainer.plant(few[0]) if tree.omitted_turns]
+    cut = [tree for tree in trainer.build_trees(few[0]) if tree.omitted_turns]
     assert cut
     for tree in cut:
         conversation = next(c for c in few[0] if c.id == tree.conversation_id)
@@ -498,7 +498,7 @@ def test_only_answer_tokens_are_learned(tiny_model: Path, prepared: Path, tmp_pa
 
     trainer = trainer_of(tiny_settings(tiny_model, prepared), tmp_path)
     trainer.model.eval()
-    tree = trainer.plant(few[0])[0]
+    tree = trainer.build_trees(few[0])[0]
     _, losses = tree_loss(trainer.model, [tree], {})
     for branch, row, loss in zip(tree.branches, tree.rows, np.array(losses).tolist(), strict=True):
         chances = np.array(mx.softmax(trainer.model(mx.array([row]))[0], -1))

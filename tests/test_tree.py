@@ -122,7 +122,7 @@ def test_loss_and_gradients_are_those_of_the_rows(model: Any, forest: str):
 
 
 def test_branches_that_begin_alike_share_tokens_and_keep_their_gradients(model: Any):
-    from mlx_cc.model.answers import Trie
+    from mlx_cc.model.read import Trie
     from mlx_cc.train.loss import tree_loss
 
     one, other = random_tree(((6, 4), (6, 4))).branches
@@ -131,7 +131,7 @@ def test_branches_that_begin_alike_share_tokens_and_keep_their_gradients(model: 
     trie = Trie()
     for branch in trees[0].branches:
         trie.add(branch.prompt, [branch.answer])
-    assert len(trie.crown.tokens) == 6 + len(one.answer) - 1 + len(alike.answer) - 2
+    assert len(trie.tree.tokens) == 6 + len(one.answer) - 1 + len(alike.answer) - 2
     plain, gradients = with_gradients(model, lambda: plain_loss(model, trees))
     value, found = with_gradients(model, lambda: tree_loss(model, trees, WEIGHTS)[0])
     assert value == pytest.approx(plain, rel=1e-5)
@@ -168,7 +168,7 @@ def test_recomputed_activations_give_the_same_gradients(model: Any, passes: int,
 def test_read_probabilities_are_those_of_scoring_every_answer_alone(model: Any):
     import mlx.core as mx
 
-    from mlx_cc.model.answers import read_answers
+    from mlx_cc.model.read import read_answers
     from mlx_cc.model.tree import run_trunks
 
     trees = [random_tree(((5, 1), (9, 1), (5, 1)), trunk=40 - 7 * n, seed=n) for n in range(3)]
@@ -190,15 +190,15 @@ def test_read_probabilities_are_those_of_scoring_every_answer_alone(model: Any):
             assert np.ptp(expected) > 1e-3  # the answers do differ
 
 
-def test_a_crown_holds_a_shared_beginning_once():
-    from mlx_cc.model.tree import Crown
+def test_a_token_tree_holds_a_shared_beginning_once():
+    from mlx_cc.model.tree import TokenTree
 
-    crown = Crown()
-    first = crown.grow([5, 6, 7])
-    second = crown.grow([5, 6, 8])
-    third = crown.grow([8], parent=first[-1])
+    tree = TokenTree()
+    first = tree.grow([5, 6, 7])
+    second = tree.grow([5, 6, 8])
+    third = tree.grow([8], parent=first[-1])
     assert (first, second, third) == ([0, 1, 2], [0, 1, 3], [4])
-    depth, sees = crown.layout()
+    depth, sees = tree.layout()
     assert depth.tolist() == [0, 1, 2, 2, 3]
     assert sees[3].tolist() == [True, True, False, True, False]
     assert sees[4].tolist() == [True, True, True, False, True]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from mlx_cc.bench.comparison import Comparison, Contender, Done, compare
-from mlx_cc.prompt import Encoder, Tree, plant_tasks
+from mlx_cc.prompt import Encoder, Tree, build_task_tree
 from mlx_cc.tasks import Task, pick
 
 
@@ -67,7 +67,7 @@ def prompts_of(job: Job) -> Prompts:
 
     def planted(count: int) -> Tree:
         conversation = Conversation(id="bench", turns=turns[:count])
-        return plant_tasks(conversation, tasks, loaded.centre, encoder, loaded.prompt, max_tokens=10**9)
+        return build_task_tree(conversation, tasks, loaded.centre, encoder, loaded.prompt, max_tokens=10**9)
 
     count = fitting(len(turns), job.trunk, planted)
     answers = [task.answers(loaded.centre) if task.answers else () for task in tasks]
@@ -89,8 +89,8 @@ def fitting(turns: int, trunk: int, planted: Callable[[int], Tree]) -> int:
 
 def tree(job: Job) -> Callable[[], list[str]]:
     """As `Analyst.answer` does it; returns the decoded answers."""
-    from mlx_cc.model.answers import read_answers
     from mlx_cc.model.decode import Grammars, decode, schema_grammar
+    from mlx_cc.model.read import read_answers
     from mlx_cc.model.tree import make_tree, run_trunks
 
     model, tokenizer, tasks, planted, turns, allowed, _ = prompts_of(job)

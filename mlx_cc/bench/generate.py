@@ -17,7 +17,7 @@ from mlx_cc import reasoning
 from mlx_cc.bench.analyze import fitting
 from mlx_cc.bench.comparison import Comparison, Contender, Done, compare
 from mlx_cc.errors import UserError
-from mlx_cc.prompt import Encoder, Tree, plant
+from mlx_cc.prompt import Encoder, Tree, build_tree
 
 LOOPED = 2
 """Prompts that the loop does in one unit."""
@@ -88,7 +88,7 @@ def prompts_of(job: Job) -> Prompts:
 
         def planted(count: int, own: tuple[Any, ...] = own, id: str = f"bench {number}") -> Tree:
             conversation = Conversation(id=id, turns=own[:count])
-            return plant(conversation, questions, encoder, loaded.prompt, max_tokens=10**9)
+            return build_tree(conversation, questions, encoder, loaded.prompt, max_tokens=10**9)
 
         trees.append(planted(fitting(len(own), job.trunk, planted)))
     loaded.tokenizer.eos_token_ids = ()

@@ -78,7 +78,7 @@ def show(plan: "Plan", console: "Console") -> None:
         f"{plan.model}: {plan.trained_parameters:,} of {plan.parameters / 1e6:,.0f} million parameters are trained "
         f"({plan.trained_parameters / plan.parameters:.2%})"
     )
-    sampled = "" if counts.planted == counts.conversations else f" (counted on {counts.planted:,} of them, scaled up)"
+    sampled = "" if counts.sampled == counts.conversations else f" (counted on {counts.sampled:,} of them, scaled up)"
     console.print(
         f"{counts.conversations:,} conversations{sampled}, {counts.rows_each:.1f} answers each; {plan.epochs:g} epochs "
         f"in {plan.updates:,} optimizer updates; {plan.validations} validations on {plan.validation_conversations}"

@@ -22,7 +22,7 @@ from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.predict import Predictions, Said, digest, fingerprint
 from mlx_cc.files import written_whole
-from mlx_cc.prompt import PromptSettings, Tree, fact_line, groups, plant, turn_lines
+from mlx_cc.prompt import PromptSettings, Tree, build_tree, fact_line, groups, turn_lines
 from mlx_cc.splits import unit_interval
 from mlx_cc.tasks import Task
 from mlx_cc.terminal import progress
@@ -161,7 +161,7 @@ def states(analyst: Analyst, conversations: Sequence[Conversation]) -> np.ndarra
 
 def _trees(analyst: Analyst, conversations: Sequence[Conversation]) -> list[Tree]:
     nothing = [("states", "", None)]
-    return [plant(c, nothing, analyst.encoder, analyst.prompt, analyst.max_tokens) for c in conversations]
+    return [build_tree(c, nothing, analyst.encoder, analyst.prompt, analyst.max_tokens) for c in conversations]
 
 
 def _states(analyst: Analyst, trees: Sequence[Tree]) -> np.ndarray:

@@ -18,7 +18,7 @@ from mlx_cc.conversation import Conversation
 from mlx_cc.evaluate.compare import compare, overall
 from mlx_cc.evaluate.predict import Predictions, digest, fingerprint, journal_rows, predictions
 from mlx_cc.metrics import wilson
-from mlx_cc.prompt import plant
+from mlx_cc.prompt import build_tree
 from mlx_cc.tasks import Task
 from mlx_cc.terminal import progress
 
@@ -95,7 +95,7 @@ def write(
 
     def hash_of(conversation: Conversation, explained: Mapping[str, Any]) -> str:
         question = (reasoning.NAME, reasoning.question(explained, analyst.centre), None)
-        tree = plant(conversation, [question], analyst.encoder, analyst.prompt, analyst.max_tokens)
+        tree = build_tree(conversation, [question], analyst.encoder, analyst.prompt, analyst.max_tokens)
         return digest(model, tree, reasoning.grammar(explained, len(conversation.turns)))
 
     asked = {c.id: hash_of(c, v) for c, v in zip(conversations, values, strict=True)}

@@ -11,7 +11,7 @@ from mlx_cc.analyst import BATCH, WINDOW, Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.files import drop_cut_line, lines
 from mlx_cc.model.load import hash_of_model
-from mlx_cc.prompt import Cases, plant_tasks
+from mlx_cc.prompt import Cases, build_task_tree
 from mlx_cc.tasks import all_tasks, pick
 from mlx_cc.terminal import progress
 
@@ -118,7 +118,7 @@ def _tree(analyst: Analyst, conversation: Conversation, tasks: Sequence[str], no
     """The prompt, as tokens, that `Analyst.answer_all` makes."""
     asked = pick(list(tasks))
     settings = analyst.prompt, analyst.max_tokens
-    return plant_tasks(conversation, asked, analyst.centre, analyst.encoder, *settings, notes=notes, cases=cases)
+    return build_task_tree(conversation, asked, analyst.centre, analyst.encoder, *settings, notes=notes, cases=cases)
 
 
 def _gold_probability(

@@ -20,7 +20,7 @@ from mlx_cc.generate.journal import Entry
 from mlx_cc.generate.settings import GenerateSettings
 from mlx_cc.model.load import hash_of_model
 from mlx_cc.model.writer import Job, Writer
-from mlx_cc.prompt import SYSTEM, fact_line, plant
+from mlx_cc.prompt import SYSTEM, build_tree, fact_line
 from mlx_cc.splits import unit_interval
 
 WINDOW = 32
@@ -152,7 +152,7 @@ class Teacher:
         asked, again = both
         question = reasoning.question(asked.answers, self.analyst.centre) + again
         analyst, settings = self.analyst, self.settings
-        tree = plant(
+        tree = build_tree(
             asked.conversation,
             [(reasoning.NAME, question, None)],
             analyst.encoder,

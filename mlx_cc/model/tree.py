@@ -2,15 +2,15 @@
 that has rotary positions and plain KV caches.
 
 A decoder block asks its cache three things: the offset for RoPE, a mask, and `update_and_fetch`.
-The two caches here answer as a trunk (remember the keys and values) and as a crown: any number of
-branches laid out flat in one row, no padding, where every token knows its position and its
+The two caches here answer as a trunk (remember the keys and values) and as its branches: any number of
+them laid out flat in one row, no padding, where every token knows its position and its
 ancestors. So the model's own code runs unchanged, the trunk's keys and values stay in the autograd
-graph, and attention is split: trunk on itself, then crown on [trunk | crown].
+graph, and attention is split: trunk on itself, then branches on [trunk | branches].
 
-Several trees are computed at once as rows of a batch. Shorter trunks and crowns are padded on the
-right: causal attention keeps the padding out of a trunk, the crown's mask out of everything else.
+Several trees are computed at once as rows of a batch. Shorter trunks and branches are padded on the
+right: causal attention keeps the padding out of a trunk, the branches' mask out of everything else.
 
-Shapes: N trees, T trunk tokens, S crown tokens, Hkv key/value heads of D dimensions.
+Shapes: N trees, T trunk tokens, S tokens of branches, Hkv key/value heads of D dimensions.
 """
 
 import logging
@@ -49,8 +49,8 @@ class Prefix(NamedTuple):
         return Prefix(tuple(layers), (length,))
 
 
-class Crown:
-    """Token sequences that grow on a trunk or on each other.
+class TokenTree:
+    """The branches of one trunk: token sequences that grow on it or on each other.
 
     `grow` adds a sequence behind a parent node and returns the nodes of its tokens; a token that
     is already there behind the same parent is not added again, so sequences share beginnings.
@@ -139,8 +139,8 @@ class TrunkCache:
         return mx.tri(length, self.offset + length, self.offset, dtype=mx.bool_) if return_array else "causal"
 
 
-class CrownCache:
-    """Lets the crown's tokens attend to a prefix computed before and to their ancestors."""
+class BranchCache:
+    """Lets the branches' tokens attend to a prefix computed before and to their ancestors."""
 
     def __init__(self, prefix: KeyValues, offset: Positions, mask: mx.array) -> None:
         self.prefix, self.offset, self.mask = prefix, offset, mask
@@ -149,8 +149,8 @@ class CrownCache:
     def inputs(self) -> tuple[mx.array, ...]:
         return tuple(self.prefix)
 
-    def fresh(self, keys: mx.array, values: mx.array) -> "CrownCache":
-        return CrownCache(KeyValues(keys, values), self.offset, self.mask)
+    def fresh(self, keys: mx.array, values: mx.array) -> "BranchCache":
+        return BranchCache(KeyValues(keys, values), self.offset, self.mask)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         self.own = KeyValues(keys, values)
@@ -177,21 +177,21 @@ def run_rows(model: Any, rows: Sequence[Sequence[int]]) -> mx.array:
     return model.model(padded(rows), cache=[TrunkCache() for _ in model.layers])
 
 
-def run_crowns(model: Any, crowns: Sequence[Crown], prefix: Prefix) -> mx.array:
-    """The last hidden states (N, S, hidden), after the final norm, of all tokens of each trunk's crown."""
+def run_branches(model: Any, trees: Sequence[TokenTree], prefix: Prefix) -> mx.array:
+    """The last hidden states (N, S, hidden), after the final norm, of all tokens of each trunk's branches."""
     trunk = prefix.layers[0].keys.shape[2]
-    most = max(len(crown.tokens) for crown in crowns)
-    positions = np.zeros((len(crowns), most), np.int32)
-    mask = np.zeros((len(crowns), 1, most, trunk + most), dtype=bool)
+    most = max(len(tree.tokens) for tree in trees)
+    positions = np.zeros((len(trees), most), np.int32)
+    mask = np.zeros((len(trees), 1, most, trunk + most), dtype=bool)
     mask[:, :, range(most), range(trunk, trunk + most)] = True  # padding sees itself: no row of the softmax is empty
-    for place, (crown, length) in enumerate(zip(crowns, prefix.lengths, strict=True)):
-        depth, sees = crown.layout()
+    for place, (tree, length) in enumerate(zip(trees, prefix.lengths, strict=True)):
+        depth, sees = tree.layout()
         positions[place, : len(depth)] = depth + length
         mask[place, 0, : len(depth), :length] = True
         mask[place, 0, : len(depth), trunk : trunk + len(depth)] = sees
     shared = mx.array(mask)
-    caches = [CrownCache(layer, Positions(mx.array(positions)), shared) for layer in prefix.layers]
-    return model.model(padded([crown.tokens for crown in crowns]), cache=caches)
+    caches = [BranchCache(layer, Positions(mx.array(positions)), shared) for layer in prefix.layers]
+    return model.model(padded([tree.tokens for tree in trees]), cache=caches)
 
 
 def padded(rows: Sequence[Sequence[int]]) -> mx.array:
@@ -202,7 +202,7 @@ def padded(rows: Sequence[Sequence[int]]) -> mx.array:
     return mx.array(ids)
 
 
-def _own(cache: TrunkCache | CrownCache) -> KeyValues:
+def _own(cache: TrunkCache | BranchCache) -> KeyValues:
     assert cache.own is not None, "the model's attention did not use its cache"
     return cache.own
 
@@ -275,13 +275,13 @@ def shares_trunk(model: Any, otherwise: str) -> bool:
 
 def _tree_error(model: Any, rows: Sequence[Sequence[int]]) -> float:
     """The largest difference between a row's last two logits as a tree and as a plain row, relative to them."""
-    crowns, nodes = [], []
+    trees, nodes = [], []
     for row in rows:
-        crown = Crown()
-        crown.grow([row[-2], 6])
-        nodes.append(crown.grow(row[-2:]))
-        crowns.append(crown)
-    hidden = run_crowns(model, crowns, run_trunks(model, [row[:-2] for row in rows]))
+        tree = TokenTree()
+        tree.grow([row[-2], 6])
+        nodes.append(tree.grow(row[-2:]))
+        trees.append(tree)
+    hidden = run_branches(model, trees, run_trunks(model, [row[:-2] for row in rows]))
     errors = []
     for place, row in enumerate(rows):
         grown = lm_head(model, hidden[place][mx.array(nodes[place])])
@@ -294,7 +294,7 @@ def _tree_error(model: Any, rows: Sequence[Sequence[int]]) -> float:
 def checkpointed(model: Any) -> Iterator[None]:
     """Recompute each layer in the backward pass instead of keeping its activations.
 
-    Keys and values are outputs of the checkpointed function, so the crown can depend on the
+    Keys and values are outputs of the checkpointed function, so the branches can depend on the
     trunk's. Rows without a cache are recomputed likewise, whatever arguments their layers take.
     The layers' classes are patched only inside the block.
 
@@ -339,7 +339,7 @@ def _recomputed(plain: Callable[..., Any]) -> Callable[..., Any]:
 
             return mx.checkpoint(row)(layer.trainable_parameters(), *args, **kwargs)
         cache = caches[0]
-        if len(caches) > 1 or not isinstance(cache, TrunkCache | CrownCache):
+        if len(caches) > 1 or not isinstance(cache, TrunkCache | BranchCache):
             return plain(layer, *args, **kwargs)
 
         def inner(parameters: Any, prefix: Any, args: Any, kwargs: Any) -> tuple[Any, mx.array, mx.array]:

@@ -8,7 +8,7 @@ tree       several questions about one conversation as a token tree
 
 from mlx_cc.prompt.encoder import Encoder, Tokenizer
 from mlx_cc.prompt.settings import PromptSettings
-from mlx_cc.prompt.tree import Branch, Scale, Tree, groups, plant, plant_tasks, without_middle
+from mlx_cc.prompt.tree import Branch, Scale, Tree, build_task_tree, build_tree, groups, without_middle
 from mlx_cc.prompt.wording import (
     END,
     NAMES,
@@ -21,6 +21,8 @@ from mlx_cc.prompt.wording import (
     question_of,
     turn_lines,
 )
+
+plant, build_task_tree = build_tree, build_task_tree  # their former names
 
 __all__ = [
     "END",
@@ -38,8 +40,8 @@ __all__ = [
     "fenced",
     "groups",
     "messages",
-    "plant",
-    "plant_tasks",
+    "build_tree",
+    "build_task_tree",
     "question_of",
     "turn_lines",
     "without_middle",

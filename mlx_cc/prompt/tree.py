@@ -82,7 +82,7 @@ class Tree:
         return len(self.trunk) + sum(len(b.prompt) + len(b.answer) for b in self.branches)
 
 
-def plant(
+def build_tree(
     conversation: Conversation,
     questions: Sequence[tuple[str, str, str | None]],
     encoder: Encoder,
@@ -155,7 +155,7 @@ def plant(
     return Tree(conversation.id, tuple(prompts[0][:shared]), branches, omitted, len(earlier.cases))
 
 
-def plant_tasks(
+def build_task_tree(
     conversation: Conversation,
     tasks: Sequence[Task],
     centre: Centre,
@@ -168,7 +168,7 @@ def plant_tasks(
     aside: tuple[str, str] | None = None,
     cases: Cases = Cases(),
 ) -> Tree:
-    """`plant` for tasks; with `answers`, only the tasks the conversation has a label for, answers included.
+    """`build_tree` for tasks; with `answers`, only the tasks the conversation has a label for, answers included.
 
     Args:
         scales: give the branches of tasks that answer with numbers all their answers.
@@ -182,7 +182,7 @@ def plant_tasks(
         )
         for task in asked
     ]
-    tree = plant(conversation, questions, encoder, settings, max_tokens, notes=notes, aside=aside, cases=cases)
+    tree = build_tree(conversation, questions, encoder, settings, max_tokens, notes=notes, aside=aside, cases=cases)
     if not (answers and scales):
         return tree
     count = len(asked)

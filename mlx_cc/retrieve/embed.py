@@ -82,8 +82,8 @@ def _sentence_transformer(name: str) -> Embedder:
 
 
 def _trunk(name: str) -> Embedder:
+    from mlx_cc.model import hidden_states
     from mlx_cc.model import load as disk
-    from mlx_cc.model import states
 
-    encode, size = states.encoder(disk.load(name))
+    encode, size = hidden_states.encoder(disk.load(name))
     return Embedder(f"trunk:{name}@{disk.hash_of_model(name)[:12]}", size, encode)

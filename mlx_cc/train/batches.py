@@ -1,4 +1,4 @@
-"""What a run learns from, and what a step computes: conversations planted as trees, in an order of the seed alone.
+"""What a run learns from, and what a step computes: conversations as token trees, in an order of the seed alone.
 
 The stream of an epoch is a random order of all conversations. Where a step computes several, windows of the
 stream are sorted by length and cut into steps, and the steps are shuffled: lengths in a step are close, no
@@ -20,15 +20,15 @@ from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
 from mlx_cc.folders import DataFolder
-from mlx_cc.prompt import Encoder, Tree, plant_tasks
+from mlx_cc.prompt import Encoder, Tree, build_task_tree
 from mlx_cc.redact import read_redacted
 from mlx_cc.tasks import Task, pick
 from mlx_cc.train.settings import TrainSettings
 
 WINDOW = 32
 """Updates whose conversations are sorted by length together."""
-Plant = Callable[[Sequence[Conversation], Sequence[int]], list[Tree]]
-"""(conversations, visits), as `plant` takes them."""
+BuildTrees = Callable[[Sequence[Conversation], Sequence[int]], list[Tree]]
+"""(conversations, visits), as `build_trees` takes them."""
 
 
 def labelled(path: Path, tasks: Sequence[Task], centre: Centre | None = None) -> list[Conversation]:
@@ -85,7 +85,7 @@ def find_data(settings: TrainSettings) -> Data:
     return Data(found[0], validation, centre)
 
 
-def plant(
+def build_trees(
     conversations: Iterable[Conversation],
     settings: TrainSettings,
     centre: Centre,
@@ -101,7 +101,7 @@ def plant(
     training, longest = settings.training, settings.model.max_seq_length
     tasks, soft = pick(training.tasks), training.objective == "soft"
     first = training.reasoning_place == "first"
-    asked = partial(plant_tasks, tasks=tasks, centre=centre, encoder=encoder, settings=settings.prompt)
+    asked = partial(build_task_tree, tasks=tasks, centre=centre, encoder=encoder, settings=settings.prompt)
     trees = []
     for conversation, visit in zip(conversations, repeat(None) if visits is None else visits, strict=False):
         chain = (
@@ -144,10 +144,16 @@ class Stream:
     """The steps of a run, by the number of their update."""
 
     def __init__(
-        self, conversations: Sequence[Conversation], plant: Plant, per_step: int, steps: int, updates: int, seed: int
+        self,
+        conversations: Sequence[Conversation],
+        build: BuildTrees,
+        per_step: int,
+        steps: int,
+        updates: int,
+        seed: int,
     ):
         """Args: per_step: conversations. steps: of an update. updates: of the whole run."""
-        self.conversations, self.plant, self.seed = conversations, plant, seed
+        self.conversations, self.build, self.seed = conversations, build, seed
         self.per_step, self.steps, self.updates = per_step, steps, updates
         self._window: tuple[int, list[list[Tree]]] = (-1, [])
 
@@ -166,7 +172,7 @@ class Stream:
         chosen = [int(orders[place // count][place % count]) for place in places]
         # An epoch holds every part of a chain somewhere: conversations start at different parts and move on by one.
         visits = [at + place // count for at, place in zip(chosen, places, strict=True)]
-        trees = self.plant([self.conversations[at] for at in chosen], visits)
+        trees = self.build([self.conversations[at] for at in chosen], visits)
         if self.per_step > 1:
             trees.sort(key=lambda tree: tree.tokens)
         steps = [trees[start : start + self.per_step] for start in range(0, len(trees), self.per_step)]

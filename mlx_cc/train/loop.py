@@ -30,7 +30,7 @@ from mlx_cc.model.tree import checkpointed, shares_trunk
 from mlx_cc.prompt import Encoder, Tree, groups
 from mlx_cc.tasks import Task, pick
 from mlx_cc.train.adapters import add_adapters
-from mlx_cc.train.batches import Stream, plant
+from mlx_cc.train.batches import Stream, build_trees
 from mlx_cc.train.checkpoint import Checkpoint, Position
 from mlx_cc.train.loss import Objective, rows_loss, tree_loss, weight_of
 from mlx_cc.train.settings import Training, TrainSettings
@@ -158,9 +158,9 @@ class Trainer:
 
     # Computing
 
-    def plant(self, conversations: Sequence[Conversation], visits: Sequence[int] | None = None) -> list[Tree]:
+    def build_trees(self, conversations: Sequence[Conversation], visits: Sequence[int] | None = None) -> list[Tree]:
         """Conversations as trees of this run's tasks, answers included, with the parts of chains of these visits."""
-        return plant(conversations, self.settings, self.centre, self.encoder, visits)
+        return build_trees(conversations, self.settings, self.centre, self.encoder, visits)
 
     def gradients(
         self, steps: Sequence[Sequence[Tree]], stop: Callable[[], bool] = lambda: False
@@ -239,7 +239,7 @@ class Trainer:
         files = self.checkpoint.files
         self.checkpoint.describe([c.id for c in train], resumed=self.update > 0)
         self.checkpoint.forget_steps_after(self.update)
-        held_out = self.plant(sorted(validation, key=lambda c: c.id)[: training.eval_conversations])
+        held_out = self.build_trees(sorted(validation, key=lambda c: c.id)[: training.eval_conversations])
         per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
         updates = updates_of(training, len(train))
         per_epoch = max(1, math.ceil(len(train) / per_update))
@@ -254,7 +254,7 @@ class Trainer:
             self.first = self.validate(held_out)[0]
         stream = Stream(
             train,
-            self.plant,
+            self.build_trees,
             training.per_device_train_batch_size,
             training.gradient_accumulation_steps,
             updates,

@@ -17,8 +17,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from mlx_cc.model.answers import Trie, token_scores
-from mlx_cc.model.tree import run_crowns, run_rows, run_trunks
+from mlx_cc.model.read import Trie, token_scores
+from mlx_cc.model.tree import run_branches, run_rows, run_trunks
 from mlx_cc.prompt import Branch, Scale, Tree
 
 
@@ -105,7 +105,7 @@ def _scores_of_trees(model: nn.Module, trees: Sequence[Tree]) -> Iterator[mx.arr
         for branch in tree.branches:
             trie.add(branch.prompt, branch.scale.answers if branch.scale else [branch.answer])
         tries.append(trie)
-    hidden = run_crowns(model, [trie.crown for trie in tries], run_trunks(model, [tree.trunk for tree in trees]))
+    hidden = run_branches(model, [trie.tree for trie in tries], run_trunks(model, [tree.trunk for tree in trees]))
     for place, (tree, trie) in enumerate(zip(trees, tries, strict=True)):
         scores = token_scores(model, hidden[place], trie.nodes, trie.tokens)
         start = 0

@@ -10,10 +10,10 @@ of queries and keys, m width of the MLP):
     inputs         of each adapted projection, for its adapter's gradient
 
 and for attention, which is not fused in training, the softmax of heads x T x T (trunk) and heads x S x (T + S)
-(crown) scores. Layers below the lowest adapted one keep only the trunk's keys and values. `Kernels` holds what was
+(branches) scores. Layers below the lowest adapted one keep only the trunk's keys and values. `Kernels` holds what was
 measured on top.
 
-Shapes: T trunk tokens, S crown tokens (nodes of the trie), N trees at once.
+Shapes: T trunk tokens, S tokens of branches (nodes of the trie), N trees at once.
 """
 
 import math
@@ -40,8 +40,8 @@ class Kernels(NamedTuple):
 
     trunk_temporaries: float
     """Of one layer's backward pass, in score matrices of the trunk."""
-    crown_temporaries: float
-    """In score matrices of the crown."""
+    branch_temporaries: float
+    """In score matrices of the branches."""
     swiglu: float
     """Intermediates of every layer's SwiGLU that MLX computes early, in MLP widths per token."""
     recomputed: float
@@ -50,9 +50,9 @@ class Kernels(NamedTuple):
     """How many times the temporaries are under gradient checkpointing, across which MLX fuses nothing."""
 
 
-OURS = Kernels(trunk_temporaries=4.0, crown_temporaries=2.5, swiglu=0.0, recomputed=2.0, unfused=2.2)
+OURS = Kernels(trunk_temporaries=4.0, branch_temporaries=2.5, swiglu=0.0, recomputed=2.0, unfused=2.2)
 """`mlx_cc.model.cpu_kernels`, on x86 CPUs."""
-STOCK = Kernels(trunk_temporaries=1.5, crown_temporaries=1.5, swiglu=2.5, recomputed=1.0, unfused=1.0)
+STOCK = Kernels(trunk_temporaries=1.5, branch_temporaries=1.5, swiglu=2.5, recomputed=1.0, unfused=1.0)
 """MLX's own."""
 
 
@@ -138,11 +138,11 @@ def read_shape(config: Mapping[str, Any], where: str) -> Shape:
 
 
 class Group(NamedTuple):
-    """Trees that are computed at once, padded to the longest; a row is a trunk without a crown."""
+    """Trees that are computed at once, padded to the longest; a row is a trunk without branches."""
 
     trees: int
     trunk: int
-    crown: int
+    branches: int
     nodes: int
     """States whose logits are learned from, of all trees together."""
     head: int = 0
@@ -151,7 +151,7 @@ class Group(NamedTuple):
     @property
     def tokens(self) -> int:
         """Computed, padding included."""
-        return self.trees * (self.trunk + self.crown)
+        return self.trees * (self.trunk + self.branches)
 
 
 def group_of(trees: Sequence[Tree]) -> Group:
@@ -159,20 +159,23 @@ def group_of(trees: Sequence[Tree]) -> Group:
     if all(tree.is_row for tree in trees):
         longest = max(len(tree.rows[0]) for tree in trees) - 1
         return Group(len(trees), longest, 0, sum(len(tree.branches[0].answer) for tree in trees))
-    crowns = [crown_of(tree) for tree in trees]
+    branches = [branches_of(tree) for tree in trees]
     return Group(
-        len(trees), max(len(t.trunk) for t in trees), max(size for size, _ in crowns), sum(nodes for _, nodes in crowns)
+        len(trees),
+        max(len(t.trunk) for t in trees),
+        max(size for size, _ in branches),
+        sum(nodes for _, nodes in branches),
     )
 
 
-def crown_of(tree: Tree) -> tuple[int, int]:
-    """(tokens computed, states the LM head computes) of a tree's crown."""
-    from mlx_cc.model.answers import Trie
+def branches_of(tree: Tree) -> tuple[int, int]:
+    """(tokens computed, states the LM head computes) of a tree's branches."""
+    from mlx_cc.model.read import Trie
 
     trie = Trie()
     for branch in tree.branches:
         trie.add(branch.prompt, branch.scale.answers if branch.scale else [branch.answer])
-    return len(trie.crown.tokens), len(set(trie.nodes))
+    return len(trie.tree.tokens), len(set(trie.nodes))
 
 
 @dataclass(frozen=True)
@@ -241,13 +244,13 @@ def memory(shape: Shape, settings: TrainSettings, target: Target, groups: Sequen
 
     activations = attention = keys_values = temporaries = logits = 0.0
     for group in groups:
-        n, t, s = group.trees, group.trunk, group.crown
+        n, t, s = group.trees, group.trunk, group.branches
         trunk_layers = above - 1 if s else above  # of the last layer's trunk only keys and values are computed
         trunk_scores = n * shape.heads * t * t * number
-        crown_scores = n * shape.heads * s * (t + s) * number
+        branch_scores = n * shape.heads * s * (t + s) * number
         kv = 2 * shape.keys * number * n
-        layer = per_token * n * (t + s) + trunk_scores + crown_scores + kv * (t + s) * bool(s)
-        temporary = kernels.trunk_temporaries * trunk_scores + kernels.crown_temporaries * crown_scores
+        layer = per_token * n * (t + s) + trunk_scores + branch_scores + kv * (t + s) * bool(s)
+        temporary = kernels.trunk_temporaries * trunk_scores + kernels.branch_temporaries * branch_scores
         temporary *= kernels.unfused if checkpointing else 1
         temporary = max(temporary, 4 * shape.mlp * number * group.tokens, 2 * group.head * shape.vocabulary * number)
         if checkpointing:
@@ -256,7 +259,7 @@ def memory(shape: Shape, settings: TrainSettings, target: Target, groups: Sequen
             temporary += kernels.recomputed * layer
         else:
             activations += per_token * n * (t * trunk_layers + s * above) + n * t * t * above
-            attention += trunk_scores * trunk_layers + crown_scores * above
+            attention += trunk_scores * trunk_layers + branch_scores * above
         if s:
             keys_values += kv * (t * (shape.layers - above) + (t * above if checkpointing else (t + s) * above))
         temporaries = max(temporaries, temporary)

@@ -1,6 +1,6 @@
 """What a training run will take, before it starts: tokens, optimizer updates, memory and hours.
 
-Tokens are counted on planted trees, memory is reckoned from the model's config.json (`mlx_cc.train.memory`), time is
+Tokens are counted on token trees, memory is reckoned from the model's config.json (`mlx_cc.train.memory`), time is
 measured on a few real steps of this machine (`probe`) and reckoned for Apple's chips (`mlx_cc.train.roofline`).
 Nothing is written. "Stock" is mlx-lm's way: one row per answer, padded, the transcript computed again in each.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from mlx_cc.files import read_json
 from mlx_cc.folders import ModelFolder
 from mlx_cc.prompt import Encoder, Tokenizer, Tree
-from mlx_cc.train.batches import find_data, plant
+from mlx_cc.train.batches import build_trees, find_data
 from mlx_cc.train.memory import (
     STOCK,
     Group,
@@ -37,7 +37,7 @@ from mlx_cc.train.roofline import CHIPS, Chip, forward_operations, seconds, usab
 from mlx_cc.train.settings import TrainSettings
 
 SAMPLE = 2000
-"""The most conversations that are planted; counts are scaled up to all."""
+"""The most conversations that are made into trees; counts are scaled up to all."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Counts:
-    """Tokens of the train split. Totals are for an epoch of all conversations, scaled up where a sample was planted."""
+    """Tokens of the train split. Totals are for an epoch of all conversations, scaled up from a sample."""
 
     conversations: int
-    planted: int
+    sampled: int
     rows_each: float
     """Answers per conversation, on average."""
     trunk: Spread
@@ -152,7 +152,7 @@ class Plan:
     """Of mlx-lm's way on this machine with `per_device_train_batch_size` rows."""
     probe: Probe | None
     hours: Hours | None
-    """On this machine, validations and planting included; None without a probe."""
+    """On this machine, validations and the making of trees included; None without a probe."""
     stock_hours: Hours | None
     chips: list[OnChip]
     example: Marked
@@ -186,9 +186,9 @@ def plan(
     started = time.perf_counter()
     encoder = Encoder(tokenizer)
     visits = range(len(sample))  # all parts of chains, as in an epoch
-    trees = plant(track(sample, "counting tokens", len(sample)), settings, centre, encoder, visits)
-    plant_seconds = (time.perf_counter() - started) / len(trees)
-    validation = plant(track(held_out, "counting validation", len(held_out)), settings, centre, encoder)
+    trees = build_trees(track(sample, "counting tokens", len(sample)), settings, centre, encoder, visits)
+    build_seconds = (time.perf_counter() - started) / len(trees)
+    validation = build_trees(track(held_out, "counting validation", len(held_out)), settings, centre, encoder)
     turns = sum(len(conversation.turns) for conversation in sample)
     counts = count(trees, len(conversations), turns, settings.model.max_seq_length)
 
@@ -202,7 +202,7 @@ def plan(
         tell("loading the model")
         trainer = Trainer(settings, Path("adapters") / Path(training.output_dir).name, centre)
         probed = probe(trainer, trees, validation, probe_steps, shape, target, track)
-        hours = _hours(probed, counts, settings, steps, validations, validation, plant_seconds)
+        hours = _hours(probed, counts, settings, steps, validations, validation, build_seconds)
     computed = counts.tree_tokens if training.loss == "tree" else counts.row_tokens
     mac = Target(STOCK, is_cpu=False)
     on_mac = memory(shape, settings, mac, largest_step(trees, settings, shape, mac)).total
@@ -234,13 +234,13 @@ def plan(
 
 
 def count(trees: Sequence[Tree], conversations: int, turns: int, max_tokens: int) -> Counts:
-    """Tokens of planted trees, scaled up to `conversations`; `turns` are those of the planted ones."""
+    """Tokens of trees, scaled up to `conversations`; `turns` are those of their conversations."""
     scale = conversations / len(trees)
     branches = [branch for tree in trees for branch in tree.branches]
     rows = [len(row) for tree in trees for row in tree.rows]
     return Counts(
         conversations=conversations,
-        planted=len(trees),
+        sampled=len(trees),
         rows_each=len(branches) / len(trees),
         trunk=spread([len(tree.trunk) for tree in trees]),
         branch=spread([len(branch.prompt) + len(branch.answer) for branch in branches]),
@@ -298,15 +298,15 @@ def _hours(
     steps: int,
     validations: int,
     validation: Sequence[Tree],
-    plant_seconds: float,
+    build_seconds: float,
 ) -> Hours:
     epochs = settings.training.num_train_epochs
     train = probed.per_step * steps + probed.per_token * counts.tree_tokens * epochs
     held_out = validations * probed.forward_per_token * sum(tree.tokens for tree in validation)
-    planting = plant_seconds * (counts.conversations * epochs + len(validation))
+    building = build_seconds * (counts.conversations * epochs + len(validation))
     low, high = (min(1.0, probed.slower[0]), max(1.0, probed.slower[1]))
     seconds = train + held_out
-    return Hours(*((seconds * factor + planting) / 3600 for factor in (low, 1.0, high)))
+    return Hours(*((seconds * factor + building) / 3600 for factor in (low, 1.0, high)))
 
 
 def _works(
@@ -335,7 +335,7 @@ def _on_chip(
     validations: int,
 ) -> OnChip:
     """A run on a chip, where its GPU computes in 16 bit with MLX's own kernels."""
-    epochs = settings.training.num_train_epochs * counts.conversations / counts.planted
+    epochs = settings.training.num_train_epochs * counts.conversations / counts.sampled
 
     def hours(train: list[Group], held_out: list[Group]) -> tuple[float, float]:
         high, low = (

@@ -45,7 +45,7 @@ def usable_bytes(memory_gb: float) -> float:
 def forward_operations(shape: Shape, group: Group, layers: int | None = None) -> float:
     """Of one forward pass through the last `layers` layers (all of them) and the LM head."""
     layers = shape.layers if layers is None else layers
-    n, t, s = group.trees, group.trunk, group.crown
+    n, t, s = group.trees, group.trunk, group.branches
     trunk_layers = layers - 1 if s else layers  # of the last layer's trunk only keys and values are computed
     products = 2 * shape.block * n * (t * trunk_layers + s * layers)
     products += 4 * shape.hidden * shape.keys * n * t * bool(s)
@@ -57,7 +57,7 @@ def operations(shape: Shape, settings: TrainSettings, group: Group) -> float:
     """Of a training step on a group: forward, backward, and what checkpointing computes again."""
     above = adapted_layers(shape, settings.lora)
     again = forward_operations(shape, group, above)
-    n, t, s = group.trees, group.trunk, group.crown
+    n, t, s = group.trees, group.trunk, group.branches
     attention = 4 * shape.queries * n * (t * t * (above - bool(s)) + s * (t + s) * above)
     of_weights = 2 * trained_parameters(shape, settings.lora) * group.tokens
     adapters = 3 * of_weights if settings.lora.enabled else of_weights

@@ -1,7 +1,7 @@
 """Answers read, not decoded: the exact probability of every allowed answer.
 
     trunk    computed once
-    crown    every question and, behind each, the allowed answers as a token trie: one pass
+    branches every question and, behind each, the allowed answers as a token trie: one pass
 
 The probability of an answer is that of its whole token sequence, end-of-turn token included,
 divided by the sum over the allowed answers.
@@ -15,7 +15,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from mlx_cc.model.tree import Crown, Prefix, lm_head, run_crowns
+from mlx_cc.model.tree import Prefix, TokenTree, lm_head, run_branches
 
 Tokens = Sequence[int]
 
@@ -24,7 +24,7 @@ class Trie:
     """Questions on a trunk and, behind each, its answers: which states predict which tokens of which answer."""
 
     def __init__(self) -> None:
-        self.crown = Crown()
+        self.tree = TokenTree()
         self.nodes: list[int] = []
         self.tokens: list[int] = []
         self.owners: list[int] = []
@@ -34,9 +34,9 @@ class Trie:
     def add(self, prompt: Tokens, answers: Sequence[Tokens]) -> slice:
         """Grow a question with its answers; returns their places among all answers."""
         first = len(self.lengths)
-        last = self.crown.grow(prompt)[-1]
+        last = self.tree.grow(prompt)[-1]
         for answer in answers:
-            self.nodes += [last, *self.crown.grow(answer[:-1], last)]
+            self.nodes += [last, *self.tree.grow(answer[:-1], last)]
             self.tokens += answer
             self.owners += [len(self.lengths)] * len(answer)
             self.lengths.append(len(answer))
@@ -72,7 +72,7 @@ def read_answers(
         trie = Trie()
         places.append([trie.add(prompt, allowed) for prompt, allowed in zip(asked, answers, strict=True)])
         tries.append(trie)
-    hidden = run_crowns(model, [trie.crown for trie in tries], trunks)
+    hidden = run_branches(model, [trie.tree for trie in tries], trunks)
     scores = [token_scores(model, hidden[n], trie.nodes, trie.tokens) for n, trie in enumerate(tries)]
     mx.eval(scores)
     found = []
