@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from mlx_cc.conversation import Conversation, Label, Turn
     from mlx_cc.errors import UserError
     from mlx_cc.evaluate.calibrate import calibrate
-    from mlx_cc.evaluate.session import evaluate
+    from mlx_cc.evaluate.run import evaluate
     from mlx_cc.export import add_temporal_features as temporal
     from mlx_cc.files import read_conversations, write_conversations
+    from mlx_cc.generate.run import generate
     from mlx_cc.ingest.run import ingest
     from mlx_cc.prepare import prepare_files as prepare
     from mlx_cc.report.run import dashboard, table
@@ -48,7 +49,8 @@ _HOMES = {
 }
 """Public name -> the module that has it, imported when the name is first used."""
 _CALLS = {
-    "evaluate": "evaluate.session:evaluate",
+    "evaluate": "evaluate.run:evaluate",
+    "generate": "generate.run:generate",
     "ingest": "ingest.run:ingest",
     "prepare": "prepare:prepare_files",
     "temporal": "export:add_temporal_features",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from mlx_cc.agents.run import fingerprint
 from mlx_cc.analyst import load
-from mlx_cc.evaluate.session import evaluate
+from mlx_cc.evaluate.run import evaluate
 from mlx_cc.export import add_temporal_features
 from mlx_cc.files import read_conversations, write_conversations, write_json
 from mlx_cc.folders import DataFolder, EvaluationFolder, ModelFolder, RunFolder

@@ -13,7 +13,8 @@ from mlx_cc.conversation import Conversation, Label, Turn, replace
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate import baselines
 from mlx_cc.evaluate.compare import compare
-from mlx_cc.evaluate.session import evaluate, table
+from mlx_cc.evaluate.run import evaluate
+from mlx_cc.evaluate.tables import table
 from mlx_cc.model import load as disk
 from mlx_cc.prompt import PromptSettings
 from mlx_cc.tasks import pick

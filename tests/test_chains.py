@@ -313,7 +313,7 @@ def test_the_command_compares_answers_without_a_chain_with_one_after_and_with_on
 
 
 def test_a_way_to_reason_that_is_none_is_told(trained: Path, prepared: Path):
-    from mlx_cc.evaluate.session import evaluate
+    from mlx_cc.evaluate.run import evaluate
 
     with pytest.raises(UserError, match="no reasoning 'before'. Known: none, after, first"):
         evaluate(str(trained), prepared / "validation_chatml.jsonl", None, reasoning=["before"])
@@ -349,7 +349,7 @@ def test_two_adapters_are_compared_on_what_neither_was_trained_on(
     trained: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from mlx_cc.evaluate import compare
-    from mlx_cc.evaluate.session import evaluate
+    from mlx_cc.evaluate.run import evaluate
 
     monkeypatch.setattr(compare, "RESAMPLES", 20)
     held_out, other = prepared / "validation_chatml.jsonl", shutil.copytree(trained, tmp_path / "other")

@@ -10,7 +10,7 @@ from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import replace
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate import predict
-from mlx_cc.evaluate.session import evaluate
+from mlx_cc.evaluate.run import evaluate
 from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.metrics import Estimate
 

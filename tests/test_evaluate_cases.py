@@ -5,7 +5,8 @@ import pytest
 from mlx_cc.conversation import replace
 from mlx_cc.errors import UserError
 from mlx_cc.evaluate.cases import find
-from mlx_cc.evaluate.session import cases_table, evaluate
+from mlx_cc.evaluate.run import evaluate
+from mlx_cc.evaluate.tables import cases_table
 from mlx_cc.files import read_conversations, write_conversations
 from mlx_cc.metrics import Estimate
 from mlx_cc.retrieve.embed import embedder

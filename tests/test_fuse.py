@@ -175,7 +175,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(trained: Path, tmp_path: Pat
 def test_a_fused_model_keeps_the_calibration_and_what_it_learned_from(trained: Path, prepared: Path, tmp_path: Path):
     import mlx_cc
     from mlx_cc.calibration import Calibration, Change, TaskCalibration, weights_of, write_calibration
-    from mlx_cc.evaluate.session import evaluate
+    from mlx_cc.evaluate.run import evaluate
 
     adapter = shutil.copytree(trained, tmp_path / "run")
     churn = TaskCalibration(0.3, 0.5, 0.9, 40, 0.5, "v.jsonl", Change(2, 1), Change(0.2, 0.1), knots=((0, 0), (90, 70)))

@@ -23,12 +23,12 @@ from mlx_cc.cli import main_group
 from mlx_cc.conversation import Conversation, Label
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, write_conversations
-from mlx_cc.generate import journal
+from mlx_cc.generate import journal, run
 from mlx_cc.generate.join import REJECTS, join
 from mlx_cc.generate.journal import beside, latest
 from mlx_cc.generate.progress import status
-from mlx_cc.generate.session import Work, run, wanted
 from mlx_cc.generate.settings import GenerateSettings
+from mlx_cc.generate.work import Work, wanted
 
 # A scripted teacher
 
@@ -81,9 +81,7 @@ def work(tmp_path: Path, tiny_model: Path) -> Work:
 
 
 def generate(work: Work) -> dict[str, Any]:
-    with journal.held(work.output):
-        run(work, 1, print)
-        return join(work)
+    return run.generate(work.source, work.output, work.settings, work.centre, work.limit)  # type: ignore[return-value]
 
 
 def test_chains_that_hold_up_go_into_the_records_and_the_others_to_the_rejects(work: Work, scripted: Any):

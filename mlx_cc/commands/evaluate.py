@@ -23,7 +23,7 @@ from mlx_cc.commands.options import FOLDER, HELD_OUT, JSON, LIMIT, MODEL, PATH, 
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="At most this many train conversations for frozen.",
+    help="At most this many train conversations for the frozen baseline.",
 )
 @click.option("--base", default="auto", show_default=True, help="Model or adapter to compare with; `none` for none.")
 @click.option("--tasks", help="Comma-separated tasks; all when left out.")
@@ -39,7 +39,7 @@ from mlx_cc.commands.options import FOLDER, HELD_OUT, JSON, LIMIT, MODEL, PATH, 
     "--reasoning",
     default="none",
     show_default=True,
-    help="Compare answers without a chain, with one after them, with one first: none, after, first, comma-separated.",
+    help="Compare answers without a chain (none), with one after and with one first: comma-separated.",
 )
 @click.option(
     "--reasoning-limit",
@@ -55,7 +55,7 @@ from mlx_cc.commands.options import FOLDER, HELD_OUT, JSON, LIMIT, MODEL, PATH, 
     help="Index: compare answers with and without similar cases of its train split.",
 )
 @click.option("--similar", type=click.IntRange(min=1), default=3, show_default=True, help="Cases shown with --rag.")
-@click.option("--no-calibration", is_flag=True, help="Leave out the calibration kept beside the model.")
+@click.option("--no-calibration", is_flag=True, help="Do not apply the calibration kept beside the model.")
 @click.option(
     "--output",
     type=FOLDER,
@@ -77,7 +77,7 @@ def command(
 ) -> None:
     """Measure each task on held-out conversations, beside the base model and baselines fitted on the train split.
 
-    Answers and chains are kept as they come; the same command continues a run that was stopped.
+    Answers and chains are kept as they come, with a hash of what was asked. Run the same command again to continue.
 
     \b
     Examples:
@@ -90,7 +90,8 @@ def command(
     """
     import msgspec
 
-    from mlx_cc.evaluate.session import cases_table, evaluate, reasoning_table, table
+    from mlx_cc.evaluate.run import evaluate
+    from mlx_cc.evaluate.tables import cases_table, reasoning_table, table
     from mlx_cc.retrieve.rag import ContactCenterRAG
     from mlx_cc.terminal import console
 
@@ -109,9 +110,6 @@ def command(
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
         return
-    out = console()
-    out.print(table(report))
-    if "reasoning" in report:
-        out.print(reasoning_table(report))
-    if "cases" in report:
-        out.print(cases_table(report))
+    for part, shown in (("tasks", table), ("reasoning", reasoning_table), ("cases", cases_table)):
+        if part in report:
+            console().print(shown(report))

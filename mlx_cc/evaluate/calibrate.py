@@ -50,7 +50,7 @@ def calibrate(
         model: folder of an adapter or a fused model.
         data: labelled conversations; None takes the validation split of the data the model learned from.
         tasks: which; empty means those that the adapter was trained on, for other models all.
-        limit: at most so many conversations, the first by id.
+        limit: at most this many conversations, the first by id.
         accuracy: share of right answers wanted among those that need no review.
 
     Raises:

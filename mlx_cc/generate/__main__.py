@@ -1,10 +1,11 @@
-"""One process of several: `python -m mlx_cc.generate NOTE PLACE COUNT`, started by `session`."""
+"""One process of several: `python -m mlx_cc.generate NOTE PLACE COUNT`, started by `run`."""
 
 import sys
 from pathlib import Path
 
 from mlx_cc.errors import UserError
-from mlx_cc.generate.session import Shard, order, write_shard
+from mlx_cc.generate.run import order
+from mlx_cc.generate.work import Shard, write_shard
 
 if __name__ == "__main__":
     note, place, count = sys.argv[1:]

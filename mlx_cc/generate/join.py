@@ -17,7 +17,7 @@ from mlx_cc.conversation import Conversation, replace
 from mlx_cc.files import Row, is_chatml, lines, read_conversations, write_conversations, write_json, written_whole
 from mlx_cc.generate.checks import CODES, Boilerplate, code
 from mlx_cc.generate.journal import Entry, beside, is_final, latest
-from mlx_cc.generate.session import Work, wanted
+from mlx_cc.generate.work import Work, wanted
 from mlx_cc.prompt import END
 
 REJECTS, REPORT = "_rejects.jsonl", "_report.json"

@@ -28,6 +28,14 @@ class State(NamedTuple):
     """Of the last minutes; None before there are two chains."""
     seconds_left: float | None
 
+    def __str__(self) -> str:
+        share = f", {self.kept / self.done:.0%} kept" if self.done else ""
+        speed = f", {self.tokens_per_s:,.0f} tokens/s" if self.tokens_per_s else ""
+        hours, rest = divmod(round(self.seconds_left or 0), 3600)
+        duration = f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
+        left = f", {duration} left" if self.seconds_left else ""
+        return f"{self.done:,} of {self.about.conversations:,}{share}{speed}{left}"
+
 
 class Progress:
     """Counts what all processes of a run write, by reading on in their parts; `show` hears of every update."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlx_cc.errors import UserError
 from mlx_cc.files import written_whole
-from mlx_cc.generate.session import Shard, Work
+from mlx_cc.generate.work import Shard, Work
 
 CHUNK = 4 << 20
 """Bytes sent at once."""

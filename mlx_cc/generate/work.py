@@ -1,0 +1,107 @@
+"""What a run has to write: which conversations, asked how, and what the journal still lacks of them.
+
+The journal has what was written so far, by any process, now or in an earlier run. Shards are shares of the
+conversations by a hash of their ids, one for each process.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from mlx_cc.centre import Centre
+from mlx_cc.conversation import Conversation
+from mlx_cc.errors import UserError
+from mlx_cc.files import locked
+from mlx_cc.generate.journal import Part, folder_of, is_final, latest
+from mlx_cc.generate.settings import GenerateSettings
+from mlx_cc.reasoning import labels
+from mlx_cc.redact import read_redacted
+from mlx_cc.splits import unit_interval
+
+
+class Shard(NamedTuple):
+    """A share of the conversations: number `place` of so many."""
+
+    place: int = 0
+    shards: int = 1
+
+    def holds(self, conversation: Conversation) -> bool:
+        """Whether a conversation belongs to it, by a hash of its id."""
+        return int(unit_interval(f"shard:{conversation.id}") * self.shards) == self.place
+
+    @property
+    def file(self) -> str:
+        """The name of its part of the journal."""
+        return f"part-{self.place}-of-{self.shards}.jsonl"
+
+
+class Work(NamedTuple):
+    """A file of conversations and what chains are asked for."""
+
+    source: Path
+    output: Path
+    settings: GenerateSettings
+    centre: Centre
+    limit: int | None = None
+    """At most so many conversations, the first of the file."""
+
+    @property
+    def folder(self) -> Path:
+        """Of the journal."""
+        return folder_of(self.output)
+
+
+def wanted(work: Work) -> Iterator[tuple[Conversation, str]]:
+    """The conversations of a file that have an answer to explain, each with the hash of what is asked about it."""
+    from mlx_cc.generate.teacher import Asker
+
+    ask, count = None, 0
+    for conversation in read_redacted(work.source):
+        if labels(conversation):
+            ask = ask or Asker(work.settings, work.centre)  # a file without labels needs no model
+            yield conversation, ask(conversation)
+            count += 1
+            if count == work.limit:
+                return
+
+
+def write_shard(work: Work, shard: Shard, noted: Callable[[], None] = lambda: None) -> None:
+    """Write the chains of a shard that the journal lacks, attempt after attempt.
+
+    Args:
+        noted: called after every chain.
+    """
+    from mlx_cc.analyst import Analyst
+    from mlx_cc.generate.teacher import Due, Teacher
+    from mlx_cc.model import load
+
+    def refuse() -> None:
+        raise UserError(f"{work.folder / shard.file}: another process is writing it. Wait for it, or stop it.")
+
+    known, attempts = latest(work.folder), work.settings.attempts
+    teacher = None
+
+    def due(attempt: int) -> Iterator[Due]:
+        for conversation, prompt in wanted(work):
+            last = known.get((conversation.id, prompt))
+            its_turn = (last.attempt + 1 if last else 0) == attempt
+            if its_turn and shard.holds(conversation) and not is_final(last, attempts):
+                yield Due(conversation, prompt, last)
+
+    with locked(work.folder / shard.file, refuse):
+        part = Part(work.folder / shard.file)
+        try:
+            for attempt in range(attempts):
+                stream = due(attempt)
+                if (first := next(stream, None)) is None:
+                    continue
+                if teacher is None:
+                    analyst = Analyst(load.load(work.settings.model)._replace(centre=work.centre))
+                    teacher = Teacher(analyst, work.settings)
+                for entry in teacher.write(chain([first], stream)):
+                    part.add(entry)
+                    known[entry.conversation_id, entry.prompt] = entry
+                    noted()
+        finally:
+            part.close()
