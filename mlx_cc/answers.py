@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from mlx_cc.errors import UserError
-from mlx_cc.files import lines
+from mlx_cc.files import decoded, lines
 from mlx_cc.tasks import Answer, Part, Task, all_tasks
 
 REASONING = "reasoning"
@@ -107,10 +106,8 @@ def read_answers(path: Path | str) -> dict[str, Answers]:
     decode = msgspec.json.Decoder(msgspec.defstruct("Row", [("conversation_id", str), *keys, *COMMON])).decode
     found: dict[str, Answers] = {}
     for number, line in lines(path):
-        try:
-            row = msgspec.structs.asdict(decode(line))
-        except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-            raise UserError(f"{path}:{number}: {fault}. Give the lines `mlx_cc analyze --json` prints.") from fault
+        way_out = "Give the lines `mlx_cc analyze --json` prints."
+        row = msgspec.structs.asdict(decoded(decode, line, f"{path}:{number}", way_out))
         found[row["conversation_id"]] = _answers(row, tasks)
     return found
 

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
-from mlx_cc.files import write_text
+from mlx_cc.files import settle, write_text
 from mlx_cc.settings import read_settings
 
 Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
@@ -182,7 +182,10 @@ class Centre(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_centre(path: Path | str | None) -> Centre:
     """The centre's settings; the defaults when there is no file."""
-    return Centre() if path is None else read_settings(path, Centre)
+    if path is None:
+        return Centre()
+    settle(Path(path).parent)
+    return read_settings(path, Centre)
 
 
 def write_centre(path: Path | str, centre: Centre) -> None:

@@ -2,10 +2,10 @@
 
 
 class UserError(Exception):
-    """A fault the user can mend: where it is, what was found, the way out, in one line.
+    """A fault the user can correct, in one line: where it is, what was found, the way out.
 
-    The command line prints it without a traceback and exits with status 2.
-    Anything else that is raised is a bug of ours and keeps its traceback.
+    The command line prints it without a traceback and exits with status 2. Any other exception is our bug and keeps
+    its traceback.
     """
 
 

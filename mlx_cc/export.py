@@ -18,7 +18,15 @@ import msgspec
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.files import Row, count_conversations, is_chatml, lines, write_conversations, written_whole
+from mlx_cc.files import (
+    Row,
+    count_conversations,
+    is_chatml,
+    lines,
+    write_conversations,
+    written_together,
+    written_whole,
+)
 from mlx_cc.folders import DataFolder
 from mlx_cc.prompt import PromptSettings, messages, question_of
 from mlx_cc.redact import read_redacted
@@ -135,24 +143,26 @@ def add_temporal_features(
     settings = centre if isinstance(centre, Centre) else read_centre(centre)
     enhancer = TemporalFeatureEnhancer(settings, timezone=timezone, country=country, subdivision=subdivision)
     summary = TemporalSummary()
-    for read, write in _pairs(Path(source), Path(target)):
-        count = Counter[Path]()
+    pairs = _pairs(Path(source), Path(target))
+    with written_together(pairs[0][1]) as part:
+        for read, write in pairs:
+            count = Counter[Path]()
 
-        def enhanced(path: Path = read, count: Counter[Path] = count) -> Iterator[Conversation]:
-            stream = read_redacted(path, country or settings.country)
-            for conversation in enhancer.transform(progress(stream, path.name, count_conversations(path))):
-                features = msgspec.structs.asdict(conversation.temporal) if conversation.temporal else {}
-                summary.present.update(name for name, value in features.items() if value is not None)
-                summary.true.update(name for name, value in features.items() if value is True)
-                count[path] += 1
-                yield conversation
+            def enhanced(path: Path = read, count: Counter[Path] = count) -> Iterator[Conversation]:
+                stream = read_redacted(path, country or settings.country)
+                for conversation in enhancer.transform(progress(stream, path.name, count_conversations(path))):
+                    features = msgspec.structs.asdict(conversation.temporal) if conversation.temporal else {}
+                    summary.present.update(name for name, value in features.items() if value is not None)
+                    summary.true.update(name for name, value in features.items() if value is True)
+                    count[path] += 1
+                    yield conversation
 
-        first = next(lines(read), None)
-        if first is not None and is_chatml(first[1]):
-            rows = write_chatml(write, enhanced(), settings)
-        else:
-            rows = write_conversations(write, enhanced())
-        summary.files.append(Rewritten(read, write, count[read], rows))
+            first = next(lines(read), None)
+            if first is not None and is_chatml(first[1]):
+                rows = write_chatml(part / write.name, enhanced(), settings)
+            else:
+                rows = write_conversations(part / write.name, enhanced())
+            summary.files.append(Rewritten(read, write, count[read], rows))
     return summary
 
 

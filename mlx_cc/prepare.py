@@ -1,13 +1,12 @@
 """Training data: conversations with labels -> temporal features, splits, ChatML files and their statistics.
 
-Two passes over a conversations file on disk, so that memory does not grow with the transcripts.
-The first keeps valid labels, adds temporal features and finds out what the second must know (the
-issue classes, where the training limit falls); the second words the rows.
+The conversations are read twice, so that memory does not grow with the transcripts. The first pass keeps valid labels,
+adds temporal features, and collects the issue classes and the training conversations within the limit. The second pass
+writes the rows.
 """
 
 import heapq
 import math
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from mlx_cc.centre import Centre, read_centre, write_centre
 from mlx_cc.conversation import Conversation, replace
 from mlx_cc.errors import UserError
 from mlx_cc.export import encode, row_maker
-from mlx_cc.files import Row, read_conversations, write_conversations, write_json, written_whole
+from mlx_cc.files import Row, read_conversations, write_conversations, write_json, written_together, written_whole
 from mlx_cc.folders import DataFolder
 from mlx_cc.ingest.analyses import with_valid_labels
 from mlx_cc.ingest.format import Reject
@@ -35,9 +34,9 @@ from mlx_cc.tasks import Task, all_tasks, pick
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
 BASELINE_ROWS = 1_000
-"""Held-out conversations per task that the baselines are measured on, at most."""
+"""At most so many held-out conversations per task measure the baselines: a share is then within 3 points (95%)."""
 FIT_ROWS = 20_000
-"""Training labels per task that the baselines are fitted on, at most."""
+"""At most so many training labels per task fit the baselines: more change a mean or a mode no more, and take memory."""
 
 UNLABELLED = "no analysis: kept for inference"
 BEYOND_LIMIT = "train side beyond the limit"
@@ -56,21 +55,21 @@ class Options:
     shares: tuple[float, float] = (0.8, 0.1)
     """Shares of train and validation; the rest is test."""
     train_limit: int | None = None
-    """Keep only so many training conversations, those with the lowest hash; None keeps all."""
+    """Keep so many training conversations, those with the lowest hashes; None keeps all."""
     issues_from_labels: bool = False
-    """Take the issue classes from the labels that occur instead of from the centre."""
+    """The issue classes are those of the labels, not the centre's."""
     encoder: Encoder | None = None
     """Measures lengths in tokens; None counts words."""
     rejects: Callable[[Reject], Any] = lambda reject: None
     """Called with every conversation whose temporal features can't be computed."""
     progress: Callable[[int, int], Any] = lambda done, total: None
-    """Told of the second pass: conversations done, and of how many."""
+    """Called in the second pass with the conversations done and their total."""
 
 
 def prepare(
     conversations: Iterable[Conversation], folder: Path | str, centre: Centre, options: Options = Options()
 ) -> dict[str, Any]:
-    """Write the training files into a folder, all of them at the end; returns the statistics.
+    """Write the training files into a folder, where they appear together at the end; returns the statistics.
 
     Files: `{train,validation,test}_chatml.jsonl`, `conversations.jsonl` (all of them, for
     inference too), `centre.yaml`, `statistics.json`. The same input gives the same bytes.
@@ -78,16 +77,8 @@ def prepare(
     Raises:
         UserError: no conversation came, or none has a label of a task.
     """
-    folder = Path(folder)
-    part = folder / ".prepare.part"
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        statistics = _prepare(conversations, DataFolder(part), centre, options)
-        for made in sorted(part.iterdir()):
-            made.replace(folder / made.name)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return statistics
+    with written_together(DataFolder(Path(folder)).conversations) as part:
+        return _prepare(conversations, DataFolder(part), centre, options)
 
 
 @dataclass(frozen=True)
@@ -132,14 +123,17 @@ def prepare_files(
     centre = centre if isinstance(centre, Centre) else read_centre(centre)
     places = {"timezone": transcripts.timezone, "country": transcripts.country}
     centre = msgspec.structs.replace(centre, **{name: value for name, value in places.items() if value})
-    with transcripts.opened(made.rejects, centre, made.prepared) as opened:
+    with (
+        written_together(made.conversations) as part,
+        transcripts.opened(part, centre, made.prepared) as opened,
+    ):
         written = opened.bars.add_task("writing", total=None)
 
         def show(done: int, total: int) -> None:
             opened.bars.update(written, completed=done, total=total)
 
         making = replace_fields(making, rejects=opened.rejects, progress=show)
-        statistics = prepare(opened.conversations, made.path, centre, making)
+        statistics = prepare(opened.conversations, part, centre, making)
     statistics["rejected"] = dict(opened.rejects.reasons.most_common())
     return Prepared(statistics, opened.rejects, opened.reading.ignored)
 
@@ -150,7 +144,8 @@ def _prepare(
     first = FirstPass(centre, options)
     total = write_conversations(part.conversations, first.run(conversations))
     if not total:
-        raise UserError("no conversation could be read. The first lines of rejects.jsonl say why.")
+        reject = getattr(options.rejects, "first", None)
+        raise UserError(f"no conversation could be read{f'; the first fault: {reject}' if reject else ''}.")
     if first.classes:
         centre = msgspec.structs.replace(centre, issues={"issues": tuple(sorted(first.classes))})
     write_centre(part.centre, centre)
@@ -199,18 +194,18 @@ def _place(
 
 
 class FirstPass:
-    """What is done to every conversation before any row can be worded, and what is learned on the way."""
+    """The first pass: valid labels and temporal features, and what the second pass must know."""
 
     def __init__(self, centre: Centre, options: Options):
         self.dropped: Counter[str] = Counter()
-        """Label and why its value is not allowed -> how often."""
+        """Label and the reason why its value is not allowed -> how often."""
         self.classes: set[str] = set()
         self._centre = centre
         self._options = options
         self._tasks = {task.name for task in pick(options.tasks)}
         self._enhancer = TemporalFeatureEnhancer(centre)
         self._lowest: list[float] = []
-        """A heap of the negated places of the training conversations kept so far."""
+        """A heap of the negated hashes of the training conversations kept so far."""
 
     def run(self, conversations: Iterable[Conversation]) -> Iterator[Conversation]:
         """Conversations with valid labels and temporal features."""
@@ -260,14 +255,14 @@ class FirstPass:
 
 
 def _lengths(conversation: Conversation, rows: list[Row], centre: Centre, options: Options) -> list[int]:
-    """Length of each row, in tokens or words; over-long ones uncut."""
+    """Length of each row in tokens or words, before rows that are too long are cut."""
     if options.encoder is not None:
         tasks = [all_tasks()[row.task] for row in rows]
         tree = build_task_tree(
             conversation, tasks, centre, options.encoder, options.prompt, max_tokens=1 << 30, answers=True
         )
         return [len(tree.trunk) + len(branch.prompt) + len(branch.answer) for branch in tree.branches]
-    # Counted once up to the question: the words before it are the same in all rows.
+    # The words before the question are the same in all rows, so they are counted once.
     system, user = rows[0].messages[0]["content"], rows[0].messages[1]["content"]
     shared = user.index("</transcript>\n\n") + len("</transcript>\n\n")
     before = len(system.split()) + len(user[:shared].split())
@@ -279,7 +274,7 @@ def _lengths(conversation: Conversation, rows: list[Row], centre: Centre, option
 
 @dataclass
 class Counted:
-    """What the second pass counts."""
+    """Counts of the second pass."""
 
     conversations: Counter[str] = field(default_factory=Counter)
     rows: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -347,7 +342,7 @@ class Counted:
 
 
 def percentiles(lengths: Counter[int]) -> dict[str, int]:
-    """p50, p95 and max of counted lengths (the smallest length that covers the share)."""
+    """p50, p95 and max of counted lengths: the smallest length that covers the share of rows."""
     total = lengths.total()
     found: dict[str, int] = {}
     covered = 0
@@ -360,7 +355,7 @@ def percentiles(lengths: Counter[int]) -> dict[str, int]:
 
 
 def baseline(task: Task, fit: list[Any], held_out: list[Any]) -> dict[str, Any]:
-    """How good the best answer that ignores the conversation is: fitted on train, measured on the rest.
+    """The best answer that ignores the conversation, fitted on train, and its measures on the held-out splits.
 
     The main measure comes with its 95% bootstrap interval; a measure without a value is None.
     """

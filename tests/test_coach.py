@@ -291,7 +291,7 @@ def test_missing_or_broken_profiles_and_addresses_are_named(centre, tmp_path):
     with pytest.raises(UserError, match="agent_profiles.json: not found. Run mlx_cc fingerprint"):
         raise run("agent_001", "--profiles", tmp_path).exception
     (tmp_path / "agent_profiles.json").write_text("{")
-    with pytest.raises(UserError, match="agent_profiles.json: .* Run mlx_cc fingerprint again"):
+    with pytest.raises(UserError, match="agent_profiles.json: .* Correct the file or make it again"):
         raise run("agent_001", "--profiles", tmp_path).exception
     staff = tmp_path / "staff.csv"
     for text, fault in (

@@ -9,7 +9,7 @@ import pytest
 from conftest import run_python
 
 from benchmarks.records import records
-from mlx_cc.conversation import Conversation, Label, Turn
+from mlx_cc.conversation import Conversation, Label, Turn, replace
 from mlx_cc.errors import UserError
 from mlx_cc.files import read_conversations, write_conversations, write_text, written_whole
 from mlx_cc.splits import split_of, unit_interval
@@ -30,8 +30,8 @@ def test_what_is_written_is_read_back_the_same(tmp_path):
 
 def test_gzipped_files_and_blank_lines_are_read(tmp_path):
     path = tmp_path / "c.jsonl.gz"
-    path.write_bytes(gzip.compress(msgspec.json.encode(ONE) + b"\n\n  \n" + msgspec.json.encode(ONE)))
-    assert [c.id for c in read_conversations(path)] == ["c1", "c1"]
+    path.write_bytes(gzip.compress(msgspec.json.encode(ONE) + b"\n\n  \n" + msgspec.json.encode(replace(ONE, id="c2"))))
+    assert [c.id for c in read_conversations(path)] == ["c1", "c2"]
 
 
 @pytest.mark.parametrize(

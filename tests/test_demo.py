@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,12 +32,13 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def run(generate: int = 3, train: int = 0) -> list[str]:
         names: list[str] = []
 
-        def ended(command: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
-            names.append(command[-1])
-            (tmp_path / command[-1]).touch()
-            return subprocess.CompletedProcess(command, {"generate": generate, "train": train}[command[-1]])
+        def started(_: str, name: str, **streams: Any) -> subprocess.Popen[bytes]:
+            names.append(name)
+            (tmp_path / name).touch()
+            status = {"generate": generate, "train": train}[name]
+            return subprocess.Popen([sys.executable, "-c", f"raise SystemExit({status})"], **streams)
 
-        monkeypatch.setattr(demo.subprocess, "run", ended)
+        monkeypatch.setattr(demo, "start", started)
         demo.run_demo(tmp_path / "demo")
         return names
 

@@ -41,7 +41,7 @@ EIGHTEEN = [
 
 
 def contact(**fields) -> Conversation:
-    return Conversation(id="c1", turns=(Turn(role="customer", text="Hello?"),), **fields)
+    return Conversation(**{"id": "c1", "turns": (Turn(role="customer", text="Hello?"),), **fields})
 
 
 def test_the_readme_example_works_as_written():
@@ -468,7 +468,9 @@ def test_transform_fills_temporal_and_nothing_else():
 def test_the_command_adds_the_features_to_records_and_says_what_is_missing(tmp_path):
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     monday = datetime(2025, 3, 10, 14, 5, tzinfo=UTC)
-    write_conversations(source, [contact(started_at=monday, timezone="Europe/London"), contact(started_at=monday)])
+    write_conversations(
+        source, [contact(started_at=monday, timezone="Europe/London"), contact(id="c2", started_at=monday)]
+    )
     arguments = ["--input", str(source), "--output", str(target)]
     result = CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
     summary = json.loads(result.stdout)

@@ -526,3 +526,10 @@ def test_data_that_is_missing_or_unequal_is_refused(tiny_model: Path, prepared: 
     assert "mlx_cc temporal" in message
     write_conversations(tmp_path / "train_chatml.jsonl", [changed(c, labels={}) for c in conversations])
     assert "no conversation has a label" in fault(tiny_settings(tiny_model, tmp_path), tmp_path)
+
+
+def test_splits_of_two_preparations_are_refused(tiny_model: Path, prepared: Path, tmp_path: Path):
+    settings = tiny_settings(tiny_model, prepared)
+    mixed = replace(settings, data=replace(settings.data, validation=str(prepared / "train_chatml.jsonl")))
+    with pytest.raises(UserError, match=r"of its conversations are in .*train_chatml\.jsonl too"):
+        train(mixed, tmp_path / "mixed")

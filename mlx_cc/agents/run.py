@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-import msgspec
-
 from mlx_cc.agents.coaching_email import draft
 from mlx_cc.agents.coaching_plan import Plan, Write, coaching_plan, contacts_to_load
 from mlx_cc.agents.contact_table import Fcr
 from mlx_cc.agents.fingerprint import AgentFingerprinter, Profile
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.errors import UserError
-from mlx_cc.files import count_conversations, read_conversations, write_json, written_whole
+from mlx_cc.files import count_conversations, read_conversations, read_json, write_json, written_together, written_whole
 from mlx_cc.folders import AgentsFolder
 from mlx_cc.redact import read_redacted
 from mlx_cc.terminal import progress
@@ -68,10 +66,11 @@ def fingerprint(
         "silhouette": groups["silhouette"],
         "stability": groups["stability"],
     }
-    made = AgentsFolder(folder)
-    write_json(made.profiles, profiles)
-    write_json(made.clusters, groups)
-    write_json(made.summary, summary)
+    with written_together(AgentsFolder(folder).profiles) as part:
+        made = AgentsFolder(part)
+        write_json(made.profiles, profiles)
+        write_json(made.clusters, groups)
+        write_json(made.summary, summary)
     return Fingerprints(profiles, groups, summary)
 
 
@@ -151,12 +150,9 @@ def _choose(by_agent: dict[str, Any], agents: Sequence[str], everyone: bool, tea
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except FileNotFoundError as fault:
-        raise UserError(f"{path}: not found. Run mlx_cc fingerprint, or name its folder with --profiles.") from fault
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as fault:
-        raise UserError(f"{path}: {fault}. Run mlx_cc fingerprint again.") from fault
+    if not path.exists():
+        raise UserError(f"{path}: not found. Run mlx_cc fingerprint, or name its folder with --profiles.")
+    return read_json(path, dict[str, Any])
 
 
 def read_addresses(path: Path | str) -> dict[str, str]:

@@ -14,7 +14,16 @@ import msgspec
 from mlx_cc import reasoning
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation, replace
-from mlx_cc.files import Row, is_chatml, lines, read_conversations, write_conversations, write_json, written_whole
+from mlx_cc.files import (
+    Row,
+    is_chatml,
+    lines,
+    read_conversations,
+    write_conversations,
+    write_json,
+    written_together,
+    written_whole,
+)
 from mlx_cc.generate.checks import CODES, Boilerplate, code
 from mlx_cc.generate.journal import Entry, beside, is_final, latest
 from mlx_cc.generate.work import Work, wanted
@@ -30,11 +39,16 @@ def join(work: Work) -> dict[str, Any]:
     The output has every row of the input; a conversation whose chain holds up carries it in its record, and has a row
     of its own for it where the input has rows.
     """
+    with written_together(work.output) as part:
+        return _join(work, part / work.output.name)
+
+
+def _join(work: Work, output: Path) -> dict[str, Any]:
     known = latest(work.folder)
     kept: dict[str, Entry] = {}
     report = Figures()
     same = Boilerplate()
-    with written_whole(beside(work.output, REJECTS)) as rejects:
+    with written_whole(beside(output, REJECTS)) as rejects:
         for conversation, prompt in wanted(work):
             entry = known.get((conversation.id, prompt))
             if entry is None or not is_final(entry, work.settings.attempts):
@@ -60,11 +74,11 @@ def join(work: Work) -> dict[str, Any]:
                 kept[conversation.id] = entry
     first = next(lines(work.source), None)
     if first is not None and is_chatml(first[1]):
-        _write_rows(work, kept)
+        _write_rows(work, kept, output)
     else:
-        write_conversations(work.output, (_with_chain(c, kept.get(c.id)) for c in read_conversations(work.source)))
+        write_conversations(output, (_with_chain(c, kept.get(c.id)) for c in read_conversations(work.source)))
     figures = {"input": str(work.source), "output": str(work.output), **report.summary()}
-    write_json(beside(work.output, REPORT), figures)
+    write_json(beside(output, REPORT), figures)
     return figures
 
 
@@ -78,9 +92,9 @@ def _with_chain(conversation: Conversation, entry: Entry | None) -> Conversation
     return replace(conversation, reasoning=chain_of(entry) if entry else None)
 
 
-def _write_rows(work: Work, kept: dict[str, Entry]) -> None:
+def _write_rows(work: Work, kept: dict[str, Entry], output: Path) -> None:
     encode = msgspec.json.Encoder().encode
-    with written_whole(work.output) as file:
+    with written_whole(output) as file:
         for row in _rows(work.source, kept, work.centre):
             file.write(encode(row) + b"\n")
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from mlx_cc.errors import UserError
-from mlx_cc.files import drop_cut_line, locked
+from mlx_cc.files import decoded, drop_cut_line, locked
 
 RUN = "run.json"
 
@@ -123,12 +123,8 @@ def entries(folder: Path, places: dict[Path, Place] | None = None) -> Iterator[E
                     break
                 byte, number = places.get(path, Place())
                 places[path] = Place(byte + len(line), number + 1)
-                try:
-                    yield _decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-                    raise UserError(
-                        f"{path}:{number + 1}: {fault}. Delete that line; its chain is written again."
-                    ) from fault
+                where = f"{path}:{number + 1}"
+                yield decoded(_decode, line, where, "Delete that line; its chain is written again.")
 
 
 _decode = msgspec.json.Decoder(Entry).decode

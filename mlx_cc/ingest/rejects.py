@@ -10,7 +10,8 @@ from typing import IO
 
 import msgspec
 
-from mlx_cc.files import written_whole
+from mlx_cc.files import ABSENT, written_whole
+from mlx_cc.folders import DataFolder
 from mlx_cc.ingest.format import Reject
 
 
@@ -40,10 +41,14 @@ class Rejects:
 
 
 @contextmanager
-def rejects_file(path: Path | str, clean: Callable[[str], str] = str) -> Iterator[Rejects]:
-    """Writes `rejects.jsonl`, one {file, line, reason} per line; no file when nothing was rejected."""
+def rejects_file(part: Path, clean: Callable[[str], str] = str) -> Iterator[Rejects]:
+    """The rejects of files that are `written_together`: one {file, line, reason} a line.
+
+    When nothing was rejected there is no such file, and one of an earlier run goes.
+    """
+    path = DataFolder(part).rejects
     with written_whole(path) as file:
-        rejects = Rejects(file, clean, path=Path(path))
+        rejects = Rejects(file, clean, path=DataFolder(part.parent).rejects)
         yield rejects
     if not rejects.count:
-        Path(path).unlink()
+        path.rename(path.with_name(path.name + ABSENT))

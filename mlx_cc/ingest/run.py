@@ -12,7 +12,7 @@ from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation, Role, Source, Turn
 from mlx_cc.cores import cores
 from mlx_cc.errors import UserError
-from mlx_cc.files import write_conversations
+from mlx_cc.files import write_conversations, written_together
 from mlx_cc.folders import DataFolder
 from mlx_cc.ingest.analyses import read_labelled, with_valid_labels
 from mlx_cc.ingest.contacts import Contacts
@@ -87,20 +87,20 @@ class Transcripts:
     """Stop at the first file or record that can't be read."""
 
     @contextmanager
-    def opened(self, rejected: Path, centre: Centre, outputs: Sequence[Path] = ()) -> Iterator[Opened]:
-        """Stream the conversations, with progress on a terminal; rejects go to the file `rejected`.
+    def opened(self, part: Path, centre: Centre, outputs: Sequence[Path] = ()) -> Iterator[Opened]:
+        """Stream the conversations, with progress on a terminal; what can't be read goes to rejects.jsonl.
 
         Args:
-            rejected: path of the rejects; no file when nothing was rejected.
+            part: the folder in which the outputs are `written_together`, rejects among them.
             centre: its time zone and country are used where neither the files nor the fields here name one.
             outputs: files inside `paths` that are not input.
         """
         country = self.country or centre.country
         redactor = None if self.keep_personal_data else Redactor(country, self._recogniser())
-        skip = [*outputs, rejected, *self.contacts, *([self.analyses] if self.analyses else [])]
+        skip = [*outputs, DataFolder(part.parent).rejects, *self.contacts, *([self.analyses] if self.analyses else [])]
         files = input_files(self.paths, skip)
         sizes = sum(map(size_on_disk, files))
-        with rejects_file(rejected, cleaner(redactor)) as rejects, bars() as shown:
+        with rejects_file(part, cleaner(redactor)) as rejects, bars() as shown:
             reading = Reading(
                 default_role=self.default_role,
                 timezone=self.timezone or centre.timezone,
@@ -206,8 +206,8 @@ def ingest(
             flagged.update(conversation.flags)
             yield conversation
 
-    with Transcripts(paths, **how).opened(DataFolder(out.parent).rejects, settings, [out]) as opened:
-        count = write_conversations(out, counted(opened.conversations))
+    with written_together(out) as part, Transcripts(paths, **how).opened(part, settings, [out]) as opened:
+        count = write_conversations(part / out.name, counted(opened.conversations))
     reading = opened.reading
     return Summary(
         out=out,

@@ -9,7 +9,7 @@ from mlx_cc.answers import read_answers
 from mlx_cc.centre import Centre, read_centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.files import count_conversations, read_conversations, write_text
+from mlx_cc.files import count_conversations, read_conversations, write_text, written_together
 from mlx_cc.redact import read_redacted
 from mlx_cc.report.dashboard import build
 from mlx_cc.report.dashboard_page import page_of
@@ -129,12 +129,13 @@ def table(
     shape = columns.of_conversations(bool(model_answers))
     writers = {"csv": write_csv, "parquet": write_parquet}
     files: dict[str, int] = {}
-    for name in dict.fromkeys(formats):
-        rows = conversation_rows(facts_of(read(f"writing {name}"), came_back, enhancer), model_answers)
-        path = folder / f"conversations.{name}"
-        files[str(path)] = writers[name](path, shape, rows)
-        path = folder / f"agents.{name}"
-        files[str(path)] = writers[name](path, agent_columns(agents), agent_rows(agents))
+    with written_together(folder / "conversations") as part:
+        for name in dict.fromkeys(formats):
+            rows = conversation_rows(facts_of(read(f"writing {name}"), came_back, enhancer), model_answers)
+            file = f"conversations.{name}"
+            files[str(folder / file)] = writers[name](part / file, shape, rows)
+            file = f"agents.{name}"
+            files[str(folder / file)] = writers[name](part / file, agent_columns(agents), agent_rows(agents))
     return {"files": files, "profiles": agents.origin, "answers": len(model_answers)}
 
 

@@ -67,14 +67,19 @@ def find_data(settings: TrainSettings) -> Data:
     """The conversations of a run and the centre they were prepared for.
 
     Raises:
-        UserError: there is no file, no label to learn from, a label that the centre does not allow, or only one
-            split has temporal features, so that prompts would differ.
+        UserError: there is no file, no label to learn from, a label that the centre does not allow, the splits share
+            conversations, or only one of them has temporal features, so that prompts would differ.
     """
     tasks, folder = pick(settings.training.tasks), DataFolder(Path(settings.data.dir))
     paths = [folder.split(split, getattr(settings.data, split)) for split in ("train", "validation")]
     centre_file = DataFolder(paths[0].parent).centre
     centre = read_centre(centre_file if centre_file.exists() else None)
     found = [labelled(path, tasks, centre) for path in paths]
+    if both := {c.id for c in found[0]} & {c.id for c in found[1]}:
+        raise UserError(
+            f"{paths[1]}: {len(both)} of its conversations are in {paths[0]} too, so validation would measure what was "
+            "learned: the files are of two preparations. Run `mlx_cc prepare` and `mlx_cc temporal` again."
+        )
     bare, full = sorted(zip(paths, found, strict=True), key=lambda pair: any(c.temporal for c in pair[1]))
     if any(c.temporal for c in full[1]) and not any(c.temporal for c in bare[1]):
         raise UserError(
