@@ -187,10 +187,10 @@ class AgentFingerprinter:
             "label_sources": self.sources_,
             "centre": {
                 name: {
-                    "mean": _rounded(measured.mean),
-                    "sd_between_agents": _rounded(measured.deviation),
-                    "sd_between_teams": _rounded(measured.between_teams**0.5),
-                    "sd_within_agent": _rounded(measured.within**0.5),
+                    "mean": round(measured.mean, 4),
+                    "sd_between_agents": round(measured.deviation, 4),
+                    "sd_between_teams": round(measured.between_teams**0.5, 4),
+                    "sd_within_agent": round(measured.within**0.5, 4),
                     "agents": measured.agents,
                 }
                 for name, measured in self.centre_.items()
@@ -313,9 +313,9 @@ class AgentFingerprinter:
                     "shrunk_low": shrunk - Z95 * deviation,
                     "shrunk_high": shrunk + Z95 * deviation,
                 }
-            estimate["value"] = _rounded(float(values.mean()))
+            estimate["value"] = round(float(values.mean()), 4)
             for key, number in numbers.items():
-                estimate[key] = _rounded(min(max(number, measure.low), measure.high))
+                estimate[key] = round(min(max(number, measure.low), measure.high), 4)
         if name == "fcr":
             estimate["method"] = fcr_method
         return estimate
@@ -389,10 +389,6 @@ def _t_interval(values: np.ndarray) -> tuple[float, float]:
     n = len(values)
     half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / n**0.5)
     return float(values.mean()) - half, float(values.mean()) + half
-
-
-def _rounded(number: float) -> float:
-    return round(number, 4)
 
 
 def _with_unit(measure: Measure, number: float | None) -> str:

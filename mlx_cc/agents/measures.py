@@ -131,14 +131,7 @@ MEASURES = {
     "empathy": Measure("empathy", _label("empathy")),
     "technical_skill": Measure("technical skill", _label("technical_skill")),
     "communication": Measure("communication", _label("communication")),
-    "fcr": Measure(
-        "first-contact resolution",
-        _resolved,
-        0,
-        1,
-        is_share=True,
-        method="see fcr among the methods",
-    ),
+    "fcr": Measure("first-contact resolution", _resolved, 0, 1, is_share=True, method="see fcr among the methods"),
     "talk_ratio": Measure(
         "talk ratio",
         _talk_ratio,

@@ -24,7 +24,7 @@ METHOD = (
 
 class _Change(NamedTuple):
     agent: int
-    measure: str
+    metric: str
     week: str
     before: float
     after: float
@@ -74,15 +74,8 @@ def trends(table: ContactTable, adjusted: dict[str, np.ndarray], agents: list[in
             )
         trend_of[agent] = {"weeks": [_iso(int(week)) for week in weeks], "metrics": metrics, "changes": []}
     for change in _significant(changes):
-        trend_of[change.agent]["changes"].append(
-            {
-                "metric": change.measure,
-                "week": change.week,
-                "before": change.before,
-                "after": change.after,
-                "p": float(f"{change.p:.2g}"),
-            }
-        )
+        fields = {**change._asdict(), "p": float(f"{change.p:.2g}")}
+        trend_of[fields.pop("agent")]["changes"].append(fields)
     return trend_of
 
 

@@ -90,8 +90,7 @@ class Redactor:
             return conversation
         turns = zip(conversation.turns, state.raw, strict=True)
         return replace(
-            conversation,
-            turns=tuple(turn if turn.text is text else replace(turn, text=text) for turn, text in turns),
+            conversation, turns=tuple(turn if turn.text is text else replace(turn, text=text) for turn, text in turns)
         )
 
     def _redact_long(self, conversation: Conversation, names: Sequence[str]) -> Conversation:

@@ -6,7 +6,6 @@ borrows from the levels beside it, polite customers hide displeasure and blunt o
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 from importlib.resources import files
 from math import log
 from random import Random
@@ -16,6 +15,7 @@ import yaml
 
 from mlx_cc.conversation import Role, Turn
 from mlx_cc.simulate.world import Contact
+from mlx_cc.temporal import WEEKDAYS
 
 Variant: TypeAlias = "tuple[str | int | Rule, ...]"
 """A sequence of texts, facts (indices into the conversation's facts) and rules."""
@@ -191,7 +191,7 @@ class _Draft:
         values = {name: options[int(chance() * len(options))] for name, options in lists.items()}
         values["city"] = values[f"city_{contact.site.country}"]
         if contact.previous is not None:
-            values["day"] = _weekday(contact.previous.at)
+            values["day"] = WEEKDAYS[contact.previous.at.weekday()]
         amount = int(400 * chance() ** 2) + 9
         values["amount"] = f"{contact.site.currency}{amount}{'.99' if chance() < 0.4 else ''}"
         values["amount2"] = f"{contact.site.currency}{max(4, int(amount * (0.3 + 0.5 * chance())))}"
@@ -446,11 +446,6 @@ class _Draft:
 MANNER_SHIFT = {"plain": 0.0, "polite": 0.6, "blunt": -0.5}
 """CSAT points (1-5) by which customers of a manner sound more pleased than they are."""
 SWAPPED_PERSON = {"I was": "you were", "I": "you", "my": "your", "me": "you", "you": "we", "your": "our"}
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-
-
-def _weekday(at: datetime) -> str:
-    return WEEKDAYS[at.weekday()]
 
 
 def _swap_person(text: str) -> str:
