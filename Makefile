@@ -17,7 +17,7 @@ check: .venv/tests    ## lint, format, types and tests
 	@printf 'lint:   '; $(PY) -m ruff check
 	@printf 'format: '; $(PY) -m ruff format --check
 	@printf 'types:  '; $(PY) -m basedpyright
-	@echo 'tests:'; $(PY) -m pytest
+	@echo 'tests:'; $(PY) -m pytest --numprocesses auto --dist worksteal
 
 docs: .venv/tests    ## write docs/commands.md, docs/API_REFERENCE.md and configs/schemas/
 	@$(PY) scripts/make_docs.py

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from conftest import run_python, tiny_settings
 
+from mlx_cc.files import locked
+
 
 def computed(model: Path, folder: Path) -> dict[str, np.ndarray]:
     """A training step, the CPU kernels with their gradients, and decoded tokens, on the tiny model."""
@@ -43,24 +45,43 @@ def computed(model: Path, folder: Path) -> dict[str, np.ndarray]:
     return {"text": np.array(text), **{name: np.array(array) for name, array in arrays.items()}}
 
 
+@pytest.fixture(scope="module")
+def compiled(
+    tiny_model: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> dict[str, np.ndarray]:
+    """What a process computes in which MLX compiles, and the memory that `plan` estimates and measures there."""
+    folder = tmp_path_factory.mktemp("compiled")
+    cache = pytestconfig.cache.mkdir("mlx")  # kernels that g++ compiled in an earlier run are there already
+    with locked(cache, lambda: None):
+        child = run_python(__file__, tiny_model, prepared, folder, env={**os.environ, "TMPDIR": str(cache)})
+    assert child.returncode == 0, child.stderr
+    assert list(cache.rglob("*.so")), "the process compiled nothing"
+    with np.load(folder / "compiled.npz") as found:
+        return dict(found)
+
+
 def test_a_training_step_kernels_and_decoding_are_the_same_compiled(
-    tiny_model: Path, tmp_path: Path, pytestconfig: pytest.Config
+    compiled: dict[str, np.ndarray], tiny_model: Path, tmp_path: Path
 ):
     plain = computed(tiny_model, tmp_path)
-    cache = pytestconfig.cache.mkdir("mlx")  # kernels that g++ compiled in an earlier run are there already
-    child = run_python(__file__, tiny_model, tmp_path, env={**os.environ, "TMPDIR": str(cache)})
-    assert child.returncode == 0, child.stderr
-    assert list(cache.rglob("*.so")), "the child compiled nothing"
-    with np.load(tmp_path / "compiled.npz") as found:
-        compiled = dict(found)
-    assert compiled.keys() == plain.keys() and compiled.pop("text") == plain.pop("text")
+    assert compiled["text"] == plain.pop("text")
     for name, expected in plain.items():
         np.testing.assert_allclose(compiled[name], expected, 1e-4, 1e-5 * np.abs(expected).max(), err_msg=name)
+
+
+def test_estimated_memory_is_near_what_a_compiled_step_takes(compiled: dict[str, np.ndarray]):
+    estimated, peak = compiled["memory"]
+    assert estimated == pytest.approx(peak, rel=0.3)
 
 
 if __name__ == "__main__":
     import mlx.core as mx
 
+    from mlx_cc.train.plan import plan
+
     mx.enable_compile()
-    model, folder = map(Path, sys.argv[1:])
-    np.savez(folder / "compiled.npz", **computed(model, folder))
+    model, data, folder = map(Path, sys.argv[1:])
+    arrays = computed(model, folder)
+    probe = plan(tiny_settings(model, data), probe_steps=2).probe
+    assert probe
+    np.savez(folder / "compiled.npz", memory=np.array([probe.estimated_bytes, probe.peak_bytes]), **arrays)

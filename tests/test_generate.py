@@ -251,7 +251,7 @@ def command(work: Work, *more: str) -> list[str]:
     settings = work.settings
     return [
         "generate", "--input", str(work.source), "--output", str(work.output), "--model", settings.model,
-        "--batch-size", "2", "--point-characters", "20", "--retries", "0", "--max-seq-length", "4000", *more,
+        "--batch-size", "2", "--point-characters", "20", "--retries", "0", "--max-seq-length", "4000", "--max-tokens", "300", *more,
     ]  # fmt: skip
 
 
@@ -281,7 +281,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_left_alone(left_alone: tuple
         started = time.monotonic()
         while not list(work.folder.glob("part-*.jsonl")) and time.monotonic() < started + 60:
             time.sleep(0.05)
-        time.sleep(rng.uniform(0, 1.5))
+        time.sleep(rng.uniform(0, 1))
         child.send_signal(signal.SIGKILL)
         child.wait(60)
     ended = run_python("-m", "mlx_cc", *command(work))
@@ -368,6 +368,6 @@ def test_the_real_smollm2_writes_a_whole_chain(work: Work):
     from mlx_cc.model import pull
 
     model = str(pull.resolve("smollm2-135m"))
-    ended = CliRunner().invoke(main_group, [*command(work, "--test"), "--model", model])
+    ended = CliRunner().invoke(main_group, [*command(work, "--test"), "--model", model, "--max-tokens", "2000"])
     (entry,) = journal.entries(work.folder) if ended.exit_code == 0 else list(journal.entries(work.folder))[-1:]
     reasoning.points(entry.text)
