@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mlx_cc.train.memory import Memory
-    from mlx_cc.train.plan import Counts, Marked, Plan, Spread
+    from mlx_cc.train.plan import Marked, Plan, Spread
 
 
 @click.command(name="plan", context_settings={"show_default": False})
@@ -83,13 +83,14 @@ def show(plan: "Plan", console: "Console") -> None:
         f"{counts.conversations:,} conversations{sampled}, {counts.rows_each:.1f} answers each; {plan.epochs:g} epochs "
         f"in {plan.updates:,} optimizer updates; {plan.validations} validations on {plan.validation_conversations}"
     )
-    _show_tokens(counts, console)
+    _show_tokens(plan, console)
     _show_memory(plan, console)
     _show_time(plan, console)
     _show_example(plan.example, console)
 
 
-def _show_tokens(counts: "Counts", console: "Console") -> None:
+def _show_tokens(plan: "Plan", console: "Console") -> None:
+    counts = plan.counts
     table = _table("tokens", "5%", "25%", "50%", "75%", "95%", "most", "mean")
     for name, spread in (("trunk", counts.trunk), ("branch", counts.branch), ("row", counts.row)):
         values = (spread.p5, spread.p25, spread.p50, spread.p75, spread.p95, spread.max, spread.mean)
@@ -99,6 +100,8 @@ def _show_tokens(counts: "Counts", console: "Console") -> None:
     for name, spread in (("trunk", counts.trunk), ("branch", counts.branch)):
         console.print(f"\n{name}, tokens")
         _show_histogram(spread, console)
+    if plan.loss == "rows":
+        console.print("\nThis run computes every answer as a row of its own.")
     console.print(
         f"\n{counts.tree_tokens:,} tokens an epoch as trees, {counts.row_tokens:,} as separate rows "
         f"({counts.saved:.0%} saved), {counts.stock_tokens:,} padded as mlx-lm pads; "

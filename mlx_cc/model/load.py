@@ -71,6 +71,19 @@ def base_model(name_or_path: str | Path, quantization: str = "none") -> tuple[An
     return model, tokenizer, config
 
 
+def unloaded(folder: Path, config: dict[str, Any]) -> Any:
+    """The model that a config describes, with random weights that are not computed until they are used.
+
+    Raises:
+        UserError: mlx-lm does not know such models.
+    """
+    from mlx_lm.utils import _get_classes
+
+    with pull.loading(folder, "not a model mlx-lm can load", "Choose another."):
+        model, arguments = _get_classes(config)
+        return model(arguments.from_dict(config))
+
+
 def load_tokenizer(folder: Path, config: Mapping[str, Any]) -> Any:
     """A model's tokenizer as mlx-lm wraps it. Its end token is config.json's where its own files name none.
 

@@ -215,6 +215,29 @@ def lm_head(model: Any, hidden: mx.array) -> mx.array:
     return mx.tanh(logits / cap) * cap if cap else logits
 
 
+NO_TREE = "so it can't share a trunk. Set `loss: rows` under training."
+
+
+def rotary_attentions(model: Any) -> list[Any]:
+    """The attention of every layer of a model whose parts can be computed as a tree; nothing is computed.
+
+    Raises:
+        UserError: it has other parts.
+    """
+    from mlx_lm.models.cache import KVCache, make_prompt_cache
+
+    kind = model_type(model)
+    if not hasattr(model, "model") or not hasattr(model, "layers"):
+        raise UserError(f"model type '{kind}' has no decoder under `model.model`, {NO_TREE}")
+    foreign = {type(c).__name__ for c in make_prompt_cache(model) if type(c) is not KVCache}
+    if foreign:
+        raise UserError(f"model type '{kind}' uses {', '.join(sorted(foreign))}, {NO_TREE}")
+    attentions: list[Any] = [getattr(layer, "self_attn", None) for layer in model.layers]
+    if not all(hasattr(attention, "rope") for attention in attentions):
+        raise UserError(f"model type '{kind}' has no rotary positions in some layers, {NO_TREE}")
+    return attentions
+
+
 def make_tree(model: Any) -> None:
     """Prepare a model to be computed as a tree; doing it twice does no harm.
 
@@ -226,31 +249,20 @@ def make_tree(model: Any) -> None:
     Raises:
         UserError: this model can't be computed as a tree, and why. The model is then as it was.
     """
-    from mlx_lm.models.cache import KVCache, make_prompt_cache
-
-    kind = model_type(model)
-    way_out = "so it can't share a trunk. Set `loss: rows` under training."
-    if not hasattr(model, "model") or not hasattr(model, "layers"):
-        raise UserError(f"model type '{kind}' has no decoder under `model.model`, {way_out}")
-    foreign = {type(c).__name__ for c in make_prompt_cache(model) if type(c) is not KVCache}
-    if foreign:
-        raise UserError(f"model type '{kind}' uses {', '.join(sorted(foreign))}, {way_out}")
-    attentions: list[Any] = [getattr(layer, "self_attn", None) for layer in model.layers]
-    if not all(hasattr(attention, "rope") for attention in attentions):
-        raise UserError(f"model type '{kind}' has no rotary positions in some layers, {way_out}")
+    kind, attentions = model_type(model), rotary_attentions(model)
     ropes = [attention.rope for attention in attentions]
     try:
         for attention, rope in zip(attentions, ropes, strict=True):
             attention.rope = rope if isinstance(rope, PositionedRope) else PositionedRope(rope)
         error = _tree_error(model, [[1, 2, 3, 4, 5]])
         if not error < 5e-2:
-            raise UserError(f"model type '{kind}' gives other logits as a tree (relative error {error:.1e}), {way_out}")
+            raise UserError(f"model type '{kind}' gives other logits as a tree (relative error {error:.1e}), {NO_TREE}")
     except Exception as fault:  # a decoder's own code raises whatever it likes
         for attention, rope in zip(attentions, ropes, strict=True):
             attention.rope = rope
         if isinstance(fault, UserError):
             raise
-        raise UserError(f"model type '{kind}' does not compute as a tree ({reason_of(fault)}), {way_out}") from fault
+        raise UserError(f"model type '{kind}' does not compute as a tree ({reason_of(fault)}), {NO_TREE}") from fault
     try:
         model.one_tree_at_a_time = not _tree_error(model, [[1, 2, 3, 4, 5], [7, 6, 5, 4, 3, 2]]) < 5e-2
     except Exception:  # shapes that don't go together
@@ -262,10 +274,10 @@ def model_type(model: Any) -> str:
     return getattr(getattr(model, "args", None), "model_type", type(model).__name__)
 
 
-def shares_trunk(model: Any, otherwise: str) -> bool:
-    """`make_tree`; where the model can't be one, log why, and what happens `otherwise`, in one line."""
+def shares_trunk(model: Any, otherwise: str, check: Callable[[Any], Any] = make_tree) -> bool:
+    """`make_tree`, or less; where the model can't be one, log why, and what happens `otherwise`, in one line."""
     try:
-        make_tree(model)
+        check(model)
     except UserError as fault:
         why = str(fault).removesuffix(" Set `loss: rows` under training.")
         logging.getLogger(__name__).warning("%s %s", why, otherwise)

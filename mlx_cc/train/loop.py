@@ -35,6 +35,7 @@ from mlx_cc.train.checkpoint import Checkpoint, Position
 from mlx_cc.train.loss import Objective, rows_loss, tree_loss, weight_of
 from mlx_cc.train.settings import Training, TrainSettings
 
+AS_ROWS = "Each row is computed alone, as with `loss: rows` under training."
 SPIKES = 3
 """Updates on end above the limit that stop a run."""
 
@@ -131,8 +132,7 @@ class Trainer:
         self.encoder = Encoder(tokenizer)
         mx.random.seed(training.seed)
         self.checkpoint = Checkpoint(folder, settings, centre, add_adapters(model, settings.lora))
-        otherwise = "Each row is computed alone, as with `loss: rows` under training."
-        self.loss = tree_loss if training.loss == "tree" and shares_trunk(model, otherwise) else rows_loss
+        self.loss = tree_loss if training.loss == "tree" and shares_trunk(model, AS_ROWS) else rows_loss
         self.weights = {**training.task_weights, reasoning.NAME: training.reasoning_weight}
         self.objective = Objective(training.soft_width, training.soft_error_weight)
         self.optimizer = optim.AdamW(learning_rate=training.learning_rate, weight_decay=training.weight_decay)

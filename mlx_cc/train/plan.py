@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from mlx_cc.files import read_json
@@ -144,6 +145,8 @@ class Plan:
     """Each with `per_device_train_batch_size` conversations."""
     updates: int
     validations: int
+    loss: str
+    """`tree` or `rows`, as the run will compute it: a model that can't share a trunk is computed by rows."""
     machine: str
     machine_bytes: int
     memory: Memory
@@ -171,15 +174,25 @@ def plan(
         UserError: data or model can't be found or read, or the model is no dense decoder.
     """
     from mlx_cc.model import machine, pull
-    from mlx_cc.model.load import load_tokenizer
-    from mlx_cc.train.loop import Trainer, updates_of
+    from mlx_cc.model.load import load_tokenizer, unloaded
+    from mlx_cc.model.tree import rotary_attentions, shares_trunk
+    from mlx_cc.train.loop import AS_ROWS, Trainer, updates_of
+    from mlx_cc.train.loss import tree_loss
 
-    training = settings.training
     folder = pull.resolve(settings.model.name, pull_missing=False)
     file = ModelFolder(folder).config
     config = read_json(file, dict)
     shape = read_shape(config, str(file))
     conversations, held_out, centre = find_data(settings)
+    trainer = None
+    if probe_steps:
+        tell("loading the model")
+        trainer = Trainer(settings, Path("adapters") / Path(settings.training.output_dir).name, centre)
+        shared = trainer.loss is tree_loss
+    else:
+        shared = settings.training.loss == "tree" and shares_trunk(unloaded(folder, config), AS_ROWS, rotary_attentions)
+    training = msgspec.structs.replace(settings.training, loss="tree" if shared else "rows")
+    settings = msgspec.structs.replace(settings, training=training)
     order = np.random.default_rng(training.seed).permutation(len(conversations))
     sample = [conversations[place] for place in order[:SAMPLE]]
     tokenizer = load_tokenizer(folder, config)
@@ -198,9 +211,8 @@ def plan(
     steps = math.ceil(len(conversations) * training.num_train_epochs / training.per_device_train_batch_size)
     validations = _validations(settings, updates, len(conversations))
     probed = hours = None
-    if probe_steps:
-        tell("loading the model")
-        trainer = Trainer(settings, Path("adapters") / Path(training.output_dir).name, centre)
+    if trainer:
+        trainer.settings = settings
         probed = probe(trainer, trees, validation, probe_steps, shape, target, track)
         hours = _hours(probed, counts, settings, steps, validations, validation, build_seconds)
     computed = counts.tree_tokens if training.loss == "tree" else counts.row_tokens
@@ -218,6 +230,7 @@ def plan(
         steps=steps,
         updates=updates,
         validations=validations,
+        loss=training.loss,
         machine=f"{this.name} ({this.backend})",
         machine_bytes=this.memory_bytes,
         memory=memory(shape, settings, target, worst),
