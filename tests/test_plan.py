@@ -1,6 +1,7 @@
 """Planning a run: counts are those of the trees, memory is near what steps take, and nothing is loaded or left."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,33 @@ def test_the_marked_tokens_are_the_answers_and_no_others(planned: Plan, few: lis
         assert f"<|im_start|>assistant\n⟦{answer}⟧" in example.text
     assert example.text.count("⟦") == len(example.branches)
     assert "characters not shown" in example.text
+
+
+SLIDING = {"sliding_window": 32, "rms_norm_eps": 1e-5, "max_position_embeddings": 512}
+OTHERS = {
+    "gemma3_text": {"sliding_window_pattern": 2, "query_pre_attn_scalar": 16, "rope_local_base_freq": 1e4},
+    "olmo3": {"layer_types": ["sliding_attention", "full_attention"]},
+    "exaone4": {
+        "sliding_window_pattern": "LG",
+        "layer_types": ["sliding_attention", "full_attention"],
+        "rope_scaling": None,
+    },
+    "cohere2": {"sliding_window_pattern": 2, "layer_norm_eps": 1e-5, "logit_scale": 1.0},
+    "qwen3_5": {"layer_types": ["linear_attention", "full_attention"], "full_attention_interval": 2},
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_model_that_cannot_share_a_trunk_is_planned_by_rows_and_says_so(
+    tiny_model: Path, prepared: Path, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+):
+    folder = tmp_path / kind
+    shutil.copytree(tiny_model, folder)
+    config = {**LLAMA, **SLIDING, **OTHERS[kind], "model_type": kind, "head_dim": 16}
+    (folder / "config.json").write_text(json.dumps({**config, "text_config": config} if kind == "qwen3_5" else config))
+    tree, rows = (plan(tiny_settings(folder, prepared, loss=loss), probe_steps=0) for loss in ("tree", "rows"))
+    assert (tree.memory, tree.chips, tree.loss) == (rows.memory, rows.chips, "rows")
+    assert "can't share a trunk. Each row is computed alone" in caplog.text
 
 
 # Memory
