@@ -98,13 +98,13 @@ def read_yaml(path: Path | str) -> Any:
 # Settings
 
 
-def read_settings(path: Path | str, kind: type[S], overrides: dict[str, Any] | None = None) -> S:
-    """Read a YAML file as `kind`; `overrides` maps dotted keys (`training.learning_rate`) to values.
+def read_settings(path: Path | str | None, kind: type[S], overrides: dict[str, Any] | None = None) -> S:
+    """Read a YAML file as `kind` (None: the defaults); `overrides` maps dotted keys (`training.seed`) to values.
 
     Raises:
         UserError: the file is missing or not YAML, or has unknown keys or wrong values; all of them are named.
     """
-    return with_overrides(kind, overrides or {}, str(path), read_yaml(path))
+    return with_overrides(kind, overrides or {}, str(path or "flags"), None if path is None else read_yaml(path))
 
 
 def with_overrides(kind: type[S], overrides: dict[str, Any], where: str, document: Any = None) -> S:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -456,6 +457,20 @@ def test_a_rate_that_blows_the_model_up_stops_the_run(tiny_model: Path, prepared
     with pytest.raises(UserError, match="the validation loss is (nan|inf) at update 1; stopped"):
         trainer_of(settings, tmp_path).run(*few)
     assert not (tmp_path / "adapters.safetensors").exists()
+
+
+def test_help_lists_the_settings_that_people_change_and_says_where_the_others_are():
+    from mlx_cc.commands.plan import command as plan
+    from mlx_cc.train.settings import OFTEN
+
+    for one, also in ((command, {"config", "run", "resume", "in-process", "json", "help"}), (plan, set())):
+        page = CliRunner().invoke(one, ["--help"]).output
+        listed = set(re.findall(r"--(?!no-)([a-z-]+)", page.partition("Options:")[2]))
+        if also:
+            assert listed == {name.replace("_", "-") for name in OFTEN} | also
+        assert len(listed) <= 8 + 6 and "docs/commands.md" in page
+    assert "--lora-dropout" in {option for parameter in command.params for option in parameter.opts}
+    assert "--learning-rate" not in {option for parameter in plan.params for option in parameter.opts}
 
 
 def test_the_command_trains_with_flags_over_the_file(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlx_cc.commands.options import CONFIG, JSON
-from mlx_cc.settings import flags
-from mlx_cc.train.settings import TrainSettings
+from mlx_cc.settings import flags, read_settings
+from mlx_cc.train.settings import OFTEN, UNPLANNED, TrainSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
     type=click.IntRange(min=2),
     default=10,
     show_default=True,
-    help="Real steps to time on this machine; nothing of them is kept.",
+    help="Number of real steps to time on this machine; what they learn is not kept.",
 )
-@click.option("--no-probe", is_flag=True, help="Time nothing and load no weights: counts and reckoning alone.")
+@click.option("--no-probe", is_flag=True, help="Load no weights and time nothing.")
 @JSON
-@flags(TrainSettings)
+@flags(TrainSettings, shown=(*OFTEN, "gradient_checkpointing", "num_layers"), without=UNPLANNED)
 def command(config: Path | None, probe: int, no_probe: bool, as_json: bool, overrides: dict[str, Any]) -> None:
-    """Say what a training run will take, before it starts: tokens, updates, memory and hours.
+    """Estimate a training run before it starts: tokens, updates, memory and hours.
 
-    Takes the settings of `train`, as a file and as flags. Counts tokens on the prepared data, reckons the memory from
-    the model's config.json, times a few real steps for the hours on this machine, and reckons those on Apple's chips.
-    Shows one conversation as the model will see it, with the tokens that are learned marked. Writes nothing.
+    Counts the tokens of the prepared data, estimates memory from the model's config.json, times a few real steps for
+    the hours on this machine, and estimates the hours on Apple's chips. Shows one conversation as the model sees it,
+    with the tokens that it learns marked. Writes nothing. Takes the config file of `train`. The settings below are
+    those that people change; every other one that changes a plan is a flag too: docs/commands.md lists all.
 
     \b
     Examples:
@@ -44,11 +45,7 @@ def command(config: Path | None, probe: int, no_probe: bool, as_json: bool, over
     """
     import msgspec
 
-    from mlx_cc.settings import read_settings, with_overrides
-
-    settings = (
-        read_settings(config, TrainSettings, overrides) if config else with_overrides(TrainSettings, overrides, "flags")
-    )
+    settings = read_settings(config, TrainSettings, overrides)
     from mlx_cc.terminal import console, progress
     from mlx_cc.train.plan import plan
 

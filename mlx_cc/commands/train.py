@@ -11,24 +11,29 @@ import click
 
 from mlx_cc.commands.options import CONFIG, JSON
 from mlx_cc.folders import RunFolder
-from mlx_cc.settings import flags
-from mlx_cc.train.settings import TrainSettings
+from mlx_cc.settings import flags, read_settings
+from mlx_cc.train.settings import OFTEN, TrainSettings
 
 
 @click.command(name="train", context_settings={"show_default": False})
 @CONFIG
-@click.option("--run", "run_name", help="Name of the run under adapters/; else the last part of output_dir.")
-@click.option("--resume", is_flag=True, help="Continue the run from its checkpoint.")
-@click.option("--in-process", is_flag=True, help="Train in this process, not in a child that is restarted when killed.")
+@click.option("--run", "run_name", help="Name of the run's folder in adapters/ (default: the last part of output_dir).")
+@click.option("--resume", is_flag=True, help="Continue the run from its last save.")
+@click.option(
+    "--in-process",
+    is_flag=True,
+    help="Train in this process instead of a child process that is restarted when it is killed.",
+)
 @JSON
-@flags(TrainSettings)
+@flags(TrainSettings, shown=OFTEN)
 def command(
     config: Path | None, run_name: str | None, resume: bool, in_process: bool, as_json: bool, overrides: dict[str, Any]
 ) -> None:
     """Tune a model with LoRA on the prepared data.
 
-    Every setting of the YAML file can be given as a flag, which wins over the file. Ctrl-C saves and
-    ends; --resume goes on. A run that its GPU or the system kills is continued by itself.
+    A flag wins over the file. The settings below are those that people change; every other one is a flag too, such
+    as --lora-dropout: docs/commands.md and `mlx_cc schema run` list all. Ctrl-C saves and ends; --resume continues.
+    A run that the GPU or the system kills is restarted from its last save.
 
     \b
     Examples:
@@ -36,11 +41,7 @@ def command(
       mlx_cc train --config configs/smollm2_135m_cpu.yaml --num-train-epochs 1
       mlx_cc train --config configs/mistral_7b_mac.yaml --resume
     """
-    from mlx_cc.settings import read_settings, with_overrides
-
-    settings = (
-        read_settings(config, TrainSettings, overrides) if config else with_overrides(TrainSettings, overrides, "flags")
-    )
+    settings = read_settings(config, TrainSettings, overrides)
     folder = Path("adapters") / (run_name or Path(settings.training.output_dir).name)
     from mlx_cc.train.supervise import supervise
 
