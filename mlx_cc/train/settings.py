@@ -51,13 +51,15 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(
             ge=64,
-            description="Maximum tokens of a transcript with a question and its answer; longer transcripts lose turns from their middle.",
+            description="Maximum tokens of a transcript with a question and its answer; longer "
+            "transcripts lose turns from their middle.",
         ),
     ] = 2048
     quantization: Annotated[
         Literal["none", "4bit", "8bit"],
         Meta(
-            description="Round the frozen base weights to 4 or 8 bits (QLoRA): less memory on a GPU, none saved on a CPU."
+            description="Round the frozen base weights to 4 or 8 bits (QLoRA): less memory on a GPU, "
+            "none saved on a CPU."
         ),
     ] = "none"
 
@@ -96,7 +98,8 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
     objective: Annotated[
         Literal["gold", "soft"],
         Meta(
-            description="Score tasks learn the labelled answer (gold), or a distribution around it and its expected value (soft)."
+            description="Score tasks learn the labelled answer (gold), or a distribution around it and "
+            "its expected value (soft)."
         ),
     ] = "gold"
     soft_width: Annotated[
@@ -137,7 +140,8 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(
             ge=0,
-            description="Stop after 3 consecutive updates with a loss above this multiple of the first validation loss (0: never).",
+            description="Stop after 3 consecutive updates with a loss above this multiple of the first "
+            "validation loss (0: never).",
         ),
     ] = 2.0
     save_steps: Annotated[int, Meta(ge=0, description="Optimizer updates between saves (0: at each validation).")] = 0
@@ -175,7 +179,8 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
     train: Annotated[
         str,
         Meta(
-            description="Train file; empty: train_reasoning, train_temporal or train_chatml.jsonl in `dir`, the first that exists."
+            description="Train file; empty: train_reasoning, train_temporal or train_chatml.jsonl in "
+            "`dir`, the first that exists."
         ),
     ] = ""
     validation: Annotated[
