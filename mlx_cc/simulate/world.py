@@ -327,19 +327,9 @@ class World:
         quality = 77 + 10 * skill - 6 * difficulty + (2, -1, -5)[failed] + gauss(0, 3.5)
         waited = log1p(drawn.wait_s / 60) * (0.22 + 0.08 * customer.impatience)
         mood = 3.5 - issue.upset - waited - 0.35 * contacts_before + 0.35 * customer.temper
-        satisfaction = (
-            4.3
-            + (0.35, -0.4, -1.2)[failed]
-            + 0.35 * empathy
-            + 0.05 * technical
-            + 0.15 * communication
-            + 0.35 * customer.temper
-            - 0.35 * issue.upset
-            - waited
-            - 0.2 * contacts_before
-            - 0.1 * difficulty
-            + gauss(0, 0.25)
-        )
+        satisfaction = 4.3 + (0.35, -0.4, -1.2)[failed] + 0.35 * empathy + 0.05 * technical + 0.15 * communication
+        satisfaction = satisfaction + 0.35 * customer.temper - 0.35 * issue.upset - waited
+        satisfaction = satisfaction - 0.2 * contacts_before - 0.1 * difficulty + gauss(0, 0.25)
         churn = 20 + issue.churn + 13 * (3.7 - satisfaction) + 5 * failed + 7 * contacts_before - 8 * customer.loyalty
         churn += gauss(0, 5)
         return Contact(
