@@ -22,7 +22,7 @@ from mlx_cc.prompt.wording import (
     turn_lines,
 )
 
-plant, build_task_tree = build_tree, build_task_tree  # their former names
+plant, plant_tasks = build_tree, build_task_tree  # former names, which scripts of users may import
 
 __all__ = [
     "END",
