@@ -19,6 +19,7 @@ ROOMS = [
     "terminal",
     "cores",
     "children",
+    "buckets",
     "conversation",
     "files",
     "splits",

@@ -6,6 +6,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from mlx_cc.buckets import buckets
 from mlx_cc.errors import UserError
 from mlx_cc.model import machine
 from mlx_cc.model.load import Loaded
@@ -28,12 +29,9 @@ def encoder(loaded: Loaded) -> tuple[Callable[[Sequence[str]], np.ndarray], int]
 
     def encode(texts: Sequence[str]) -> np.ndarray:
         rows = [loaded.tokenizer.encode(text[: 16 * LONGEST] or " ")[:LONGEST] for text in texts]
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
         found: list[Any] = [None] * len(rows)
         with machine.wired_limit():
-            while order:
-                count = max(1, MOST_TOKENS // len(rows[order[-1]]))
-                places, order = order[-count:], order[:-count]
+            for places in buckets(range(len(rows)), lambda place: (len(rows[place]),), MOST_TOKENS, max_padding=1):
                 states = loaded.model.model(padded([rows[place] for place in places])).astype(mx.float32)
                 for row, place in enumerate(places):
                     mean = states[row, : len(rows[place])].mean(axis=0)

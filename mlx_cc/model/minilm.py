@@ -13,6 +13,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
+from mlx_cc.buckets import buckets
 from mlx_cc.folders import ModelFolder
 from mlx_cc.model import cpu_kernels, machine, pull
 
@@ -119,10 +120,7 @@ class MiniLM:
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
         """Texts of close lengths: their places, token ids (B, L) and which of those are no padding (B, L)."""
         rows = [found.ids for found in self.tokenizer.encode_batch([text[:LONGEST_TEXT] for text in texts])]
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
-        while order:
-            count = max(1, MOST_TOKENS // len(rows[order[-1]]))
-            places, order = order[-count:], order[:-count]
+        for places in buckets(range(len(rows)), lambda place: (len(rows[place]),), MOST_TOKENS, max_padding=1):
             longest = len(rows[places[-1]])
             ids = np.zeros((len(places), longest), np.int32)
             for row, place in enumerate(places):

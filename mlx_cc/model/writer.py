@@ -19,9 +19,11 @@ from typing import Any, NamedTuple, cast
 
 import mlx.core as mx
 
+from mlx_cc.buckets import buckets
 from mlx_cc.model import machine
 from mlx_cc.model.decode import Grammars, cache_of
 from mlx_cc.model.tree import Prefix, run_trunks, shares_trunk
+from mlx_cc.prompt.encoder import common_prefix
 
 WINDOW = 4
 """Batches drawn together, so that jobs of close lengths meet."""
@@ -29,8 +31,6 @@ MOST_TOKENS = 8192
 """Of trunks or rows computed at once, padding included."""
 AT_ONCE = 8
 """Trunks or rows computed at once."""
-PADDING = 0.15
-"""The most of what is computed at once that may be padding."""
 
 
 class Job(NamedTuple):
@@ -144,16 +144,17 @@ class Writer:
         while window := list(islice(stream, WINDOW * self.batch_size)):
             machine.suit_threads()
             window.sort(key=lambda job: (len(job.trunk), job.trunk, len(job.prompt)))
-            for group in _groups(window, most):
+            by_trunk = [(trunk, list(some)) for trunk, some in groupby(window, key=lambda job: job.trunk)]
+            for group in buckets(by_trunk, lambda pair: (len(pair[0]),), MOST_TOKENS, most):
                 trunks = [trunk for trunk, _ in group]
                 if not self.shares_trunk or not trunks[0]:
                     for job in (job for _, some in group for job in some):
                         yield Ready(job, make_prompt_cache(self.model), (*job.trunk, *job.prompt))
                     continue
                 heads = [trunk[:-1] for trunk in trunks]  # each keeps a token of its own to compute
-                if beginning is None and len(trunks) > 1 and (tokens := _common(heads)):
-                    beginning = tokens, run_trunks(self.model, [tokens])
-                known = len(_common([beginning[0], *heads])) if beginning else 0
+                if beginning is None and len(trunks) > 1 and (shared := common_prefix(heads)):
+                    beginning = heads[0][:shared], run_trunks(self.model, [heads[0][:shared]])
+                known = common_prefix([beginning[0], *heads]) if beginning else 0
                 computed = run_trunks(self.model, trunks, beginning[1].one(0, known) if beginning and known else None)
                 mx.eval(computed.layers)
                 for place, (_, some) in enumerate(group):
@@ -213,27 +214,6 @@ class Writer:
 def _gumbel(keys: mx.array, size: int) -> mx.array:
     """Gumbel noise (B, size), each row from its own key: what the arg max of logits needs to be a sample."""
     return mx.vmap(lambda key: mx.random.gumbel((size,), key=key))(keys)
-
-
-def _groups(jobs: Iterable[Job], most: int) -> Iterator[list[tuple[tuple[int, ...], list[Job]]]]:
-    """Trunks worth computing at once, each with its jobs; jobs come sorted by their trunks' lengths."""
-    group: list[tuple[tuple[int, ...], list[Job]]] = []
-    for trunk, some in groupby(jobs, key=lambda job: job.trunk):
-        size = (len(group) + 1) * len(trunk)
-        tokens = sum(len(other) for other, _ in group) + len(trunk)
-        if group and (len(group) == most or size > MOST_TOKENS or tokens < (1 - PADDING) * size or not group[0][0]):
-            yield group
-            group = []
-        group.append((trunk, list(some)))
-    if group:
-        yield group
-
-
-def _common(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The tokens all rows begin with."""
-    first, last = min(rows), max(rows)
-    most = min(len(first), len(last))
-    return first[: next((place for place in range(most) if first[place] != last[place]), most)]
 
 
 def _joined(cache: list[Any], more: list[Any]) -> list[Any]:

@@ -7,10 +7,12 @@ The trunk is the longest common token prefix of the plain renderings, so trunk +
 exactly the tokens of separate rows, whatever the chat template.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from mlx_cc.buckets import buckets
 from mlx_cc.centre import Centre
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
@@ -24,9 +26,6 @@ CASES_SHARE = 4
 
 SHORTEST_CASE = 80
 """Characters below which a case that still doesn't fit is left out."""
-
-PADDING = 0.15
-"""The most of the tokens computed at once that may be padding."""
 
 
 class Scale(NamedTuple):
@@ -210,29 +209,14 @@ def _scale(task: Task, label: Any, centre: Centre, encoder: Encoder) -> Scale | 
     return Scale(tuple(encoder.answer(text) for text in texts), tuple(map(float, texts)), task.number(label))
 
 
-def groups(trees: Sequence[Tree], one_at_a_time: bool = False, most_tokens: int | None = None) -> list[list[Tree]]:
-    """Trees cut into groups that are worth computing at once: little of a group is padding.
+def groups(trees: Sequence[Tree], one_at_a_time: bool = False, most_tokens: float = math.inf) -> list[list[Tree]]:
+    """Trees in groups that are worth computing at once, of at most so many tokens, padding included."""
 
-    Args:
-        most_tokens: of a group, padding included.
-    """
-    found: list[list[Tree]] = []
-    for tree in sorted(trees, key=lambda tree: len(tree.trunk)):
-        group = [*found[-1], tree] if found else []
-        size = _computed(group)
-        little = sum(t.tokens for t in group) >= (1 - PADDING) * size and size <= (most_tokens or size)
-        if group and little and not one_at_a_time and len({t.is_row for t in group}) == 1:
-            found[-1] = group
-        else:
-            found.append([tree])
-    return found
+    def lengths(tree: Tree) -> tuple[int, int]:
+        return len(tree.trunk), tree.tokens - len(tree.trunk)
 
-
-def _computed(group: Sequence[Tree]) -> int:
-    """Tokens of a group, padding included."""
-    if not group:
-        return 0
-    return len(group) * (max(len(t.trunk) for t in group) + max(t.tokens - len(t.trunk) for t in group))
+    most = 1 if one_at_a_time else math.inf
+    return list(buckets(trees, lengths, most_tokens, most, kind=lambda tree: tree.is_row))
 
 
 def _longest(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> int:
