@@ -84,10 +84,10 @@ def _output(path: Path) -> Iterator[Callable[[], Any]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield refuse
     except OSError as fault:
-        raise UserError(
-            f"{path}: {(fault.strerror or str(fault)).lower()}; nothing was changed there. "
-            "Free space or choose another place."
-        ) from fault
+        reason = (fault.strerror or str(fault)).lower()
+        if fault.filename and ".part" not in str(fault.filename):  # a file that the block reads
+            raise UserError(f"{fault.filename}: {reason}; {path} was not changed. Check that path.") from fault
+        raise UserError(f"{path}: {reason}; nothing was changed there. Free space or choose another place.") from fault
 
 
 def _sync(folder: Path) -> None:

@@ -123,6 +123,14 @@ def test_a_second_writer_of_an_output_is_refused_in_one_line(output, command, co
     assert not list(path.parent.glob("*.part")) and not list(path.parent.glob(".*"))
 
 
+@pytest.mark.parametrize("write", [written_whole, written_together])
+def test_a_file_that_cannot_be_read_meanwhile_is_not_taken_for_the_output(write, tmp_path: Path):
+    fault = r"gone\.txt: no such file or directory; \S*out\.txt was not changed"
+    with pytest.raises(UserError, match=fault), write(tmp_path / "out.txt"):
+        (tmp_path / "gone.txt").read_text()
+    assert not list(tmp_path.iterdir())
+
+
 def test_writers_at_once_each_come_whole_or_are_refused(tmp_path: Path):
     refused, written = [], []
 

@@ -16,7 +16,7 @@ from mlx_cc import reasoning
 from mlx_cc.analyst import BATCH, Analyst
 from mlx_cc.conversation import Conversation
 from mlx_cc.evaluate.compare import compare, overall
-from mlx_cc.evaluate.predict import Predictions, digest, fingerprint, journal_rows, predictions
+from mlx_cc.evaluate.predict import Predictions, digest, fingerprint, opened_journal, predictions
 from mlx_cc.metrics import wilson
 from mlx_cc.prompt import build_tree
 from mlx_cc.tasks import Task
@@ -99,16 +99,14 @@ def write(
         return digest(model, tree, reasoning.grammar(explained, len(conversation.turns)))
 
     asked = {c.id: hash_of(c, v) for c, v in zip(conversations, values, strict=True)}
-    journal = folder / f"chains-{model}.jsonl"
-    done = {
-        row["conversation_id"]: Chain(row["text"], row["seconds"])
-        for row in journal_rows(journal)
-        if row["asked"] == asked.get(row["conversation_id"])
-    }
-    lacking = [(c, v) for c, v in zip(conversations, values, strict=True) if c.id not in done]
-    batches = [lacking[start : start + BATCH] for start in range(0, len(lacking), BATCH)]
-    folder.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file:
+    with opened_journal(folder / f"chains-{model}.jsonl") as (rows, file):
+        done = {
+            row["conversation_id"]: Chain(row["text"], row["seconds"])
+            for row in rows
+            if row["asked"] == asked.get(row["conversation_id"])
+        }
+        lacking = [(c, v) for c, v in zip(conversations, values, strict=True) if c.id not in done]
+        batches = [lacking[start : start + BATCH] for start in range(0, len(lacking), BATCH)]
         for batch in progress(batches, "reasoning chains"):
             started = time.perf_counter()
             texts = analyst.chains([c for c, _ in batch], [v for _, v in batch])

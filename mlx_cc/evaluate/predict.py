@@ -2,14 +2,16 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from mlx_cc.analyst import BATCH, WINDOW, Analyst
 from mlx_cc.conversation import Conversation
-from mlx_cc.files import drop_cut_line, lines
+from mlx_cc.errors import UserError
+from mlx_cc.files import drop_cut_line, lines, locked
 from mlx_cc.model.load import hash_of_model
 from mlx_cc.prompt import Cases, build_task_tree
 from mlx_cc.tasks import all_tasks, pick
@@ -42,12 +44,21 @@ def fingerprint(analyst: Analyst) -> str:
     return digest(hash_of_model(analyst.name), settings, tokens)
 
 
-def journal_rows(journal: Path) -> list[dict[str, Any]]:
-    """The rows of an append-only file; a line that a crash cut off is dropped from it."""
-    if not journal.exists():
-        return []
-    drop_cut_line(journal)
-    return [json.loads(line) for _, line in lines(journal)]
+@contextmanager
+def opened_journal(journal: Path) -> Iterator[tuple[list[dict[str, Any]], IO[str]]]:
+    """The rows of an append-only file, without a line that a crash cut off, and the file to append to.
+
+    Raises:
+        UserError: another process has it open.
+    """
+
+    def refuse() -> None:
+        raise UserError(f"{journal}: another process is writing it. Wait until it has ended.")
+
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with locked(journal, refuse), journal.open("a", encoding="utf-8") as file:
+        drop_cut_line(journal)
+        yield [json.loads(line) for _, line in lines(journal)], file
 
 
 def predictions(
@@ -72,16 +83,14 @@ def predictions(
         cases: conversation id -> similar earlier conversations that the model is shown.
     """
     model = fingerprint(analyst)
-    journal = folder / f"answers-{model}.jsonl"
-    kept = {row.get("asked"): row for row in journal_rows(journal)}
     read = [name for name in tasks if name != "coaching"]
     size = BATCH * WINDOW
     work = [(conversations[start : start + size], read) for start in range(0, len(conversations), size) if read]
     work += [([c], ["coaching"]) for c in conversations[:coaching] if "coaching" in tasks]
     found: Predictions = {c.id: {} for c in conversations}
     seconds = 0.0
-    folder.mkdir(parents=True, exist_ok=True)
-    with journal.open("a", encoding="utf-8") as file:
+    with opened_journal(folder / f"answers-{model}.jsonl") as (rows, file):
+        kept = {row.get("asked"): row for row in rows}
         for group, names in progress(work, analyst.name):
             shown = [(notes.get(c.id, ""), cases.get(c.id, Cases())) for c in group]
             asked = [digest(model, _tree(analyst, c, names, *also)) for c, also in zip(group, shown, strict=True)]

@@ -183,6 +183,6 @@ def _said(path: Path) -> Iterator[None]:
         yield
     except OSError as fault:
         raise UserError(
-            f"{path}: {(fault.strerror or str(fault)).lower()}. What was written before is kept: free space or mend "
+            f"{path}: {(fault.strerror or str(fault)).lower()}. What was written before is kept: free space or repair "
             "the folder, then run the same command again."
         ) from fault

@@ -19,7 +19,7 @@ import mlx.nn as nn
 from mlx_cc.analyst import Analyst, difference
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.files import read_conversations, read_json
+from mlx_cc.files import being_made, read_conversations, read_json
 from mlx_cc.folders import DataFolder, ModelFolder, RunFolder
 from mlx_cc.model import machine, pull
 from mlx_cc.model.load import MAX_TOKENS, data_folder, keep_beside, run_settings
@@ -94,9 +94,7 @@ def fuse(
     layers = merge(loaded.model, DTYPES[dtype])
     config = {k: v for k, v in loaded.config.items() if k not in ("quantization", "quantization_config")}
     config |= {MAX_TOKENS: loaded.max_tokens, "torch_dtype": dtype}
-    part = output.with_name(f".{output.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
+    with being_made(output) as part:
         with _disk_faults(output):
             tell("writing")
             _save(part, base, loaded.model, loaded.tokenizer, config, quantization)
@@ -115,8 +113,6 @@ def fuse(
         with _disk_faults(output):
             size = pull.size_bytes(part)
             _put(part, output)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     seconds = time.perf_counter() - started
     return Fused(output, layers, dtype, quantization, size, len(conversations), most, agreement, seconds)
 
