@@ -1,11 +1,11 @@
-"""Calibration: what labelled conversations outside the train split say about a model's probabilities.
+"""Calibration: a model's probabilities, fitted to labelled conversations outside the train split.
 
     p_T(answer) ~ p(answer)^(1/T)    one temperature a task, by the log loss of the labelled answer
     value -> map(value)              scores: a rising map from the expected value to the label
     confidence < threshold           the answer needs review
 
-Temperature scaling is that of Guo et al. (2017), the rising map isotonic regression. What changes is
-measured by cross-validation, so a printed improvement is one on conversations it was not fitted on.
+Temperature scaling follows Guo et al. (2017); the rising map is isotonic regression. Improvements are measured by
+cross-validation: on conversations that the fit did not see.
 """
 
 import logging
@@ -24,54 +24,54 @@ from mlx_cc.folders import RunFolder
 from mlx_cc.tasks import Answer, Task
 
 LEAST_ROWS = 30
-"""A task with fewer labelled rows is left as it is."""
+"""A task with fewer labelled rows is not calibrated: cross-validation would leave 6 rows a fold."""
 LEAST_ROWS_FOR_MAP, LEAST_LABELS_FOR_MAP = 50, 3
-"""Rows and distinct labels below which a score's values are not moved."""
+"""Least rows and distinct labels for the map of a score's values."""
 LEAST_KEPT = 20
-"""Rows a threshold must keep: of fewer, some confidence keeps the wanted accuracy by luck."""
+"""Least rows above a threshold: with fewer, some confidence reaches the wanted accuracy by luck."""
 FOLDS = 5
 BINS = 10
-"""Of the calibration error, each with as many rows."""
+"""Bins of the calibration error, with equally many rows."""
 TEMPERATURES = (0.05, 20.0)
 """Bounds of the search."""
 PAGE, SAMPLES = 4096, 2048
 """Bytes, and how often they are read of a large file: a merged adapter changes more than a tenth of the weights."""
 TINY = 1e-300
-"""Stands in for a probability of zero, whose logarithm is none."""
+"""Replaces a probability of zero, which has no logarithm."""
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
-    """A measure of the raw answers and of the calibrated ones, the latter on rows they were not fitted on."""
+    """A measure of the raw answers, and of the calibrated ones on rows that the fit did not see."""
 
     before: float
     after: float
 
 
 class TaskCalibration(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was fitted for one task, and what that changed."""
+    """The calibration of one task, and what it changed."""
 
     temperature: Annotated[float, Meta(gt=0)]
     threshold: float | None
-    """Answers of lower confidence need review; None: no confidence reached `accuracy`, so all do."""
+    """Answers of lower confidence need review; None: no confidence reaches `accuracy`, so all do."""
     accuracy: float
-    """Wanted of the answers kept: share of labelled answers hit, of scores within a tenth of the highest."""
+    """Wanted among the answers kept: share that equals the label; for scores, within a tenth of the highest score."""
     n: int
-    """Labelled conversations."""
+    """Number of labelled conversations."""
     kept: float
-    """Share of them at or above the threshold."""
+    """Share of them with a confidence at or above the threshold."""
     data: str
-    """File they came from."""
+    """Name of the file they came from."""
     log_loss: Change
-    """Of the labelled answer, in nats."""
+    """Log loss of the labelled answer, in nats."""
     ece: Change
     """Expected calibration error of the most probable answer."""
     mae: Change | None = None
-    """Of scores, in their unit."""
+    """Mean absolute error of scores, in their unit."""
     knots: tuple[tuple[float, float], ...] = ()
-    """Expected value -> calibrated value, linear between; empty where moving values did not help."""
+    """Expected value -> calibrated value, linear in between; empty where the map did not help."""
 
     def doubts(self, answer: Answer) -> bool:
-        """Whether somebody should look at the answer."""
+        """Whether a person should check the answer."""
         return self.threshold is None or (answer.confidence or 0.0) < self.threshold
 
 
@@ -83,18 +83,17 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     """`weights_of` the model it was fitted for; None fits any weights (`fuse` merged the adapter it was fitted for)."""
 
 
-# Using it
+# Applying it
 
 
 def calibrated(task: Task, distribution: Mapping[str, float], centre: Centre, fitted: TaskCalibration | None) -> Answer:
     """The answer to a task that is read.
 
-    Confidence and interval are those of the tempered distribution; the interval is widened where a
-    moved value would lie outside.
+    Confidence and interval are those of the tempered distribution. The interval is widened to contain a moved value.
 
     Args:
         distribution: allowed answer -> probability, summing to 1.
-        fitted: None reads the distribution as it is.
+        fitted: None leaves the distribution as it is.
     """
     assert task.read is not None, f"{task.name} is decoded, not read"
     if fitted is None:
@@ -134,7 +133,7 @@ def _around(value: float, points: np.ndarray) -> list[float]:
 
 
 class Threshold(NamedTuple):
-    """The confidence that separates answers kept from answers for review."""
+    """The confidence that separates answers that are kept from those for review."""
 
     confidence: float | None
     kept: float
@@ -148,7 +147,7 @@ def fit(
 
     Args:
         rows: distribution over the allowed answers as the model gave it, and the label's value.
-        accuracy: wanted of the answers that need no review.
+        accuracy: wanted among the answers that need no review.
         data: name of the file the rows came from.
     """
     assert task.answers is not None, f"{task.name} is decoded, not read"
@@ -218,7 +217,7 @@ def log_loss(p: np.ndarray, gold: np.ndarray) -> float:
 
 
 def calibration_error(p: np.ndarray, gold: np.ndarray) -> float:
-    """Mean distance between how probable the most probable answer is held and how often it is the label.
+    """Expected calibration error: mean distance between the top answer's probability and how often it is the label.
 
     Over `BINS` bins of neighbouring probabilities with as many rows each, weighted by their rows.
     """
@@ -236,7 +235,7 @@ def rising_map(values: np.ndarray, labels: np.ndarray) -> tuple[tuple[float, flo
 
 
 def threshold(confidence: np.ndarray, right: np.ndarray, accuracy: float) -> Threshold:
-    """The lowest confidence (of n) at which the answers kept are right (n, bool) as often as wanted.
+    """The lowest of n confidences at which the answers kept are right (n, bool) as often as wanted.
 
     Keeps at least `LEAST_KEPT` rows; without such a confidence none is kept.
     """
@@ -251,7 +250,7 @@ def threshold(confidence: np.ndarray, right: np.ndarray, accuracy: float) -> Thr
     return Threshold(float(ranked[last]), (last + 1) / len(order))
 
 
-# Keeping it
+# On disk
 
 
 def weights_of(folder: Path) -> str | None:
@@ -268,7 +267,7 @@ def weights_of(folder: Path) -> str | None:
 
 
 def read_calibration(folder: Path) -> Calibration | None:
-    """The calibration kept in a model's folder; None when there is none, or it was fitted for other weights.
+    """The calibration in a model's folder; None when there is none, or when it was fitted for other weights.
 
     Raises:
         UserError: the file is not a calibration.
@@ -286,5 +285,5 @@ def read_calibration(folder: Path) -> Calibration | None:
 
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:
-    """Keep a calibration in a model's folder."""
+    """Write a calibration into a model's folder."""
     write_json(RunFolder(folder).calibration, calibration)

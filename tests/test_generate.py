@@ -343,7 +343,7 @@ def test_status_says_how_far_a_run_is_from_outside(left_alone: tuple[Work, bytes
     assert state.tokens_per_s and state.tokens_per_s > 0
     shown = CliRunner().invoke(main_group, ["generate", "status", str(work.output)])
     assert "3 of 3" in shown.output and "not running" in shown.output
-    with pytest.raises(UserError, match="no run is noted"):
+    with pytest.raises(UserError, match="no run is recorded"):
         status(work.output.with_name("other.jsonl"))
 
 

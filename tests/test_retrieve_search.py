@@ -171,7 +171,7 @@ def test_a_transcript_is_looked_for_by_what_its_customer_said_first(rag):
 
 def test_a_model_ranks_again_by_its_probability_of_yes(rag, tiny_model, monkeypatch):
     query = "I was charged twice"
-    with pytest.raises(UserError, match="Name a model"):
+    with pytest.raises(UserError, match="needs a model"):
         rag.retrieve_similar(query, 3, rerank=True)
     monkeypatch.setattr(rag, "analyst", Analyst(load(tiny_model)))
     found = rag.retrieve_similar(query, 3, rerank=True)

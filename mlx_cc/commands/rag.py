@@ -6,22 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_cc.commands.options import FOLDER, JSON, PATH
 from mlx_cc.retrieve.entries import COLLECTION, FIELDS, MODES, PARTS, SEARCHED
 
 if TYPE_CHECKING:
     from mlx_cc.retrieve.rag import ContactCenterRAG
     from mlx_cc.retrieve.search import Case
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 def index_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Where the index is."""
+    """Give a command the options that name an index."""
     options = [
         click.option(
             "--index",
             "folder",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=FOLDER,
             default=Path("data/index"),
             show_default=True,
             help="Folder of the index.",
@@ -58,7 +57,7 @@ def opened(folder: Path, collection: str, chroma_host: str | None, embedder: str
 
 
 @command.command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PATH)
 @index_options
 @click.option("--rebuild", is_flag=True, help="Make the index anew from PATH, for example for another embedder.")
 @click.option("--prune", is_flag=True, help="Remove conversations that are not in PATH.")
@@ -110,24 +109,32 @@ def index(
 
 @command.command()
 @click.argument("text", required=False)
-@click.option("--file", type=click.Path(path_type=Path), help="A transcript to look for, instead of TEXT.")
+@click.option("--file", type=PATH, help="Transcript to search with, instead of TEXT.")
 @index_options
-@click.option("-n", "--results", type=click.IntRange(min=1), default=5, show_default=True, help="How many.")
+@click.option(
+    "-n", "--results", type=click.IntRange(min=1), default=5, show_default=True, help="Conversations to find."
+)
 @click.option(
     "--filter",
     "filters",
     multiple=True,
     help="FIELD=VALUE, FIELD>=VALUE and so on, or a JSON object; repeatable, all must hold.",
 )
-@click.option("--mode", type=click.Choice(MODES), default=MODES[0], show_default=True, help="Rankings.")
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default=MODES[0],
+    show_default=True,
+    help="Both rankings, vectors or words.",
+)
 @click.option(
     "--part",
     "parts",
     type=click.Choice(PARTS),
     multiple=True,
-    help="Look through these alone; repeatable.  [default: conversation and problem]",
+    help="Search only these entries; repeatable.  [default: conversation and problem]",
 )
-@click.option("--rerank", "model", help="Let this model rank the best 20 again.")
+@click.option("--rerank", "model", help="Model that ranks the best 20 again.")
 @JSON
 def query(
     text: str | None,
@@ -160,15 +167,15 @@ def query(
     from mlx_cc.terminal import status
 
     if (text is None) == (file is None):
-        raise UserError("what to look for? Give TEXT or --file, not both.")
+        raise UserError("nothing to search for, or two things. Give either TEXT or --file.")
     wanted = read(filters)
     said = _read(file) if file else text or ""
     with opened(folder, collection, chroma_host, embedder) as rag:
-        if model and rag.finder:  # a wrong index is told before the model is loaded
+        if model and rag.finder:  # a wrong index is refused before the model is loaded
             from mlx_cc.analyst import load
 
             rag.analyst = load(model)
-        with status("reranking" if model else "looking"):
+        with status("reranking" if model else "searching"):
             found = rag.retrieve_similar(said, results, wanted, mode=mode, parts=parts or SEARCHED, rerank=bool(model))
     practices = extract_best_practices(found)
     if as_json:
@@ -183,7 +190,7 @@ def query(
 @index_options
 @JSON
 def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str | None, as_json: bool) -> None:
-    """Say what an index holds, and what it can be filtered by.
+    """Show what an index holds and what it can be filtered by.
 
     \b
     Examples:
@@ -204,7 +211,7 @@ def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str 
     click.echo(f"{where}: {found['conversations']:,} conversations, {found['entries']:,} entries")
     click.echo(f"embedder {found['embedder']}, {found['dimension']} numbers a vector")
     if found["half_made"]:
-        click.echo(f"a rebuild was stopped after {found['half_made']:,} entries: --rebuild goes on with it")
+        click.echo(f"a rebuild was stopped after {found['half_made']:,} entries: --rebuild continues it")
     for name, told in found["fields"].items():
         values = told.get("values") or {}
         if values:
@@ -223,7 +230,7 @@ def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str 
 def check(
     ctx: click.Context, folder: Path, collection: str, chroma_host: str | None, embedder: str | None, as_json: bool
 ) -> None:
-    """Read all of an index and say whether it is whole; the exit status is 3 when it is not.
+    """Read a whole index and check it; the exit status is 3 when something is wrong.
 
     \b
     Examples:

@@ -1,8 +1,8 @@
-"""What a tuned model has to beat: a constant answer, words counted, and the untuned model's own states.
+"""What a tuned model has to beat: a constant answer, TF-IDF of the words, and the untuned model's hidden states.
 
 All are fitted on the labels of the train split alone. The last two are linear: logistic regression where
-the answers are classes, ridge regression where they are numbers. How strongly they are held back, and
-which features they use, is chosen by cross-validation inside the train split.
+the answers are classes, ridge regression where they are numbers. Cross-validation inside the train split chooses
+the strength of the regularisation and the features.
 """
 
 import re
@@ -28,16 +28,16 @@ from mlx_cc.tasks import Task
 from mlx_cc.terminal import progress
 
 NAMES = {"constant": "constant", "tfidf": "TF-IDF", "frozen": "frozen LM"}
-"""The word that asks for a baseline -> its name in a report."""
+"""Value of --baselines -> name in the report."""
 
 FOLDS, FEWEST = 5, 10
-"""Of the cross-validation: its parts, and the labels below which nothing is fitted."""
+"""Folds of the cross-validation, and least labels to fit anything: two a fold."""
 MOST_CHOOSING = 2000
-"""Train conversations that the cross-validation looks at; all are used for the last fit."""
+"""Most train conversations in the cross-validation; the final fit uses all."""
 MOST_WORDS = 50_000
-"""Words and pairs of words that are counted, the most frequent ones."""
+"""Most words and pairs of words that are counted; the most frequent ones stay."""
 FEW = 300
-"""Train conversations below which a word that one of them alone has is counted too."""
+"""With fewer train conversations, words that only one of them has are counted too."""
 
 
 class Features(NamedTuple):
@@ -52,7 +52,7 @@ class Features(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """What a baseline answers, and how it came to it."""
+    """What a baseline answers, and how it was fitted."""
 
     predictions: Predictions
     notes: dict[str, str]
@@ -90,7 +90,7 @@ def tfidf(
     centre: Centre,
     settings: PromptSettings,
 ) -> Baseline:
-    """Linear models on the words and pairs of words a model is shown, weighted by TF-IDF."""
+    """Linear models on the words and pairs of words of the prompt, weighted by TF-IDF."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     texts, asked = (np.array([_text(c, settings) for c in some], dtype=object) for some in (train, held_out))
@@ -112,7 +112,7 @@ def frozen(
 
     Args:
         analyst: the untuned model, with the tuned one's centre and prompt.
-        folder: where the states are kept for the next time.
+        folder: where the states are kept for later runs.
         limit: at most this many train conversations, drawn by a hash of their ids.
     """
     from sklearn.preprocessing import StandardScaler
@@ -137,7 +137,7 @@ def _text(conversation: Conversation, settings: PromptSettings) -> str:
 
 
 def kept_states(analyst: Analyst, conversations: Sequence[Conversation], folder: Path) -> np.ndarray:
-    """`states`, from `folder` where the same model has computed them for the same tokens before."""
+    """`states`; read from `folder` if the same model computed them for the same tokens before."""
     trees = _trees(analyst, conversations)
     path = folder / f"states-{digest(fingerprint(analyst), trees)}.npy"
     if path.exists():
@@ -154,7 +154,7 @@ def states(analyst: Analyst, conversations: Sequence[Conversation]) -> np.ndarra
     The first of the two is the mean over a prompt's tokens, the second is the state of its last token.
 
     Raises:
-        UserError: the model keeps its decoder where it is not looked for.
+        UserError: the model's decoder can't be found.
     """
     return _states(analyst, _trees(analyst, conversations))
 
@@ -195,14 +195,14 @@ class Head(NamedTuple):
 
     kind: str
     guess: Callable[[Any, np.ndarray, Any, float], np.ndarray]
-    """Rows, their targets, other rows and a strength -> what is expected of the other rows."""
+    """Train rows, their targets, other rows and a strength -> expected targets of the other rows."""
     loss: Callable[[np.ndarray, np.ndarray], float]
-    """Targets and guesses to what cross-validation keeps low."""
+    """Targets and guesses -> what cross-validation minimises."""
     strengths: Sequence[float]
 
 
 class Choice(NamedTuple):
-    """What cross-validation found best."""
+    """The choice of the cross-validation."""
 
     loss: float
     features: Features
@@ -342,7 +342,7 @@ def _said(
 
 
 def _bell(scale: np.ndarray, middle: float, spread: float) -> np.ndarray:
-    """How much of a normal distribution is nearest to each point of an ascending scale; sums to 1."""
+    """Share of a normal distribution that is nearest to each point of an ascending scale; sums to 1."""
     from scipy.stats import norm
 
     borders = (scale[1:] + scale[:-1]) / 2

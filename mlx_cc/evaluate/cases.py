@@ -33,7 +33,7 @@ def find(
     only = where({"split": "train"})
     if not rag.finder.index.ids(only):
         raise UserError(
-            f"{rag.finder.index.where}: no conversation of it is known to be of the train split. Index the folder that "
+            f"{rag.finder.index.where}: no conversation is known to be of the train split. Index the folder that "
             "`prepare` wrote, or its train file: mlx_cc rag index data/train_chatml.jsonl."
         )
     return {c.id: rag.cases(c, similar, only=only) for c in progress(conversations, "similar cases")}
@@ -53,8 +53,8 @@ def measure(
 
     Args:
         answered: the answers without, and the seconds each conversation took.
-        similar: cases shown of each.
-        folder: where answers are kept as they come.
+        similar: cases shown with each conversation.
+        folder: where answers are kept.
         train: the train split, for measures that need to know its labels.
 
     Returns:

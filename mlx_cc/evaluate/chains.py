@@ -1,8 +1,8 @@
-"""What a reasoning chain is worth: a model's answers without one, with one behind them, and with one in front.
+"""What a reasoning chain is worth: a model's answers without one, with one after them, and with one before them.
 
-none     the answers, read as ever
-after    the same answers, then a chain that explains them: it can't change what was read before it
-first    a chain written before any answer is known, then the answers read with it behind the transcript
+none     the answers as usual
+after    the same answers, then a chain that explains them: it can't change the answers
+first    a chain written before any answer is known, then answers read with the chain behind the transcript
 """
 
 import json
@@ -26,7 +26,7 @@ MODES = ("none", "after", "first")
 
 
 class Chain(NamedTuple):
-    """A chain as it was written, whole or cut off, and how long that took."""
+    """A chain as it was written, whole or cut off, and how long it took."""
 
     text: str
     seconds: float
@@ -41,7 +41,7 @@ def measure(
     folder: Path,
     train: Sequence[Conversation] = (),
 ) -> dict[str, Any]:
-    """Compare the modes on the same conversations; `none` always is one of them.
+    """Compare the modes on the same conversations; `none` is always one of them.
 
     Args:
         answered: the answers without a chain, and the seconds each conversation took.
@@ -120,12 +120,12 @@ def write(
 
 
 def _mean(chains: Mapping[str, Chain]) -> float:
-    """Seconds a conversation."""
+    """Mean seconds per conversation."""
     return sum(chain.seconds for chain in chains.values()) / max(1, len(chains))
 
 
 def _judged(chains: Mapping[str, Chain], conversations: Sequence[Conversation]) -> dict[str, Any]:
-    """How many chains hold up, with Wilson's interval of their share."""
+    """How many chains pass `holds_up`, with Wilson's interval of their share."""
     n, sound = len(conversations), sum(holds_up(chains[c.id].text, c) for c in conversations)
     low, high = wilson(sound, n)
     return {"n": n, "sound": sound, "low": low, "high": high}

@@ -1,1 +1,1 @@
-"""Reasoning chains by a local teacher: asked, written, checked, noted, joined into the training file."""
+"""Reasoning chains by a local teacher model: written, checked, kept in a journal, joined into the training file."""

@@ -1,4 +1,4 @@
-"""What a written chain must hold up to before anybody learns from it; each fault has a code.
+"""Checks that a written chain must pass before a model learns from it; each fault has a code.
 
 unfinished     cut off at the most tokens
 structure      not the form of `reasoning.LINES`
@@ -39,15 +39,15 @@ CODES = (
 )
 
 SUPPORTED = 0.5
-"""Of the points that cite a turn, the least share that must have a word of it."""
+"""Least share of the points citing a turn that must share a word with it."""
 SHORTEST, LONGEST = 2, 120
-"""Words of a point."""
+"""Least and most words of a point."""
 ONE_WORD = 0.2
-"""Share of points that may be shorter than that."""
+"""Share of points that may be shorter."""
 COPIED = 7
 """Words in a row from the instructions that count as copied."""
 REPEATED = 4, 4
-"""So many words in a row, so many times, are a loop."""
+"""A loop: a run of 4 words that occurs 4 times in a point."""
 DUPLICATES = 0.25
 """Share of points that may repeat another one word for word."""
 SHARED = 0.6
@@ -64,7 +64,7 @@ def faults(
 
     Args:
         values: the answers it explains, task name -> value.
-        instructions: all the teacher was told, the transcript left out.
+        instructions: the teacher's prompt without the transcript.
         language: two letters, of the chain.
     """
     if not finished:
@@ -215,7 +215,7 @@ def _runs(text: str, size: int) -> set[tuple[str, ...]]:
 
 
 def _stems(text: str) -> set[str]:
-    """The beginnings of a text's longer words: what is left when endings are not looked at. Characters of Chinese."""
+    """First five letters of a text's longer words, so that endings don't count; characters of Chinese."""
     return {
         word[:5] for word in _plain(text).split() if (len(word) > 3 and word not in _FREQUENT) or not word.isascii()
     }

@@ -1,4 +1,4 @@
-"""The end of a run: chains that hold up go into their records, the others to the rejects, with figures on both.
+"""The end of a run: chains without faults go into their records, the others to the rejects, and a report counts both.
 
 Conversations are taken in the order of the input, so the output depends on what is in the journal and not on the
 order in which it came there.
@@ -30,14 +30,14 @@ from mlx_cc.generate.work import Work, wanted
 from mlx_cc.prompt import END
 
 REJECTS, REPORT = "_rejects.jsonl", "_report.json"
-"""Endings of what lies beside an output."""
+"""Endings of the names of files beside an output."""
 
 
 def join(work: Work) -> dict[str, Any]:
     """Write the output, its rejects and its report; returns the report.
 
-    The output has every row of the input; a conversation whose chain holds up carries it in its record, and has a row
-    of its own for it where the input has rows.
+    The output has every row of the input. A chain without faults is in its conversation's record; where the input has
+    ChatML rows, it also has a row of its own.
     """
     with written_together(work.output) as part:
         return _join(work, part / work.output.name)

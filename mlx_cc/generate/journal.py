@@ -1,9 +1,9 @@
-"""What a teacher wrote, noted as it comes: an append-only folder beside the output that a later run continues.
+"""The journal: what a teacher wrote, in an append-only folder beside the output that a later run continues.
 
     train_reasoning.jsonl            the output, written whole at the end
     train_reasoning.journal/
-        run.json                     what the run is: input, model, how many conversations
-        part-0-of-2.jsonl            entries, one a line; a part a process
+        run.json                     the run: input, model, number of conversations
+        part-0-of-2.jsonl            entries, one per line; one part per process
 
 A line that a crash cut off is dropped, and what it held is written again.
 """
@@ -37,17 +37,17 @@ class Entry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     text: str
     tokens: int
     at: float
-    """Unix time, when it was noted."""
+    """Unix time of writing."""
     faults: tuple[str, ...] = ()
-    """From `checks`, each a code and what was found."""
+    """From `checks`: a code and what was wrong."""
     answers: dict[str, Any] = {}
-    """What it explains: task name -> value."""
+    """The answers it explains: task name -> value."""
     rationalised: bool = False
     own_thoughts: str | None = None
 
 
 class About(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a run is, for whoever asks how far it is."""
+    """What a run is, for `generate status`."""
 
     input: str
     output: str
@@ -60,7 +60,7 @@ class About(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def beside(output: Path, ending: str) -> Path:
-    """What lies beside an output under its name: `train_reasoning` and an ending."""
+    """The file beside an output with its name and another ending: `train_reasoning_report.json`."""
     return output.with_name(output.name.removesuffix(".gz").removesuffix(".jsonl") + ending)
 
 
@@ -71,7 +71,7 @@ def folder_of(output: Path) -> Path:
 
 @contextmanager
 def held(output: Path) -> Iterator[Path]:
-    """Hold the journal of an output against other runs; makes its folder.
+    """Lock the journal of an output against other runs; makes its folder.
 
     Raises:
         UserError: another process writes this output, or the folder can't be made.
@@ -109,7 +109,7 @@ def entries(folder: Path, places: dict[Path, Place] | None = None) -> Iterator[E
     """The entries of a journal, part by part; lines cut off are left out.
 
     Args:
-        places: up to where each part was read before; what follows is read, and noted here.
+        places: up to where each part was read before; updated here.
 
     Raises:
         UserError: a line is no entry.
@@ -141,7 +141,7 @@ def latest(folder: Path) -> dict[tuple[str, str], Entry]:
 
 
 def is_final(entry: Entry | None, attempts: int) -> bool:
-    """Whether nothing more is written for a conversation: its chain holds up, or the attempts are used up."""
+    """Whether no further chain is written for a conversation: it has one without faults, or no attempt is left."""
     return entry is not None and (not entry.faults or entry.attempt + 1 >= attempts)
 
 
@@ -156,7 +156,7 @@ class Part:
             drop_cut_line(path)
 
     def add(self, entry: Entry) -> None:
-        """Note an entry.
+        """Write an entry.
 
         Raises:
             UserError: the disk is full, or can't be written.
@@ -178,7 +178,7 @@ class Part:
 
 @contextmanager
 def _said(path: Path) -> Iterator[None]:
-    """What the system says against writing, as a line to the user."""
+    """Turn an error of the operating system into a UserError of one line."""
     try:
         yield
     except OSError as fault:

@@ -10,7 +10,7 @@ from mlx_cc.files import read_json
 from mlx_cc.generate.journal import RUN, About, Entry, Place, entries, folder_of, is_final, is_held
 
 RECENT_S = 300.0
-"""So far back the speed is measured."""
+"""The speed is measured over so many last seconds."""
 
 
 class State(NamedTuple):
@@ -19,13 +19,13 @@ class State(NamedTuple):
     about: About
     running: bool
     done: int
-    """Conversations that nothing more is written for."""
+    """Conversations whose chain is final: kept, or rejected after the last attempt."""
     kept: int
     rejected: int
     written: int
     """Chains, all attempts counted."""
     tokens_per_s: float | None
-    """Of the last minutes; None before there are two chains."""
+    """Over the last `RECENT_S`; None before there are two chains."""
     seconds_left: float | None
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class State(NamedTuple):
 
 
 class Progress:
-    """Counts what all processes of a run write, by reading on in their parts; `show` hears of every update."""
+    """Counts what all processes of a run write, by reading their parts; calls `show` on every update."""
 
     def __init__(self, about: About, folder: Path, show: Callable[[State], None] = lambda state: None) -> None:
         self._about, self._folder, self._show = about, folder, show
@@ -49,7 +49,7 @@ class Progress:
         self._began = time.time()
 
     def update(self) -> None:
-        """Read what came since the last time."""
+        """Read what was written since the last call."""
         for entry in entries(self._folder, self._places):
             self._count(entry)
         self._show(self.state())
@@ -62,7 +62,7 @@ class Progress:
             self._final[entry.conversation_id] = not entry.faults
 
     def state(self, running: bool = True) -> State:
-        """As far as it was read."""
+        """State as of the last `update`."""
         recent = [(at, tokens) for at, tokens in self._recent if at >= self._recent[-1][0] - RECENT_S]
         speed = left = None
         done, kept = len(self._final), sum(self._final.values())
@@ -82,7 +82,7 @@ def status(output: Path) -> State:
     """
     folder = folder_of(output)
     if not (folder / RUN).exists():
-        raise UserError(f"{folder}: no run is noted there. Start one with `mlx_cc generate --output {output}`.")
+        raise UserError(f"{folder}: no run is recorded there. Start one with `mlx_cc generate --output {output}`.")
     progress = Progress(read_json(folder / RUN, About), folder)
     progress.update()
     return progress.state(running=is_held(output))

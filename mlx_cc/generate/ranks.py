@@ -1,9 +1,9 @@
-"""One run on several machines, started by MLX's own launcher; each writes its share, the first one joins.
+"""One run on several machines, started by MLX's own launcher; each rank writes its share, the first one joins them.
 
     mlx.launch --hostfile hosts.json python -m mlx_cc generate --input ... --output ...
 
 Every machine has the input and writes its own part of the journal on its own disk (or a shared one). At the end the
-parts are sent to rank 0. A rank that is killed ends the launch; the same command goes on where every rank was.
+parts are sent to rank 0. A killed rank ends the launch; the same command continues where every rank was.
 """
 
 import os

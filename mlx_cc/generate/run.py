@@ -85,8 +85,8 @@ def write_all(
     """Write what the journal lacks, in this process or in `workers` children. The caller holds the journal.
 
     Args:
-        tell: hears of a worker that is started again.
-        show: hears how far it is, after every chain or twice a second.
+        tell: called with a line when a worker is started again.
+        show: called with how far it is, after every chain or twice a second.
         shard: what this process writes, where others write the rest.
 
     Raises:
@@ -108,7 +108,7 @@ def write_all(
 
 
 def _run_children(work: Work, workers: int, tell: Callable[[str], None], update: Callable[[], None]) -> None:
-    """A process a shard, started again when a signal kills it; the first one that fails ends all."""
+    """One process per shard, started again when a signal kills it; the first failure ends all."""
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryFile() as log:
         note = Path(scratch) / "work.json"
         note.write_bytes(msgspec.json.encode(work, enc_hook=str))
@@ -146,5 +146,5 @@ def _run_children(work: Work, workers: int, tell: Callable[[str], None], update:
 
 
 def order(note: Path) -> Work:
-    """What a worker is to do, from the file that `_run_children` wrote."""
+    """The work of a worker, from the file that `_run_children` wrote."""
     return msgspec.json.decode(note.read_bytes(), type=Work, dec_hook=lambda kind, value: kind(value))

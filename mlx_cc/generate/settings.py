@@ -1,4 +1,4 @@
-"""What generating chains can be told. The field is the flag and the line in the docs."""
+"""Settings of generating chains. A field is also the flag and the line in the docs."""
 
 from typing import Annotated, Literal
 
@@ -17,35 +17,35 @@ class GenerateSettings(Struct, frozen=True, forbid_unknown_fields=True, omit_def
     blind: Annotated[
         bool,
         Meta(
-            description="Let the teacher answer before it sees the labels; where it comes to others, it is told them "
-            "and writes once more, and the chain is marked rationalised."
+            description="Let the teacher answer before it sees the labels. Where its answers differ, it sees them "
+            "and writes again, and the chain is marked rationalised."
         ),
     ] = False
     form: Annotated[
         Literal["grammar", "free"],
-        Meta(description="The structure is guaranteed by a grammar, or free text is put into it."),
+        Meta(description="A grammar guarantees the structure, or free text is put into it."),
     ] = "grammar"
     guide: Annotated[
-        bool, Meta(description="Tell the teacher rules and form; a model that was tuned on chains does without them.")
+        bool, Meta(description="Give the teacher rules and form; a model tuned on chains needs neither.")
     ] = True
     retries: Annotated[
-        int, Meta(ge=0, description="Times a rejected chain is written again, the teacher told what was wrong.")
+        int, Meta(ge=0, description="Times a rejected chain is written again; the teacher sees what was wrong.")
     ] = 1
     think: Annotated[
         Literal["off", "strip", "keep"],
-        Meta(description="Whether an R1-style teacher thinks in <think> first, and whether that is kept."),
+        Meta(description="Thoughts of an R1-style teacher in <think>: none, removed from the record, or kept in it."),
     ] = "off"
-    think_characters: Annotated[int, Meta(ge=0, description="The most it may think.")] = 4000
-    point_characters: Annotated[int, Meta(ge=20, description="The most a single point may take.")] = 160
-    max_tokens: Annotated[int, Meta(ge=100, description="The most a chain may take, thoughts left out.")] = 2000
+    think_characters: Annotated[int, Meta(ge=0, description="Most characters of such thoughts.")] = 4000
+    point_characters: Annotated[int, Meta(ge=20, description="Most characters of a point.")] = 160
+    max_tokens: Annotated[int, Meta(ge=100, description="Most tokens of a chain, without thoughts.")] = 2000
     max_seq_length: Annotated[
-        int, Meta(ge=512, description="The most tokens of a question; longer transcripts lose turns from their middle.")
+        int, Meta(ge=512, description="Most tokens of a question; a longer transcript loses turns from its middle.")
     ] = 4096
-    temperature: Annotated[float, Meta(ge=0, description="0 takes the most probable token always.")] = 0.0
-    language: Annotated[str, Meta(description="Of the chains, two letters.")] = "en"
-    seed: Annotated[int, Meta(ge=0, description="Of the sampling, with a temperature.")] = 0
+    temperature: Annotated[float, Meta(ge=0, description="0 always takes the most probable token.")] = 0.0
+    language: Annotated[str, Meta(description="Language of the chains, two letters.")] = "en"
+    seed: Annotated[int, Meta(ge=0, description="Seed of the sampling, with a temperature.")] = 0
 
     @property
     def attempts(self) -> int:
-        """The most chains written for a conversation."""
+        """Most chains written for one conversation."""
         return self.retries + 1

@@ -21,7 +21,7 @@ from mlx_cc.splits import unit_interval
 
 
 class Shard(NamedTuple):
-    """A share of the conversations: number `place` of so many."""
+    """A share of the conversations: number `place` of `shards`."""
 
     place: int = 0
     shards: int = 1
@@ -44,11 +44,11 @@ class Work(NamedTuple):
     settings: GenerateSettings
     centre: Centre
     limit: int | None = None
-    """At most so many conversations, the first of the file."""
+    """At most this many conversations, the first of the file."""
 
     @property
     def folder(self) -> Path:
-        """Of the journal."""
+        """Folder of the journal."""
         return folder_of(self.output)
 
 

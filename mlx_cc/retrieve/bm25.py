@@ -14,14 +14,14 @@ from mlx_cc.files import read_json, write_json
 from mlx_cc.retrieve.entries import PARTS, Part, part_of
 
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
-"""A word; of scripts without spaces, a character."""
+"""A word, or a character of a script without spaces."""
 NOTE = "texts.json"
 EMPTY = "\0"
-"""Stands for a text without words, and is in no query."""
+"""Stands for a text without words; no query has it."""
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, in lower case."""
+    """Words of a text, in lower case."""
     return WORD.findall(text.lower())
 
 
@@ -36,7 +36,7 @@ class Words:
 
     @classmethod
     def of(cls, texts: Iterable[tuple[str, str]]) -> "Words":
-        """Count the words of texts, each with its id; of a text, what is kept in memory are its words' numbers."""
+        """Count the words of (id, text) pairs. Memory holds numbers of words, not texts."""
         import bm25s
 
         ids: list[str] = []
@@ -61,8 +61,8 @@ class Words:
         """Ids of the entries that share words with the query, best first.
 
         Args:
-            allowed: those that may be among them; None allows all of those parts.
-            gone: those that may not.
+            allowed: ids to choose from; None allows all entries of `parts`.
+            gone: ids to leave out.
         """
         asked = [word for word in words(query) if self.ids and word in self._matrix.vocab_dict]
         if not asked:
@@ -89,7 +89,7 @@ class Words:
         return mask
 
     def save(self, folder: Path, state: str) -> None:
-        """Keep it in a folder, which appears whole, with the state of the index it was made from."""
+        """Write it to a folder, which appears whole, with the state of the index it was made from."""
         part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}.part")
         part.mkdir(parents=True)
         try:
@@ -103,7 +103,7 @@ class Words:
 
     @classmethod
     def load(cls, folder: Path, state: str) -> "Words | None":
-        """Read it; None when there is none, it is of another state, or it is damaged."""
+        """Read it; None when there is none, when it is of another state, or when it is damaged."""
         import bm25s
 
         try:
@@ -112,5 +112,5 @@ class Words:
                 return None
             matrix = bm25s.BM25.load(str(folder), show_progress=False, mmap=True) if note["ids"] else bm25s.BM25()
             return cls(note["ids"], matrix)
-        except Exception:  # whatever a damaged file leads to: it is counted again
+        except Exception:  # a damaged file can raise anything: the words are counted again
             return None

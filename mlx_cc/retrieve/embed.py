@@ -1,7 +1,7 @@
 """Texts to vectors: an embedder is a name, a size and a function.
 
 all-minilm-l6-v2    in MLX, the default; any folder of a BERT sentence encoder likewise
-st:NAME             whatever sentence-transformers loads (the extra `[st]`)
+st:NAME             any model that sentence-transformers loads (the extra `[st]`)
 trunk:MODEL         the last states of an LLM, such as the tuned one, averaged over the text
 """
 
@@ -22,14 +22,14 @@ class Embedder:
     """One way to turn texts into vectors."""
 
     name: str
-    """What it was asked for by, `@`, and a hash of its weights: vectors of two names can't be compared."""
+    """The name it was loaded by, `@`, and a hash of its weights. Vectors of different names can't be compared."""
     dimension: int
     encode: Callable[[Sequence[str]], np.ndarray]
     """Texts to unit vectors, float32 (N, dimension), in order."""
 
 
 def embedder(wanted: str = DEFAULT) -> Embedder:
-    """Load an embedder by what it is called.
+    """Load an embedder by its name.
 
     Raises:
         UserError: there is no such embedder on this machine, and how to get it.
@@ -46,7 +46,7 @@ def embedder(wanted: str = DEFAULT) -> Embedder:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two names are of the same weights, whatever path or alias these were asked for by."""
+    """Whether two names mean the same weights, whatever path or alias they were loaded by."""
     return one.rpartition("@")[2] == other.rpartition("@")[2] and one.partition(":")[1] == other.partition(":")[1]
 
 

@@ -24,7 +24,7 @@ Where = dict[str, Any]
 
 
 def where(filters: Mapping[str, Any] | None) -> Where | None:
-    """Filters as Chroma's `where`; None for none. Several keys, or several operators of a field, are all required.
+    """Filters as Chroma's `where`; None for no filter. Several keys, or several operators of a field, must all hold.
 
     Raises:
         UserError: names the field, operator or value that is not known, and those that are.
@@ -50,7 +50,7 @@ def where(filters: Mapping[str, Any] | None) -> Where | None:
 
 
 def every(clauses: Sequence[Where | None]) -> Where | None:
-    """All of several `where`s; those that are None ask nothing."""
+    """Conditions that must all hold; None is no condition."""
     kept = [clause for clause in clauses if clause]
     return {"$and": kept} if len(kept) > 1 else kept[0] if kept else None
 

@@ -40,10 +40,10 @@ _failures: list[str] = []
 
 @contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """Hold a Chroma folder against other processes; within this one it can be held several times.
+    """Lock a Chroma folder against other processes; this process may lock it several times.
 
     Raises:
-        UserError: another process holds it and goes on doing so.
+        UserError: another process holds it for longer than `PATIENCE_S`.
     """
     path = path.resolve()
     with _changing_locks:
@@ -93,7 +93,7 @@ def _lock(path: Path) -> ExitStack:
 
 @contextmanager
 def chroma_faults(where: str) -> Iterator[None]:
-    """Tell in one line what Chroma says when it can't read, write or reach its data."""
+    """Turn a failure of Chroma to read, write or reach its data into a UserError of one line."""
     try:
         yield
     except UserError:
@@ -114,7 +114,7 @@ def chroma_faults(where: str) -> Iterator[None]:
 
 @contextmanager
 def opened_folder(path: Path, make: bool) -> Iterator[Any]:
-    """A client of a folder, which is held while it is open."""
+    """A client of a folder, locked while it is open."""
     if not any((path / name).exists() for name in (DATABASE, REWRITTEN, MOVING)):
         if not make:
             raise UserError(f"{path}: no index there. `mlx_cc rag index CONVERSATIONS --index {path}` makes one.")
@@ -140,7 +140,7 @@ def opened_folder(path: Path, make: bool) -> Iterator[Any]:
 
 
 def is_as_closed(path: Path) -> bool:
-    """Whether the vectors of a folder are as they were when it was last closed: nobody was killed or wrote since."""
+    """Whether the vector files are as they were when the folder was last closed: no kill or other writer since."""
     try:
         return read_json(path / WRITTEN, dict) == _sizes_and_times(path)
     except (UserError, OSError):  # another process may be moving them
@@ -148,14 +148,14 @@ def is_as_closed(path: Path) -> bool:
 
 
 def note_closed(path: Path) -> None:
-    """Remember how the vectors of a folder are, which is held."""
+    """Note size and time of the vector files of a locked folder."""
     if not is_as_closed(path):
-        with suppress(OSError):  # without the note they are looked at next time
+        with suppress(OSError):  # without the note the vectors are checked next time
             write_json(path / WRITTEN, _sizes_and_times(path))
 
 
 def _delete_orphans(path: Path) -> None:
-    """Delete vectors of collections that are no more, which Chroma leaves on disk."""
+    """Delete the vectors of deleted collections, which Chroma leaves on disk."""
     import sqlite3
 
     if (path / DATABASE).exists():
@@ -172,7 +172,7 @@ def _sizes_and_times(path: Path) -> dict[str, list[int]]:
 
 
 def client_of(path: Path) -> Any:
-    """Chroma's client of a folder, which must be held."""
+    """Chroma's client of a folder, which must be locked."""
     import chromadb
 
     with chroma_faults(str(path)):
@@ -180,7 +180,7 @@ def client_of(path: Path) -> Any:
 
 
 def finish_move(path: Path) -> None:
-    """Let a rewritten copy inside a folder take the place of the index there, wherever that was interrupted."""
+    """Replace the index in a folder by the rewritten copy inside it, or finish an interrupted replacement."""
     if (path / REWRITTEN).exists():
         for old in path.iterdir():
             if INDEX_FILES.fullmatch(old.name):

@@ -43,17 +43,17 @@ class Index:
     def __init__(self, client: Any, collection: Any, where: str, release: ExitStack):
         self._client, self._collection, self._release = client, collection, release
         self.where = where
-        """What to call it in a message."""
+        """Place and collection, for messages."""
 
     def take_place(self) -> None:
-        """Take the place of the collection it is to replace, if any. Killed on the way, the next to write goes on."""
+        """Replace the collection it was made to replace, if any. After a kill, the next writer finishes this."""
         if REPLACES in self.about:
             with chroma_faults(self.where):
                 self._collection.modify(metadata=self.about | {COMPLETE: True})
                 _take_place(self._client, self._collection)
 
     def replaced(self) -> "Index | None":
-        """The collection that it is to replace; None where there is none."""
+        """The collection it was made to replace; None where there is none."""
         with chroma_faults(self.where):
             old = _collections(self._client).get(str(self.about.get(REPLACES)))
         return Index(self._client, old, self.where, ExitStack()) if old else None
@@ -71,12 +71,12 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder or the connection; a second time does nothing."""
+        """Release the folder or the connection; a second call does nothing."""
         self._release.close()
 
     @property
     def name(self) -> str:
-        """Of the collection."""
+        """Name of the collection."""
         return str(self._collection.name)
 
     @property
@@ -110,12 +110,12 @@ class Index:
             )
 
     def count(self) -> int:
-        """Rows."""
+        """Number of rows."""
         with chroma_faults(self.where):
             return int(self._collection.count())
 
     def nearest(self, vector: np.ndarray, most: int, ids: Sequence[str] | None = None) -> Nearest:
-        """At most `most` rows by cosine similarity, among those named; None allows all."""
+        """At most `most` rows by cosine similarity, among `ids`; None allows all rows."""
         if ids is not None and not ids:
             return Nearest([], [])
         most = min(most, max(1, self.count() if ids is None else len(ids)))
@@ -134,7 +134,7 @@ class Index:
             return list(self._collection.get(where=where, include=[])["ids"])
 
     def rows(self, ids: Sequence[str]) -> dict[str, tuple[str, Metadata]]:
-        """Text and metadata of rows, by id; those that are not there are left out."""
+        """Id -> text and metadata; ids that are not in the index are left out."""
         found: dict[str, tuple[str, Metadata]] = {}
         for some in _batches(ids):
             with chroma_faults(self.where):
@@ -143,13 +143,13 @@ class Index:
         return found
 
     def metadata(self, ids: Sequence[str]) -> dict[str, Metadata]:
-        """Metadata of rows, by id; those that are not there are left out."""
+        """Id -> metadata; ids that are not in the index are left out."""
         with chroma_faults(self.where):
             got = self._collection.get(ids=list(ids), include=["metadatas"])
         return dict(zip(got["ids"], got["metadatas"], strict=True))
 
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
-        """Vectors of rows, by id; those that are not there are left out."""
+        """Id -> vector; ids that are not in the index are left out."""
         found: dict[str, np.ndarray] = {}
         for some in _batches(ids):
             with chroma_faults(self.where):
@@ -165,7 +165,7 @@ class Index:
                 yield self._collection.get(ids=some, include=list(include))
 
     def add(self, entries: Sequence[Entry], vectors: np.ndarray) -> None:
-        """Write rows whole, new or changed. After it returns they survive a kill."""
+        """Write new or changed rows. They survive a kill once this returns."""
         for places in _batches(range(len(entries))):
             some = [entries[place] for place in places]
             with chroma_faults(self.where):
@@ -177,7 +177,7 @@ class Index:
                 )
 
     def update(self, ids: Sequence[str], metadata: Sequence[Mapping[str, Any]]) -> None:
-        """Change metadata alone; a value of None takes a key off."""
+        """Change metadata only; a value of None removes the key."""
         with chroma_faults(self.where):
             self._collection.update(ids=list(ids), metadatas=list(metadata))
 
@@ -188,7 +188,7 @@ class Index:
                 self._collection.delete(ids=some)
 
     def mark_changed(self) -> None:
-        """Say that what was computed from its rows is out of date."""
+        """Give the collection a new state: what was computed from its rows before is out of date."""
         with chroma_faults(self.where):
             self._collection.modify(metadata=self.about | {STATE: uuid.uuid4().hex})
 
@@ -199,10 +199,10 @@ def open_index(
     """Open a collection of a Chroma folder, or of a server named `HOST:PORT`.
 
     Args:
-        make: make it for this embedder where it is not there yet; None opens what is there.
-        rebuild: make it anew beside the old one, which stays until `Index.take_place`; what an earlier rebuild with
-            the same embedder left half done is gone on with.
-        go_on: False begins a rebuild again.
+        make: embedder of a collection that is made where there is none; None only opens.
+        rebuild: make it anew beside the old one, which stays until `Index.take_place`. An unfinished rebuild with the
+            same embedder is continued.
+        go_on: False starts an unfinished rebuild from the beginning.
 
     Raises:
         UserError: there is no such index, another process holds it, it can't be read, or no server answers.
@@ -221,7 +221,7 @@ def open_index(
                     _take_place(client, new)
                     there[name] = new
                 elif name not in there:
-                    there[name] = new  # another process is just about to let it take the place
+                    there[name] = new  # another process is about to finish the replacement
                 new = None
             if make and (left := there.get(name + OLD)) and name in there:
                 _ignoring_absence(client.delete_collection, left.name)
@@ -239,7 +239,7 @@ def open_index(
                 named = name
             else:
                 others = sorted(one for one in there if not one.endswith((NEXT, OLD)))
-                known = f"Here are: {', '.join(others)}." if others else "It holds none."
+                known = f"It holds: {', '.join(others)}." if others else "It has none."
                 raise UserError(f"{place}: no collection {name}. {known} `mlx_cc rag index` makes one.")
             return Index(client, client.get_collection(named, embedding_function=None), where, release)
     except BaseException:
@@ -264,8 +264,8 @@ def _create(client: Any, name: str, make: Embedder, more: Mapping[str, Any] = {}
 
 
 def _take_place(client: Any, new: Any) -> None:
-    """Let a collection take the place of the one it replaces: both are renamed by what they are, not by their names, so
-    that two processes that do it through a server at once do the same.
+    """Replace a collection. Both are found by their ids, so that two processes that do this through a server at once
+    agree.
     """
     name = new.metadata[REPLACES]
     old = _collections(client).get(name)

@@ -17,7 +17,7 @@ from mlx_cc.retrieve.index import Index
 from mlx_cc.splits import SPLITS
 
 CHUNK = 128
-"""Conversations that are written together: what a kill can cost."""
+"""Conversations written together: the most that a kill can cost."""
 
 
 class Source(NamedTuple):
@@ -25,20 +25,20 @@ class Source(NamedTuple):
 
     path: Path
     split: str | None
-    """From its name: that of a file that `prepare` wrote."""
+    """From the file's name, as `prepare` names it."""
     rest: bool = False
     """Take only conversations that the files before do not have."""
 
 
 class Indexed(NamedTuple):
-    """What a run did."""
+    """What a run of indexing did."""
 
     conversations: int
     added: int
     changed: int
-    """Text or what it can be filtered by."""
+    """Of conversations whose text or fields changed."""
     embedded: int
-    """Entries whose vectors were computed."""
+    """Number of entries whose vectors were computed."""
     removed: int = 0
 
 
@@ -97,11 +97,11 @@ def index_conversations(
     previous: dict[str, str] | None = None,
     done: Callable[[int], Any] = lambda _: None,
 ) -> Indexed:
-    """Put (conversation, split) pairs into an index; run again after a kill, it goes on where it was.
+    """Put (conversation, split) pairs into an index. Run again after a kill, it continues where it was.
 
     Args:
-        previous: id -> id of the contact before, where a conversation comes before what it follows.
-        done: told how many conversations are, after each batch.
+        previous: id -> id of the contact before; needed where a conversation comes before the one it follows.
+        done: called after each batch with the number of conversations so far.
 
     Raises:
         UserError: the index was made with another embedder, or this one gives no numbers.
@@ -144,7 +144,7 @@ def conversations_in(index: Index) -> set[str]:
 
 
 def forget_all_but(index: Index, kept: set[str]) -> int:
-    """Take the conversations that are not among `kept` out of an index; returns how many."""
+    """Remove the conversations that are not in `kept` from an index; returns how many."""
     gone = conversations_in(index) - kept
     if gone:
         index.mark_changed()
@@ -171,13 +171,13 @@ def refuse_to_remove_most(index: Index, kept: set[str], added: int) -> None:
 
 
 def _whole(entry: Entry, known: dict[str, Any]) -> Entry:
-    """An entry whose metadata says of every key that the row had and should lose: None."""
+    """An entry whose metadata has None for every key that the row has and should lose."""
     lost: Any = {key: None for key in known if key not in entry.metadata}
     return entry._replace(metadata=lost | entry.metadata)
 
 
 def _threads(index: Index, ids: Sequence[str], previous: dict[str, str]) -> dict[str, str]:
-    """Id -> first contact of its chain, through conversations that the index holds already."""
+    """Id -> first contact of its chain, also through conversations that are in the index already."""
     threads = {name: thread_of(name, previous) for name in ids}
     beyond = sorted({first for first in threads.values() if first not in threads})
     known = index.metadata([entry_id(first, "problem") for first in beyond]) if beyond else {}
@@ -187,5 +187,5 @@ def _threads(index: Index, ids: Sequence[str], previous: dict[str, str]) -> dict
 
 def _checked(vectors: np.ndarray, embedder: Embedder) -> np.ndarray:
     if not np.isfinite(vectors).all():
-        raise UserError(f"{embedder.name}: gave a vector that is no number. Check its weights, or take another.")
+        raise UserError(f"{embedder.name}: gave a vector that is no number. Check its weights or use another.")
     return vectors

@@ -1,4 +1,4 @@
-"""What similar conversations teach, counted: how many had an outcome, in how many it was good, and what they share."""
+"""What similar conversations show, counted: how many have a known outcome, how many a good one, and what they share."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ class Share(NamedTuple):
 
     hits: int
     n: int
-    """Cases of which it is known."""
+    """Cases in which it is known."""
     low: float
     high: float
 
@@ -24,7 +24,7 @@ class Share(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """How similar conversations ended; None where not one of them says, or the search was filtered on it."""
+    """How similar conversations ended; None where no case has the label, or where the search was filtered on it."""
 
     resolved: Share | None
     satisfied: Share | None
@@ -96,7 +96,7 @@ def in_words(found: Outcomes, n: int) -> str:
 
 
 def share(hits: int, n: int) -> Share | None:
-    """A share with its interval; None of nothing."""
+    """A share with its interval; None when n is 0."""
     return Share(hits, n, *wilson(hits, n)) if n else None
 
 

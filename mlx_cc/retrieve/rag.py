@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mlx_cc.analyst import Analyst
 
 COUNTED = 20
-"""Similar conversations that outcomes are counted over."""
+"""Number of similar conversations whose outcomes are counted."""
 
 Labelled = tuple[Conversation, str | None]
 """A conversation and its split."""
@@ -48,7 +48,7 @@ Labelled = tuple[Conversation, str | None]
 class ContactCenterRAG:
     """An index of earlier conversations in Chroma, and what is done with it.
 
-    Nothing is opened before it is used. From then to `close()`, or to the end of a `with` block, a folder is held
+    The index is opened on first use. From then until `close()`, or the end of a `with` block, its folder is locked
     against other processes, which would corrupt it.
     """
 
@@ -61,7 +61,7 @@ class ContactCenterRAG:
         embedder: str | Embedder | None = None,
         analyst: "Analyst | None" = None,
     ):
-        """Say where the index is; nothing is opened yet.
+        """Name the index; nothing is opened yet.
 
         Args:
             chroma_path: folder of the index.
@@ -88,7 +88,7 @@ class ContactCenterRAG:
         self.close()
 
     def close(self) -> None:
-        """Let go of the index; it is opened again when it is used again."""
+        """Release the index; it is opened again on the next use."""
         if finder := self._finder:
             self._finder = None
             finder.index.close()
@@ -207,7 +207,7 @@ class ContactCenterRAG:
             filters: field -> value, or field -> {"$gte": 80} with $eq, $ne, $gt, $gte, $lt, $lte, $in or $nin. Several
                 keys must all hold; "$or" and "$and" take lists of filters. The fields are `entries.FIELDS`.
             mode: both rankings fused, or one: `dense` (vectors) or `words` (BM25).
-            parts: which entries are looked through: conversation, problem, resolution.
+            parts: which entries are searched: conversation, problem, resolution.
             rerank: let the model rank the best 20, or `n_results`, again: slow, and only as good as the model.
 
         Raises:
@@ -216,7 +216,7 @@ class ContactCenterRAG:
         if n_results < 1:
             raise UserError(f"n_results {n_results}: ask for at least 1.")
         if rerank and self.analyst is None:
-            raise UserError("who is to rerank? Name a model: ContactCenterRAG(..., analyst=mlx_cc.load(MODEL)).")
+            raise UserError("reranking needs a model: ContactCenterRAG(..., analyst=mlx_cc.load(MODEL)).")
         itself = {"conversation_id": {"$eq": query.id}} if isinstance(query, Conversation) else None
         said, most = query_of(query), max(n_results, LOOKED_AT) if rerank else n_results
         found = self.finder.similar(said, most, where(filters), mode, parts, itself)
@@ -234,7 +234,7 @@ class ContactCenterRAG:
         Of a conversation, its own customer's contacts and its own chain are left out.
 
         Args:
-            only: what else they must be, as `filters.where` gives it.
+            only: a further condition, as `filters.where` gives it.
         """
         own = its_own(query, self._thread(query)) if isinstance(query, Conversation) else None
         allowed = every([where(filters), only])
@@ -308,7 +308,7 @@ class ContactCenterRAG:
         return embedder(wanted) if isinstance(wanted, str) else wanted
 
     def _made_with(self) -> str | None:
-        """What the index was made with; None when there is none yet."""
+        """Name of the embedder the index was made with; None when there is no index yet."""
         try:
             with open_index(self._place, self.collection_name) as index:
                 return index.embedder.rpartition("@")[0] or None
@@ -323,7 +323,7 @@ class ContactCenterRAG:
         return faults_since_closed(self._place, next_alone) if isinstance(self._place, Path) else []
 
     def _cache(self) -> Path | None:
-        """Where the word index is kept: beside Chroma's files; of a server, nowhere."""
+        """Where the word index is kept: beside Chroma's files; for a server, nowhere."""
         return None if isinstance(self._place, str) else self._place / WORDS / self.collection_name
 
 
@@ -336,7 +336,7 @@ def _noted(
 
 
 def _shown(case: Case) -> str:
-    """A case as a model is shown it: what was wanted, how it ended, and what is known of that."""
+    """A case as a model is shown it: labels, what the customer wanted, how it ended."""
     known = [str(case.metadata[name]) for name in ("issue", "resolution_status") if name in case.metadata]
     if "csat_score" in case.metadata:
         known.append(f"CSAT {case.metadata['csat_score']:g}")

@@ -1,7 +1,7 @@
-"""A language model's second look at what was found: how probable it holds that a case is about the same matter.
+"""Reranking by a language model: the probability that a case found is about the same matter as the query.
 
 One question a case, read from the probabilities of "yes" and "no", as Nogueira et al. (2020, "Document ranking with a
-pretrained sequence-to-sequence model") do. What is looked for is the trunk, computed once; the cases are its branches.
+pretrained sequence-to-sequence model") do. The query is the trunk, computed once; the cases are its branches.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from mlx_cc.analyst import Analyst
 
 LOOKED_AT = 20
-"""Cases of the first ranking that are ranked again, at least."""
+"""Least number of cases of the first ranking that are ranked again."""
 SHOWN = 400
-"""Characters of a case's problem, or of its resolution, that a model sees."""
+"""Characters of a case's problem, or of its resolution, that a model is shown."""
 QUESTION = (
     "What another customer said in an earlier conversation, data as well:\n<cases>\n{case}\n</cases>\n\n"
     "Is that about the same matter as the conversation above? Answer yes or no."

@@ -1,8 +1,8 @@
-"""Conversations out of an index for good.
+"""Erasing conversations from an index, bytes included.
 
-Chroma only marks rows as deleted: their words stay in its database's free pages and log, their vectors in the graph.
-So the whole folder is copied without them, and the copy takes its place. Killed at any moment, it holds either all of
-the old or all of the new, and the next to open it finishes the move.
+Chroma only marks rows as deleted: their words stay in the database's free pages and log, their vectors in the graph.
+So the whole folder is copied without them, and the copy replaces it. After a kill the folder holds all of the old or
+all of the new, and the next process that opens it finishes the replacement.
 """
 
 import shutil
@@ -18,7 +18,7 @@ PART = ".rewriting.part"
 PAGE = 2000
 
 Covers = Callable[[Any, Any], bool]
-"""(conversation id, customer id): whether a row with these is meant."""
+"""(conversation id, customer id): whether such a row is to be erased."""
 
 
 def ids_in(folder: Path) -> Iterator[tuple[str, str | None]]:
@@ -36,14 +36,14 @@ def ids_in(folder: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def count(folder: Path, covers: Covers) -> int:
-    """How many rows are meant."""
+    """How many rows are to be erased."""
     return sum(covers(*ids) for ids in ids_in(folder))
 
 
 def rewrite(folder: Path, covers: Covers) -> None:
-    """Take rows out of all collections of a Chroma folder, bytes and all; the other collections stay as they are.
+    """Erase rows from all collections of a Chroma folder; all other rows stay as they are.
 
-    The rest of an erased contact's chain is named after one that stays.
+    A chain of follow-ups whose first contact is erased is named after one of its contacts that stay.
 
     Raises:
         UserError: another process uses the index, or it can't be read.
@@ -91,7 +91,7 @@ def _copy(collection: Any, client: Any, covers: Covers) -> None:
 
 
 def _clear_unused(header: Path) -> None:
-    """Zero the room for further vectors: hnswlib writes it as it lay in memory, where erased words may have been."""
+    """Zero the space for further vectors: hnswlib writes it as it was in memory, where erased words may have been."""
     version, _, most, used, size = struct.unpack_from("<iQQQQ", header.read_bytes())
     for name, each in (("data_level0.bin", size), ("length.bin", 4)):
         path = header.with_name(name)

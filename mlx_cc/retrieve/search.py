@@ -1,6 +1,6 @@
 """Similar conversations: nearest vectors and shared words, each ranked, the ranks fused.
 
-Filters come first: both rankings see only what they allow. A conversation stands where its best entry does.
+Filters come first: both rankings see only what they allow. A conversation ranks as high as its best entry.
 Ranks are fused by reciprocal rank: the sum of 1 / (60 + rank) over the rankings (Cormack, Clarke and Buettcher, 2009).
 """
 
@@ -28,13 +28,13 @@ from mlx_cc.retrieve.filters import Where, every, fields_of
 from mlx_cc.retrieve.index import Index, Nearest
 
 K = 60
-"""The constant of reciprocal rank fusion."""
+"""The constant of reciprocal rank fusion, as in that paper."""
 DEPTH = 50
-"""Entries of each ranking, at least, that are fused."""
+"""Least number of entries of each ranking that are fused."""
 FILTERS_KEPT = 8
-"""Filters whose entries are remembered."""
+"""Most filters whose allowed entries are remembered."""
 LONGEST_QUERY = 20_000
-"""Characters of a query that are looked at."""
+"""Characters of a query that are read."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Case:
 
     conversation_id: str
     score: float
-    """Fused, of which only the order has a meaning; of a reranked one, the model's probability of yes."""
+    """Fused rank score, of which only the order has a meaning; after reranking, the model's probability of yes."""
     similarity: float | None
-    """Cosine of its nearest entry; None when only its words matched."""
+    """Cosine similarity of its nearest entry; None when only its words matched."""
     problem: str
     resolution: str
     text: str
-    """All of it, a line a turn."""
+    """The whole conversation, one line per turn."""
     metadata: Metadata
     """What it can be filtered by; a field it lacks is left out."""
     filtered_on: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Finder:
         Args:
             index: open.
             embedder: the one that made the index.
-            cache: folder that the word index is kept in; None counts words anew in each process.
+            cache: folder for the word index; None counts the words again in each process.
         """
         index.check_embedder(embedder)
         self.index, self.embedder, self._cache = index, embedder, cache
@@ -84,7 +84,7 @@ class Finder:
         """(conversation id, score, cosine similarity) of the `most` best conversations, best first.
 
         Args:
-            but: those that are left out; few, so that this is quicker than a filter that allows all others.
+            but: conversations to leave out. They are few: this is quicker than a filter that allows all others.
         """
         if mode not in MODES:
             raise UserError(f"no mode '{mode}'. Known: {', '.join(MODES)}.")
@@ -121,7 +121,7 @@ class Finder:
         return [case(name, score, cosine, rows, fields) for name, score, cosine in found]
 
     def _allowed(self, where: Where, parts: Sequence[Part]) -> list[str]:
-        """Entries of some parts that a filter allows; remembered where nobody else can change the index."""
+        """Entries of `parts` that a filter allows; remembered where no other process can change the index."""
         key = f"{self.index.state} {sorted(parts)} {where}"
         if key not in self._asked:
             found = self.index.ids(_of(parts, where))
@@ -135,7 +135,7 @@ class Finder:
     def _nearest(
         self, query: str, depth: int, allowed: Sequence[str] | None, gone: Collection[str], parts: Sequence[Part]
     ) -> Nearest:
-        """Entries of some parts, nearest first. Without filters those of all parts are asked for, which is quicker."""
+        """Entries of `parts`, nearest first. Without filters, asking for all parts and choosing here is quicker."""
         vector = self.embedder.encode([query])[0]
         most = depth * (len(PARTS) if allowed is None else 1) + len(gone)
         found = self.index.nearest(vector, most, allowed)
@@ -144,7 +144,7 @@ class Finder:
 
     @property
     def words(self) -> Words:
-        """The word index, counted anew when the index has changed."""
+        """The word index, made again when the index has changed."""
         state = self.index.state
         if self._words is None or self._words[0] != state:
             kept = Words.load(self._cache, state) if self._cache else None
@@ -186,7 +186,7 @@ def case(
 
 
 def query_of(asked: str | Conversation) -> str:
-    """What is looked for: a sentence as it is; of a conversation or a transcript, what the customer said first.
+    """The text to search for: a sentence as it is; for a conversation or a transcript, what the customer said first.
 
     Raises:
         UserError: it is empty.
@@ -201,7 +201,7 @@ def query_of(asked: str | Conversation) -> str:
 
 
 def transcript(text: str) -> Conversation | None:
-    """A text whose lines name who speaks as a conversation; None when they don't."""
+    """A text whose lines name the speaker, as a conversation; None when they don't."""
     from mlx_cc.ingest.text import parse
 
     try:
