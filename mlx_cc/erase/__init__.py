@@ -174,7 +174,7 @@ def plan(paths: Sequence[Path], target: Target) -> list[Change]:
 
 
 def erase(paths: Sequence[Path], changes: Sequence[Change], target: Target) -> None:
-    """Do what `plan` said. Each file changes whole or not at all; the rest of it keeps its bytes or its values.
+    """Make the changes. Each file changes whole or not at all; the rest of it keeps its bytes or its values.
 
     First the customers' conversations are noted beside each model that learned from them: afterwards nothing else
     says whose they were, and a later erasure must still name the model.

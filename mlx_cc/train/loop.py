@@ -37,7 +37,7 @@ from mlx_cc.train.settings import Training, TrainSettings
 
 AS_ROWS = "Each row is computed alone, as with `loss: rows` under training."
 SPIKES = 3
-"""Updates on end above the limit that stop a run."""
+"""Consecutive updates above the limit that stop a run: one or two can come from a single hard conversation."""
 
 
 class Stopped(Exception):
@@ -170,7 +170,7 @@ class Trainer:
 
         Raises:
             UserError: a loss is not a number; names the conversations.
-            Stopped: `stop` said so; nothing was changed.
+            Stopped: `stop` returned True; nothing was changed.
         """
         weights = self.weights
         total = sum(weight_of(tree, weights) for step in steps for tree in step)
@@ -228,11 +228,11 @@ class Trainer:
         on_step: Callable[[Step], None] = lambda step: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Run:
-        """Train to the end. `on_step` hears of every update; `stop` is asked several times in each.
+        """Train to the end. `on_step` is called after every update, `stop` several times during one.
 
         Raises:
             UserError: losses or gradients are no numbers, or grow; names the conversations.
-            Stopped: `stop` said so; the state is saved.
+            Stopped: `stop` returned True; the state is saved.
         """
         training = self.settings.training
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -352,7 +352,7 @@ class Trainer:
         return bool(patience) and self.stale >= patience
 
     def _count_spikes(self, spikes: int, loss: float, norm: float, batch: Sequence[Tree]) -> int:
-        """Updates on end whose loss is over the limit, this one included; nothing is saved while there are any.
+        """Number of consecutive updates with a loss over the limit, this one included; none of them is saved.
 
         Raises:
             UserError: there were too many, or the gradient is no number.

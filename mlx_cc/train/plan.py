@@ -1,7 +1,7 @@
 """What a training run will take, before it starts: tokens, optimizer updates, memory and hours.
 
-Tokens are counted on token trees, memory is reckoned from the model's config.json (`mlx_cc.train.memory`), time is
-measured on a few real steps of this machine (`probe`) and reckoned for Apple's chips (`mlx_cc.train.roofline`).
+Tokens are counted on token trees. Memory is estimated from the model's config.json (`mlx_cc.train.memory`). Time is
+measured on a few real steps of this machine (`probe`) and estimated for Apple's chips (`mlx_cc.train.roofline`).
 Nothing is written. "Stock" is mlx-lm's way: one row per answer, padded, the transcript computed again in each.
 """
 
@@ -38,7 +38,7 @@ from mlx_cc.train.roofline import CHIPS, Chip, forward_operations, seconds, usab
 from mlx_cc.train.settings import TrainSettings
 
 SAMPLE = 2000
-"""The most conversations that are made into trees; counts are scaled up to all."""
+"""Maximum number of conversations that are made into trees; counts are scaled up to all."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """How long a run takes on Apple's chips, by roofline: operations over a rate, or bytes over the bandwidth.
 
-Reasoned from a few published measurements, not measured here: each chip has a low and a high rate. Adapters leave the
+Estimated from a few published measurements, not measured here: each chip has a low and a high rate. Adapters leave the
 model's weights frozen, so a token costs 2 operations a parameter forward, 2 backward above the lowest adapted layer,
 and 2 more there under gradient checkpointing; gradients of frozen weights are never computed.
 """
@@ -22,7 +22,7 @@ class Chip:
     """16-bit matrix products as MLX sustains them: low and high, 1e12 operations a second."""
     bandwidth_gb_s: float
     memory_gb: tuple[int, ...]
-    """It is sold with."""
+    """Memory sizes that it is sold with."""
 
 
 # M4 Max: 14 is what MLX does in a prefill (Qwen3-4B bf16, 2048 tokens, 1781 tokens/s, mlx-lm's BENCHMARKS.md), 10 what

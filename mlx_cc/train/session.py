@@ -1,4 +1,4 @@
-"""A training run as a person sees it: data found, progress shown, a report at the end."""
+"""One training run from data to report, with progress on stderr."""
 
 import signal
 import sys
@@ -48,8 +48,8 @@ def _train(settings: TrainSettings, folder: Path, resume: bool) -> Run:
         bar = progress.add_task("training: first validation", total=None, completed=trainer.update)
 
         def show(step: Step) -> None:
-            said = f"loss {step.loss:.3f}  {step.tokens_per_s:,.0f} tok/s  peak {step.peak_memory_mb:,.0f} MB"
-            doing = f"training: update {step.update}/{step.updates}  {said}"
+            measured = f"loss {step.loss:.3f}  {step.tokens_per_s:,.0f} tok/s  peak {step.peak_memory_mb:,.0f} MB"
+            doing = f"training: update {step.update}/{step.updates}  {measured}"
             progress.update(bar, total=step.updates, completed=step.update, description=doing)
             if step.validation_loss is not None:
                 _tell(
@@ -57,10 +57,10 @@ def _train(settings: TrainSettings, folder: Path, resume: bool) -> Run:
                     f"validation loss {step.validation_loss:.3f}"
                 )
             elif progress.disable and step.update % 10 == 0:
-                _tell(f"update {step.update}/{step.updates}: {said}")
+                _tell(f"update {step.update}/{step.updates}: {measured}")
 
         try:
-            with asked_to_stop() as stop:
+            with stop_requested() as stop:
                 report = trainer.run(data.train, data.validation, show, stop)
         except Stopped:
             raise UserError(
@@ -84,10 +84,10 @@ def _tell(text: str) -> None:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Tells whether the block should end: on Ctrl-C, or on SIGTERM, which a child also gets when its parent is gone.
+def stop_requested() -> Iterator[Callable[[], bool]]:
+    """A function that says whether to stop: after Ctrl-C, or SIGTERM, which a child also gets when its parent is gone.
 
-    A second Ctrl-C breaks off at once.
+    A second Ctrl-C ends the program at once.
     """
     signals: list[int] = []
 
