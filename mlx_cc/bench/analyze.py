@@ -65,23 +65,23 @@ def prompts_of(job: Job) -> Prompts:
     world = World(Parameters(conversations=1 + job.trunk // 50, agents=5, seed=job.seed))
     turns = tuple(islice((turn for c in simulate(world) for turn in c.turns), 1 + job.trunk // 8))
 
-    def planted(count: int) -> Tree:
+    def tree_of(count: int) -> Tree:
         conversation = Conversation(id="bench", turns=turns[:count])
         return build_task_tree(conversation, tasks, loaded.centre, encoder, loaded.prompt, max_tokens=10**9)
 
-    count = fitting(len(turns), job.trunk, planted)
+    count = fitting(len(turns), job.trunk, tree_of)
     answers = [task.answers(loaded.centre) if task.answers else () for task in tasks]
     allowed = [[encoder.answer(text) for text in texts] for texts in answers]
     lengths = [statistics.median_low(map(len, some)) if some else job.coaching_tokens for some in allowed]
     loaded.tokenizer.eos_token_ids = ()
     return Prompts(
-        loaded.model, loaded.tokenizer, tasks, planted(count), count, [some for some in allowed if some], lengths
+        loaded.model, loaded.tokenizer, tasks, tree_of(count), count, [some for some in allowed if some], lengths
     )
 
 
-def fitting(turns: int, trunk: int, planted: Callable[[int], Tree]) -> int:
-    """How many turns fit a trunk of at most so many tokens, one at least; `planted` gives the tree of so many turns."""
-    return max(1, bisect_right(range(turns), trunk, key=lambda n: len(planted(n).trunk) if n else 0) - 1)
+def fitting(turns: int, trunk: int, tree_of: Callable[[int], Tree]) -> int:
+    """How many turns fit a trunk of at most so many tokens, one at least; `tree_of` gives the tree of so many turns."""
+    return max(1, bisect_right(range(turns), trunk, key=lambda n: len(tree_of(n).trunk) if n else 0) - 1)
 
 
 # The contenders: each prepares a conversation and returns the function that answers it
@@ -93,13 +93,13 @@ def tree(job: Job) -> Callable[[], list[str]]:
     from mlx_cc.model.read import read_answers
     from mlx_cc.model.tree import make_tree, run_trunks
 
-    model, tokenizer, tasks, planted, turns, allowed, _ = prompts_of(job)
+    model, tokenizer, tasks, grown, turns, allowed, _ = prompts_of(job)
     make_tree(model)
     grammars = Grammars(tokenizer)
-    branches = list(zip(tasks, planted.branches, strict=True))
+    branches = list(zip(tasks, grown.branches, strict=True))
 
     def answer() -> list[str]:
-        trunk = run_trunks(model, [planted.trunk])
+        trunk = run_trunks(model, [grown.trunk])
         read_answers(model, trunk, [[branch.prompt for task, branch in branches if task.answers]], allowed)
         decoded = []
         for task, branch in branches:
@@ -116,8 +116,8 @@ def generate(job: Job) -> Callable[[], list[str]]:
     """Six calls of `mlx_lm.generate`."""
     import mlx_lm
 
-    model, tokenizer, _, planted, _, _, lengths = prompts_of(job)
-    prompts = planted.rows
+    model, tokenizer, _, grown, _, _, lengths = prompts_of(job)
+    prompts = grown.rows
     return lambda: [
         mlx_lm.generate(model, tokenizer, prompt, max_tokens=length)
         for prompt, length in zip(prompts, lengths, strict=True)
@@ -128,8 +128,8 @@ def batch_generate(job: Job) -> Callable[[], list[str]]:
     """One call of `mlx_lm.batch_generate`."""
     import mlx_lm
 
-    model, tokenizer, _, planted, _, _, lengths = prompts_of(job)
-    return lambda: mlx_lm.batch_generate(model, tokenizer, planted.rows, max_tokens=lengths).texts
+    model, tokenizer, _, grown, _, _, lengths = prompts_of(job)
+    return lambda: mlx_lm.batch_generate(model, tokenizer, grown.rows, max_tokens=lengths).texts
 
 
 def cached(job: Job) -> Callable[[], list[str]]:
@@ -138,13 +138,13 @@ def cached(job: Job) -> Callable[[], list[str]]:
 
     import mlx_lm
 
-    model, tokenizer, _, planted, _, _, lengths = prompts_of(job)
+    model, tokenizer, _, grown, _, _, lengths = prompts_of(job)
 
     def answer() -> list[str]:
-        cache = prompt_cache(model, planted.trunk)
+        cache = prompt_cache(model, grown.trunk)
         return [
             mlx_lm.generate(model, tokenizer, list(branch.prompt), max_tokens=length, prompt_cache=deepcopy(cache))
-            for branch, length in zip(planted.branches, lengths, strict=True)
+            for branch, length in zip(grown.branches, lengths, strict=True)
         ]
 
     return answer
@@ -154,11 +154,11 @@ def batch_cached(job: Job) -> Callable[[], list[str]]:
     """The trunk's prompt cache is made once and passed to one call of `mlx_lm.batch_generate`."""
     import mlx_lm
 
-    model, tokenizer, _, planted, _, _, lengths = prompts_of(job)
+    model, tokenizer, _, grown, _, _, lengths = prompts_of(job)
 
     def answer() -> list[str]:
-        cache = prompt_cache(model, planted.trunk)
-        prompts = [list(branch.prompt) for branch in planted.branches]
+        cache = prompt_cache(model, grown.trunk)
+        prompts = [list(branch.prompt) for branch in grown.branches]
         caches = [cache] * len(prompts)  # mlx-lm copies them
         return mlx_lm.batch_generate(model, tokenizer, prompts, prompt_caches=caches, max_tokens=lengths).texts
 

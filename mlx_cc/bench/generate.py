@@ -86,11 +86,11 @@ def prompts_of(job: Job) -> Prompts:
     for number in range(count):
         own = tuple(islice(turns, most))
 
-        def planted(count: int, own: tuple[Any, ...] = own, id: str = f"bench {number}") -> Tree:
+        def tree_of(count: int, own: tuple[Any, ...] = own, id: str = f"bench {number}") -> Tree:
             conversation = Conversation(id=id, turns=own[:count])
             return build_tree(conversation, questions, encoder, loaded.prompt, max_tokens=10**9)
 
-        trees.append(planted(fitting(len(own), job.trunk, planted)))
+        trees.append(tree_of(fitting(len(own), job.trunk, tree_of)))
     loaded.tokenizer.eos_token_ids = ()
     return Prompts(loaded.model, loaded.tokenizer, trees)
 
