@@ -46,9 +46,9 @@ from mlx_cc.tasks.coaching import advice_question, advice_schema
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
 MOST_TOKENS = 8192
-"""Computed at once when several conversations are answered."""
+"""The most tokens computed at once when several conversations are answered."""
 BATCH = 8
-"""Conversations computed at once, where they are not too long for that."""
+"""The most conversations computed at once."""
 WINDOW = 4
 """Batches taken from a stream together, so that conversations of close lengths meet."""
 COACHING_TOKENS, REASONING_TOKENS = 1_500, 6_000

@@ -18,7 +18,7 @@ from mlx_cc.conversation import Conversation, Reasoning
 from mlx_cc.tasks import all_tasks
 
 NAME = "reasoning"
-"""Of the branch."""
+"""Name of the branch that asks for a chain."""
 
 STEPS: dict[str, tuple[str, str, str, str]] = {
     "Customer Sentiment Analysis": (

@@ -13,19 +13,19 @@ from mlx_cc.model.load import Loaded
 from mlx_cc.model.tree import padded
 
 MOST_TOKENS, LONGEST = 4096, 512
-"""Computed at once, and of one text."""
+"""Tokens computed at once, and the most tokens of one text."""
 
 
 def encoder(loaded: Loaded) -> tuple[Callable[[Sequence[str]], np.ndarray], int]:
     """A function from texts to unit vectors, float32 (N, hidden), and the size of the hidden states.
 
-    Of a text, the first 512 tokens count; of their states after the final norm, the mean.
+    A text's vector is the mean of the states of its first 512 tokens, after the final norm.
 
     Raises:
-        UserError: the model keeps its decoder where it is not looked for.
+        UserError: the model has no decoder under `model`.
     """
     if not hasattr(loaded.model, "model"):
-        raise UserError(f"{loaded.name}: its hidden states can't be reached. Take another embedder.")
+        raise UserError(f"{loaded.name}: its hidden states can't be reached. Choose another embedder.")
 
     def encode(texts: Sequence[str]) -> np.ndarray:
         rows = [loaded.tokenizer.encode(text[: 16 * LONGEST] or " ")[:LONGEST] for text in texts]

@@ -26,7 +26,7 @@ class Machine(NamedTuple):
 
     backend: Literal["metal", "cuda", "cpu"]
     name: str
-    """Of the chip, as the system tells it."""
+    """The chip's name, as the system gives it."""
     memory_bytes: int
     """That models may fill: unified memory (Metal), the card's (CUDA), main memory (CPU)."""
     cores: int

@@ -18,9 +18,9 @@ from mlx_cc.folders import ModelFolder
 from mlx_cc.model import cpu_kernels, machine, pull
 
 MOST_TOKENS = 2048
-"""Computed at once, padding included; more is no faster on a CPU."""
+"""Tokens computed at once, padding included. More is no faster on a CPU."""
 LONGEST_TEXT = 20_000
-"""Characters of a text that are looked at; the encoder reads 256 tokens."""
+"""Characters of a text that are tokenized; the encoder reads 256 tokens."""
 NAMES = {
     "embeddings.word_embeddings": "words",
     "embeddings.position_embeddings": "positions",

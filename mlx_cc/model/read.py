@@ -29,7 +29,7 @@ class Trie:
         self.tokens: list[int] = []
         self.owners: list[int] = []
         self.lengths: list[int] = []
-        """Of each answer, in tokens."""
+        """Tokens of each answer."""
 
     def add(self, prompt: Tokens, answers: Sequence[Tokens]) -> slice:
         """Grow a question with its answers; returns their places among all answers."""
@@ -113,7 +113,7 @@ def _extend(model: Any, tokens: Tokens, cache: list[Any]) -> None:
 
 
 def _log_probability(model: Any, last: int, answer: Tokens, cache: list[Any]) -> float:
-    """Of an answer behind a cache and the last token of its question."""
+    """Ln P of an answer behind a cache and the last token of its question."""
     logits = model(mx.array([[last, *answer[:-1]]]), cache=cache)[0].astype(mx.float32)
     chosen = logits[mx.arange(len(answer)), mx.array(list(answer))]
     return float((chosen - mx.logsumexp(logits, axis=-1)).sum().item())

@@ -28,7 +28,7 @@ from mlx_cc.prompt.encoder import common_prefix
 WINDOW = 4
 """Batches drawn together, so that jobs of close lengths meet."""
 MOST_TOKENS = 8192
-"""Of trunks or rows computed at once, padding included."""
+"""The most tokens of trunks or rows computed at once, padding included."""
 AT_ONCE = 8
 """Trunks or rows computed at once."""
 
@@ -46,7 +46,7 @@ class Job(NamedTuple):
     """An llguidance grammar (Lark, or what `decode.schema_grammar` makes); None: free text."""
     max_tokens: int = 1000
     seed: int = 0
-    """Of its own sampling, where the temperature is above 0."""
+    """Seed of the text's sampling, where the temperature is above 0."""
 
 
 class Written(NamedTuple):
@@ -55,7 +55,7 @@ class Written(NamedTuple):
     key: Any
     text: str
     tokens: int
-    """Decoded; an end token is not counted."""
+    """How many were decoded, without an end token."""
     finished: bool
     """False: it ran into `max_tokens`, or its grammar could not be followed to the end."""
 
@@ -76,7 +76,7 @@ class Ready(NamedTuple):
     job: Job
     cache: list[Any]
     tokens: tuple[int, ...]
-    """What is still to be computed behind it."""
+    """Tokens still to be computed behind the cache."""
 
 
 class Writer:

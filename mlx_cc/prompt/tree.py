@@ -22,7 +22,7 @@ from mlx_cc.prompt.wording import SYSTEM, Cases, body, fact_line, question_of, t
 from mlx_cc.tasks import Task
 
 CASES_SHARE = 4
-"""Similar cases may take one part in so many of the longest row."""
+"""Similar cases may take 1/4 of the longest row."""
 
 SHORTEST_CASE = 80
 """Characters below which a case that still doesn't fit is left out."""
@@ -50,7 +50,7 @@ class Branch:
     prompt: tuple[int, ...]
     answer: tuple[int, ...] = ()
     scale: Scale | None = None
-    """Where the loss looks at all answers, not at one alone."""
+    """Set where the loss looks at all answers, not only at the labelled one."""
 
 
 @dataclass(frozen=True)

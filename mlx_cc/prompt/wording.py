@@ -37,7 +37,7 @@ def turn_lines(conversation: Conversation, settings: PromptSettings) -> list[str
 
 
 def fact_line(conversation: Conversation) -> str:
-    """What is known of the contact besides its words; empty when nothing is."""
+    """Channel, queue, time and wait of the contact in one line; empty when none is known."""
     facts = [conversation.channel] if conversation.channel != "unknown" else []
     if conversation.queue:
         facts.append(f"queue {conversation.queue}")
@@ -65,7 +65,7 @@ class Cases:
     """Similar earlier conversations as a model is shown them: data of others, delimited like the transcript."""
 
     cases: tuple[str, ...] = ()
-    """Of each, what was wanted and how it ended; most similar first."""
+    """What the customer wanted in each case and how it ended; the most similar case first."""
     outcomes: str = ""
     """How many of the similar ones ended well, counted."""
 
@@ -82,7 +82,7 @@ class Cases:
 
 
 def fenced(text: str) -> str:
-    """Text from outside that can't open or close a block."""
+    """Text from outside, changed so that it can't open or close a block."""
     return re.sub(r"<(/?(?:transcript|cases))", r"< \1", text, flags=re.IGNORECASE)
 
 

@@ -8,12 +8,12 @@ from mlx_cc.errors import UserError
 
 
 class Chat:
-    """What was said so far. When it grows too long, the oldest exchange goes first."""
+    """A chat and its history. When the history grows too long, the oldest exchange is dropped first."""
 
     def __init__(self, analyst: Analyst, conversation: Conversation | None = None):
         self.analyst = analyst
         self.forgotten = 0
-        """Exchanges the last question pushed out."""
+        """Exchanges dropped to make room for the last question."""
         self.open(conversation)
 
     def open(self, conversation: Conversation | None) -> int:

@@ -100,8 +100,8 @@ def build_trees(
     """Conversations as the trees a run trains on, answers included.
 
     Args:
-        visits: of each conversation, which part of its chain to learn, counted on and on. None leaves the reasoning
-            branch out: validation is on the labels alone.
+        visits: how often each conversation was seen before, which selects the part of its chain to learn. None leaves
+            the reasoning branch out: validation is on the labels alone.
     """
     training, longest = settings.training, settings.model.max_seq_length
     tasks, soft = pick(training.tasks), training.objective == "soft"

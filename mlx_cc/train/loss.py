@@ -29,7 +29,7 @@ class Objective(NamedTuple):
     """Standard deviation of the soft targets in steps between answers; 0 splits a label between the two
     answers it lies between."""
     error_weight: float = 0.0
-    """Of the squared error of the expected value, in quarters of the scale (a point of a 1-5 scale)."""
+    """Weight of the squared error of the expected value, in quarters of the scale (a point of a 1-5 scale)."""
 
 
 def soft_targets(scale: Scale, width: float) -> np.ndarray:
