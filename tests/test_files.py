@@ -16,7 +16,6 @@ from mlx_cc.cli import main_group
 from mlx_cc.errors import UserError
 from mlx_cc.export import write_chatml
 from mlx_cc.files import lines, read_conversations, read_json, write_text, written_together, written_whole
-from mlx_cc.report.run import table
 from mlx_cc.simulate import Parameters, World, simulate
 
 TURN = {"role": "agent", "text": "Hello"}
@@ -102,7 +101,7 @@ def test_a_chatml_file_that_was_cut_or_shuffled_is_refused(order: tuple[int, ...
         ("o/conversations.jsonl", ["prepare", "IN", "--output-dir", "DIR"]),
         ("o/t.jsonl", ["temporal", "--input", "IN", "--output", "OUT"]),
         ("o/agent_profiles.json", ["fingerprint", "--input", "IN", "--output-dir", "DIR"]),
-        ("tables/conversations", ["table"]),
+        ("tables/conversations", ["table", "--input", "IN", "--output-dir", "DIR"]),
         ("o/page.html", ["dashboard", "--input", "IN", "--output", "OUT"]),
         ("o/s.jsonl", ["simulate", "--conversations", "50", "--agents", "2", "--out", "OUT"]),
     ],
@@ -112,8 +111,6 @@ def test_a_second_writer_of_an_output_is_refused_in_one_line(output, command, co
     path = tmp_path / output
     words = {"IN": conversations, "OUT": path, "DIR": path.parent}
     call = partial(run, *(words.get(word, word) for word in command))
-    if command[0] == "table":
-        call = partial(table, conversations, path.parent)
     write_text(path, "old")
     hold = written_whole if command[0] in ("dashboard", "simulate") else written_together
     with hold(path), pytest.raises(UserError, match=r": another process is writing it\. Wait until") as raised:

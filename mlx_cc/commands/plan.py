@@ -46,10 +46,10 @@ def command(config: Path | None, probe: int, no_probe: bool, as_json: bool, over
     import msgspec
 
     settings = read_settings(config, TrainSettings, overrides)
-    from mlx_cc.terminal import console, progress
+    from mlx_cc.terminal import console
     from mlx_cc.train.plan import plan
 
-    found = plan(settings, 0 if no_probe else probe, progress, lambda text: click.echo(text, err=True))
+    found = plan(settings, 0 if no_probe else probe, lambda text: click.echo(text, err=True))
     if as_json:
         click.echo(msgspec.json.encode(as_document(found)))
     else:

@@ -18,6 +18,7 @@ import numpy as np
 from mlx_cc.files import read_json
 from mlx_cc.folders import ModelFolder
 from mlx_cc.prompt import Encoder, Tokenizer, Tree
+from mlx_cc.terminal import progress
 from mlx_cc.train.batches import build_trees, find_data
 from mlx_cc.train.memory import (
     STOCK,
@@ -33,7 +34,7 @@ from mlx_cc.train.memory import (
     this_target,
 )
 from mlx_cc.train.memory import trained_parameters as count_trained
-from mlx_cc.train.probe import Probe, Track, probe, untracked
+from mlx_cc.train.probe import Probe, probe
 from mlx_cc.train.roofline import CHIPS, Chip, forward_operations, seconds, usable_bytes
 from mlx_cc.train.settings import TrainSettings
 
@@ -161,9 +162,7 @@ class Plan:
     example: Marked
 
 
-def plan(
-    settings: TrainSettings, probe_steps: int = 10, track: Track = untracked, tell: Callable[[str], Any] = str
-) -> Plan:
+def plan(settings: TrainSettings, probe_steps: int = 10, tell: Callable[[str], Any] = str) -> Plan:
     """Plan the run that `train` would do with these settings.
 
     Args:
@@ -199,9 +198,9 @@ def plan(
     started = time.perf_counter()
     encoder = Encoder(tokenizer)
     visits = range(len(sample))  # all parts of chains, as in an epoch
-    trees = build_trees(track(sample, "counting tokens", len(sample)), settings, centre, encoder, visits)
+    trees = build_trees(progress(sample, "counting tokens", len(sample)), settings, centre, encoder, visits)
     build_seconds = (time.perf_counter() - started) / len(trees)
-    validation = build_trees(track(held_out, "counting validation", len(held_out)), settings, centre, encoder)
+    validation = build_trees(progress(held_out, "counting validation", len(held_out)), settings, centre, encoder)
     turns = sum(len(conversation.turns) for conversation in sample)
     counts = count(trees, len(conversations), turns, settings.model.max_seq_length)
 
@@ -213,7 +212,7 @@ def plan(
     probed = hours = None
     if trainer:
         trainer.settings = settings
-        probed = probe(trainer, trees, validation, probe_steps, shape, target, track)
+        probed = probe(trainer, trees, validation, probe_steps, shape, target)
         hours = _hours(probed, counts, settings, steps, validations, validation, build_seconds)
     computed = counts.tree_tokens if training.loss == "tree" else counts.row_tokens
     mac = Target(STOCK, is_cpu=False)

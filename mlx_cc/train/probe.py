@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -10,16 +10,9 @@ from typing import Any
 import numpy as np
 
 from mlx_cc.prompt import Tree
+from mlx_cc.terminal import progress
 from mlx_cc.train.memory import Shape, Target, backwards, memory, steps_of
 from mlx_cc.train.settings import TrainSettings
-
-Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
-"""(things, what is done with them, how many): the things, with progress shown."""
-
-
-def untracked(things: Iterable[Any], doing: str, count: int) -> Iterable[Any]:
-    """A `Track` that shows nothing."""
-    return things
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,6 @@ def probe(
     count: int,
     shape: Shape,
     target: Target,
-    track: Track = untracked,
 ) -> Probe:
     """Time the gradients of `count` steps from the shortest to the longest, after one to warm up; keeps nothing."""
     from mlx_cc.model import machine
@@ -63,7 +55,7 @@ def probe(
     with around, machine.wired_limit():
         trainer.gradients([steps[len(steps) // 2]])
         machine.reset_peak_memory()
-        for step in track(chosen, "timing steps", count):
+        for step in progress(chosen, "timing steps", count):
             machine.suit_threads()
             started = time.perf_counter()
             _, _, computed, _ = trainer.gradients([step])
