@@ -15,7 +15,7 @@ from mlx_cc.prompt import NAMES
 Part = Literal["conversation", "problem", "resolution"]
 PARTS: tuple[Part, ...] = ("conversation", "problem", "resolution")
 FIRST, LAST = 3, 4
-"""Turns of the customer that tell the problem, and turns that tell how it ended."""
+"""Turns of the customer that make the problem, and last turns that make the resolution."""
 
 SEARCHED: tuple[Part, ...] = ("conversation", "problem")
 """Entries that are searched unless others are named: how a contact ended says little about its subject."""
@@ -28,7 +28,7 @@ Metadata = dict[str, str | float]
 
 
 class Field(NamedTuple):
-    """Something an index can be filtered by."""
+    """A field that an index can be filtered by."""
 
     kind: Literal["text", "number", "time"]
     meaning: str
@@ -66,7 +66,7 @@ class Entry(NamedTuple):
     id: str
     text: str
     metadata: Metadata
-    """With `text_hash` and `hash`, which tell whether its vector and whether its row is current."""
+    """With `text_hash` and `hash`: whether the vector, and whether the row, is current."""
 
 
 def entry_id(conversation_id: str, part: Part) -> str:
@@ -100,7 +100,7 @@ def entries(conversation: Conversation, thread: str, split: str | None = None) -
 
     Args:
         thread: id of the first contact of its chain.
-        split: the split it belongs to, where that is known.
+        split: its split, where it is known.
     """
     texts = {
         "conversation": spoken(conversation.turns),
@@ -156,10 +156,10 @@ def metadata(conversation: Conversation, thread: str, split: str | None = None) 
 
 
 def thread_of(conversation_id: str, previous: Mapping[str, str]) -> str:
-    """The first contact of a conversation's chain.
+    """Id of the first contact of a conversation's chain.
 
     Args:
-        previous: id -> id of the contact before it. A chain that bites its own tail ends where it does.
+        previous: id -> id of the contact before it. A chain that is a circle ends where it would repeat.
     """
     seen = {conversation_id}
     while (before := previous.get(conversation_id)) is not None and before not in seen:
