@@ -24,6 +24,7 @@ def path(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
         for file in sorted((sample / kind).iterdir())[:24]:
             shutil.copy(file, tmp_path / "sample" / kind)
     training = {"num_train_epochs": 0.1, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
+    training["tasks"] = ["csat"]  # one is enough
     settings = {"model": {"name": str(tiny_model), "max_seq_length": 1024}, "training": training, "lora": {"r": 4}}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
 

@@ -163,6 +163,17 @@ def test_every_command_of_the_table_has_its_file_and_every_file_its_line():
     assert {*COMMANDS, "options"} == {path.stem for path in (PACKAGE / "commands").glob("[a-z]*.py")}
 
 
+def test_a_command_is_short_and_no_help_text_is_written_twice():
+    texts, long = [], []
+    for path in (PACKAGE / "commands").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "help" and isinstance(node.value, ast.Constant):
+                texts.append(node.value.value)
+            elif isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 60:
+                long.append(f"{path.name}: {node.name}")
+    assert (long, [text for text in set(texts) if texts.count(text) > 1]) == ([], [])
+
+
 @pytest.mark.parametrize(
     "path",
     sorted(ROOT.glob("scripts/[a-z]*.py")) + sorted(ROOT.glob("benchmarks/[a-z]*.py")),

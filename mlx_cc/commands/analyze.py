@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlx_cc.commands.options import ASKED, DEFAULT_ROLE, TIMEZONE
+from mlx_cc.commands.options import ASKED, DEFAULT_ROLE, JSON, TIMEZONE
 
 if TYPE_CHECKING:
     from mlx_cc.analyst import Analyst
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--no-coaching", is_flag=True, help="Leave out the coaching, which is decoded (faster).")
 @TIMEZONE
 @DEFAULT_ROLE
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each conversation.")
+@JSON
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -36,7 +36,7 @@ def command(
     """Answer the six questions about every conversation of a file.
 
     FILE is a transcript (text or JSON), a file of conversation records, or - for standard input. A
-    conversation that can't be read is named on stderr; the exit status is then 3.
+    conversation that can't be read is named on stderr; the exit status is then 3. --json prints one object a line.
 
     \b
     Examples:

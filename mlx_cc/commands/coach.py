@@ -61,6 +61,8 @@ def command(
     Each contact is cited with the turn to go to. A model's recommendation is left out where it cites no turn of the
     agent, is no sentence, copies what was agreed, or asks for what was done in that contact already.
 
+    --json prints one object a line.
+
     \b
     Examples:
       mlx_cc coach agent_042

@@ -11,20 +11,20 @@ from mlx_cc.commands.options import JSON, PATH
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlx_cc.erase import Change, Target
+    from mlx_cc.erase import Change, Left, Target
 
 
 @click.command()
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=PATH)
-@click.option("--conversation", "conversations", multiple=True, metavar="ID", help="Conversation to erase; repeatable.")
+@click.option("--conversation", "conversations", multiple=True, metavar="ID", help="Conversation to erase. Repeatable.")
 @click.option(
     "--customer",
     "customers",
     multiple=True,
     metavar="ID",
-    help="Customer whose conversations are erased, as the export writes the id; repeatable.",
+    help="Customer whose conversations to erase, as the export writes the id. Repeatable.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would go and what would be left.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; list what would be erased and what would be left.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @JSON
 @click.pass_context
@@ -70,25 +70,28 @@ def command(
                 click.confirm(f"Erase from these {len(changes)} files?", abort=True, err=True)
             erase.erase(places, changes, target)
         left = list(erase.search(places, target, [change.path for change in changes] if dry_run else ()))
-    aggregates = [str(change.path) for change in changes if change.aggregate]
     if as_json:
         summary = {
             "conversations": sorted(target.conversations),
             "dry_run": dry_run,
             "changed": [{"file": str(c.path), "entries": c.entries, "deleted": not c.entries} for c in changes],
-            "make_again": aggregates,
+            "make_again": [str(change.path) for change in changes if change.aggregate],
             "left": [{"path": str(found.path), "reason": found.reason} for found in left],
         }
         click.echo(msgspec.json.encode(summary))
     else:
-        if changes:
-            click.echo(f"{'Would be erased' if dry_run else 'Erased'} from {len(changes)} files.")
-        if aggregates:
-            click.echo(f"Figures that still count it, for `mlx_cc fingerprint` to make again: {', '.join(aggregates)}")
-        for found in left:
-            click.echo(f"Still there: {found}")
+        _print(changes, left, dry_run)
     if left and not dry_run:
         ctx.exit(3)
+
+
+def _print(changes: "Sequence[Change]", left: "Sequence[Left]", dry_run: bool) -> None:
+    if changes:
+        click.echo(f"{'Would be erased' if dry_run else 'Erased'} from {len(changes)} files.")
+    if aggregates := [str(change.path) for change in changes if change.aggregate]:
+        click.echo(f"Figures that still count it, for `mlx_cc fingerprint` to make again: {', '.join(aggregates)}")
+    for found in left:
+        click.echo(f"Still there: {found}")
 
 
 def _tell_plan(target: "Target", changes: "Sequence[Change]") -> None:

@@ -13,7 +13,11 @@ from mlx_cc.folders import DataFolder
 @HELD_OUT
 @click.option("--edit", "names", multiple=True, help="Make only this change. Repeatable; else all.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most this many conversations."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="At most this many conversations, each with every change.",
 )
 @click.option(
     "--output",
