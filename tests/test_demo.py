@@ -75,7 +75,7 @@ def test_the_page_shows_a_chain_that_was_kept_or_one_that_was_not_with_the_reaso
     (tmp_path / "train_reasoning_rejects.jsonl").write_text(json.dumps(rejected) + "\n")
     write_conversations(tmp_path / "train_reasoning.jsonl", [bare])
     shown = _chains({"kept": 0, "rejected": 1}, demo._chain(tmp_path / "train_reasoning.jsonl"))
-    assert "wrote 1 chains" in shown and "turned down" in shown and HOSTILE not in shown and "&lt;script&gt;" in shown
+    assert "wrote 1 chains" in shown and ", rejected" in shown and HOSTILE not in shown and "&lt;script&gt;" in shown
     text = "<thinking>\na\n</thinking>\n\n<analysis>\nb\n</analysis>\n\n<insights>\nc\n</insights>"
     kept = Conversation(id="k", turns=bare.turns, reasoning=reasoning.parse(text, "m"))
     write_conversations(tmp_path / "train_reasoning.jsonl", [bare, kept])

@@ -41,7 +41,7 @@ def write_demo_page(path: Path, facts: dict[str, Any]) -> None:
     counts = facts["statistics"]["conversations"]
     tiles = [
         (f"{sum(counts.values())}", f"conversations, {counts['train']} to train, {counts['test']} held out"),
-        (f"{training['updates'] * 1:,}", f"updates in {training['seconds'] / 60:.1f} minutes"),
+        (f"{training['updates']:,}", f"updates in {training['seconds'] / 60:.1f} minutes"),
         (
             f"{training['first_validation']:.2f} → {training['best_validation']:.2f}",
             "validation loss, nats per answer token",
@@ -83,7 +83,7 @@ def _steps(steps: list[dict[str, Any]]) -> str:
         f"<td style='width:18%'><div class=bar style='width:{100 * s['seconds'] / longest:.1f}%'></div></td></tr>"
         for s in steps
     )
-    return f"<div class=scroll><table><tr><th>step<th>command<th class=n>time<th></tr>{rows}</table></div>"
+    return f"<p class=soft>The commands are written for the folder that the demo ran in.</p><div class=scroll><table><tr><th>step<th>command<th class=n>time<th></tr>{rows}</table></div>"
 
 
 def _chains(report: dict[str, Any], chain: dict[str, Any]) -> str:
@@ -93,7 +93,7 @@ def _chains(report: dict[str, Any], chain: dict[str, Any]) -> str:
         f"<p>A local teacher wrote {done} chains under a grammar that fixes their form and scores; checks in code kept "
         f"<b>{report['kept']}</b>. The teacher is the untuned 135M model, which is too small to write chains worth learning from: "
         "this shows how the step works.</p>"
-        f"<details><summary>The chain of {_(chain['conversation_id'])}, {'turned down' if faults else 'kept'}</summary>"
+        f"<details><summary>The chain of {_(chain['conversation_id'])}, {'rejected' if faults else 'kept'}</summary>"
         f"<ul>{faults}</ul><pre style='white-space:pre-wrap;font-size:.85rem'>{_(chain['text'])}</pre></details>"
     )
 
@@ -131,7 +131,7 @@ def _evaluation(report: dict[str, Any]) -> str:
     overall = report["overall"]
     gap = overall["difference"]["base"]
     better = gap["high"] < 0
-    words = "better than the base model" if better else "not told apart from the base model"
+    words = "better than the base model" if better else "not shown to differ from the base model"
     text = (
         f"<p>Over all tasks that are read, the tuned model is <b>{words}</b>: log loss lower by "
         f"{-gap['value']:.2f} nats (95% interval {-gap['high']:.2f} to {-gap['low']:.2f}, n={gap['n']} conversations). "
