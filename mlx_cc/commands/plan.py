@@ -24,32 +24,18 @@ if TYPE_CHECKING:
     type=click.IntRange(min=2),
     default=10,
     show_default=True,
-<<<<<<< HEAD
     help="Number of real steps to time on this machine; what they learn is not kept.",
 )
 @click.option("--no-probe", is_flag=True, help="Load no weights and time nothing.")
-=======
-    help="Training steps to time on this machine; their result is discarded.",
-)
-@click.option("--no-probe", is_flag=True, help="Time nothing and load no weights: only count and estimate.")
->>>>>>> f95442d (Plain words in plan and on the demo's page)
 @JSON
 @flags(TrainSettings, shown=(*OFTEN, "gradient_checkpointing", "num_layers"), without=UNPLANNED)
 def command(config: Path | None, probe: int, no_probe: bool, as_json: bool, overrides: dict[str, Any]) -> None:
-<<<<<<< HEAD
     """Estimate a training run before it starts: tokens, updates, memory and hours.
 
     Counts the tokens of the prepared data, estimates memory from the model's config.json, times a few real steps for
     the hours on this machine, and estimates the hours on Apple's chips. Shows one conversation as the model sees it,
     with the tokens that it learns marked. Writes nothing. Takes the config file of `train`. The settings below are
     those that people change; every other one that changes a plan is a flag too: docs/commands.md lists all.
-=======
-    """Estimate what a training run takes, before it starts: tokens, updates, memory and hours.
-
-    Takes the settings of `train`, as a file and as flags. Counts tokens on the prepared data, estimates memory from
-    the model's config.json, and times a few real steps for the hours on this machine and, by estimate, on Apple's
-    chips. Shows one conversation as the model sees it, with the learned tokens marked. Writes nothing.
->>>>>>> f95442d (Plain words in plan and on the demo's page)
 
     \b
     Examples:
