@@ -8,7 +8,7 @@ exactly the tokens of separate rows, whatever the chat template.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -111,41 +111,29 @@ def build_tree(
         UserError: questions and answers alone are longer than `max_tokens`.
     """
     facts = fact_line(conversation) if settings.facts else ""
-    lines = turn_lines(conversation, settings)
     ids = encoder.tokenizer.encode(notes, add_special_tokens=False) if notes else []
     if len(ids) > max_tokens // 2:
         notes = encoder.tokenizer.decode(ids[: max_tokens // 2])
     earlier = _fitting(cases, encoder.tokenizer, max_tokens // CASES_SHARE)
 
-    def render(kept: Sequence[str], asked: Iterable[str], notes: str = "") -> list[list[int]]:
-        start = body(kept, facts, notes, earlier.text())
-        told = {"role": "system", "content": system}
-        return [encoder.prompt([told, {"role": "user", "content": start + question}]) for question in asked]
+    def render(lines: Sequence[str], texts: Iterable[str], notes: str = "") -> list[list[int]]:
+        start = body(lines, facts, notes, earlier.text())
+        first = {"role": "system", "content": system}
+        return [encoder.prompt([first, {"role": "user", "content": start + text}]) for text in texts]
 
-    names, asked, said = (list(column) for column in zip(*questions, strict=True))
-    answers = [() if answer is None else encoder.answer(answer) for answer in said]
-    kept = lines
-    prompts = render(kept, asked, notes)
-    omitted = 0
-    overshoot = _longest(prompts, answers) - max_tokens
-    if overshoot > 0:
-        costs = [len(encoder.tokenizer.encode(line + "\n", add_special_tokens=False)) for line in lines]
-        budget = sum(costs) - overshoot
-        for _ in range(6):
-            kept, omitted = without_middle(lines, costs, budget, encoder.tokenizer)
-            prompts = render(kept, asked, notes)
-            overshoot = _longest(prompts, answers) - max_tokens
-            if overshoot <= 0:
-                break
-            budget -= overshoot + 4
-        else:
-            raise UserError(
-                f"conversation {conversation.id}: the question and answer alone take more than max_seq_length "
-                f"{max_tokens} tokens. Raise max_seq_length."
-            )
+    names, texts, labels = (list(column) for column in zip(*questions, strict=True))
+    answers = [() if label is None else encoder.answer(label) for label in labels]
+    whole = turn_lines(conversation, settings)
+    cut = _cut_to_fit(whole, lambda lines: render(lines, texts, notes), answers, max_tokens, encoder.tokenizer)
+    if cut is None:
+        raise UserError(
+            f"conversation {conversation.id}: the question and answer alone take more than max_seq_length "
+            f"{max_tokens} tokens. Raise max_seq_length."
+        )
+    lines, omitted, prompts = cut
     if aside:
         names, answers = [*names, aside[0]], [*answers, ()]
-        prompts += render(kept, [aside[1]])
+        prompts += render(lines, [aside[1]])
     shared = min(common_prefix(prompts), min(map(len, prompts)) - 1)  # a branch has at least one token
     branches = tuple(
         Branch(name, tuple(prompt[shared:]), answer)
@@ -219,8 +207,30 @@ def groups(trees: Sequence[Tree], one_at_a_time: bool = False, most_tokens: floa
     return list(buckets(trees, lengths, most_tokens, most, kind=lambda tree: tree.is_row))
 
 
-def _longest(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> int:
-    return max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
+def _cut_to_fit(
+    lines: Sequence[str],
+    render: Callable[[Sequence[str]], list[list[int]]],
+    answers: Sequence[Sequence[int]],
+    max_tokens: int,
+    tokenizer: Tokenizer,
+) -> tuple[Sequence[str], int, list[list[int]]] | None:
+    """As many lines as fit, how many were left out, and the prompts with them; None where not even the ends fit."""
+
+    def excess(prompts: Sequence[Sequence[int]]) -> int:
+        return max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True)) - max_tokens
+
+    prompts = render(lines)
+    if (over := excess(prompts)) <= 0:
+        return lines, 0, prompts
+    costs = [len(tokenizer.encode(line + "\n", add_special_tokens=False)) for line in lines]
+    budget = sum(costs) - over
+    for _ in range(6):  # lines together take other tokens than alone, so the first budget may miss by a few
+        kept, omitted = without_middle(lines, costs, budget, tokenizer)
+        prompts = render(kept)
+        if (over := excess(prompts)) <= 0:
+            return kept, omitted, prompts
+        budget -= over + 4
+    return None
 
 
 def without_middle(
