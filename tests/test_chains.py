@@ -308,7 +308,7 @@ def test_the_command_compares_answers_without_a_chain_with_one_after_and_with_on
     assert wrote == [1]
     assert "none minus it" in run.stdout
     assert "2 of 2 chains hold up" in run.stdout
-    assert "the answers of none, which are read before it is written" in run.stdout
+    assert "its answers are those of none, read before the chain is written" in run.stdout
     with chains.opened_journal(journal) as (kept, _), pytest.raises(UserError, match="another process is writing it"):
         assert [row["text"] for row in kept] == [row["text"] for row in rows]
         CliRunner().invoke(command, asked, catch_exceptions=False)

@@ -1,1 +1,1 @@
-"""Honest measurement: every figure with its n and a 95% interval, beside the base model and a constant."""
+"""Evaluation: every figure with its n and a 95% interval, beside baselines and the base model."""

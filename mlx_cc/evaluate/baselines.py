@@ -1,8 +1,7 @@
-"""What a tuned model has to beat: a constant answer, TF-IDF of the words, and the untuned model's hidden states.
+"""Baselines of a tuned model: a constant answer, TF-IDF of the words, and the untuned model's hidden states.
 
-All are fitted on the labels of the train split alone. The last two are linear: logistic regression where
-the answers are classes, ridge regression where they are numbers. Cross-validation inside the train split chooses
-the strength of the regularisation and the features.
+All are fitted on the labels of the train split alone. The last two are linear models: logistic regression for classes,
+ridge regression for numbers. Cross-validation inside the train split chooses the regularisation and the features.
 """
 
 import re
@@ -31,32 +30,32 @@ NAMES = {"constant": "constant", "tfidf": "TF-IDF", "frozen": "frozen LM"}
 """Value of --baselines -> name in the report."""
 
 FOLDS, FEWEST = 5, 10
-"""Folds of the cross-validation, and least labels to fit anything: two a fold."""
+"""Folds of the cross-validation; fewest labels for a fit, two a fold."""
 MOST_CHOOSING = 2000
-"""Most train conversations in the cross-validation; the final fit uses all."""
+"""Most train conversations in the cross-validation, set by hand; the final fit uses all."""
 MOST_WORDS = 50_000
-"""Most words and pairs of words that are counted; the most frequent ones stay."""
+"""Most words and pairs of words that are counted, set by hand; the most frequent ones stay."""
 FEW = 300
-"""With fewer train conversations, words that only one of them has are counted too."""
+"""With fewer train conversations, words of only one conversation are counted too. Set by hand."""
 
 
 class Features(NamedTuple):
-    """One way to put conversations into numbers."""
+    """Conversations as input of a linear model."""
 
     name: str
     train: np.ndarray
     """Texts (N,) or states (N, hidden), a row for each train conversation."""
     held_out: np.ndarray
     scaler: Callable[[], Any]
-    """Makes a scikit-learn transformer; it is fitted on rows of `train`."""
+    """Makes the scikit-learn transformer that is fitted on rows of `train`."""
 
 
 class Baseline(NamedTuple):
-    """What a baseline answers, and how it was fitted."""
+    """A baseline's answers, and how it was fitted."""
 
     predictions: Predictions
     notes: dict[str, str]
-    """Task -> what was fitted and on how many conversations, or why nothing was."""
+    """Task -> the model fitted and its number of conversations, or why none was fitted."""
 
 
 def constants(
@@ -64,10 +63,9 @@ def constants(
 ) -> Predictions:
     """The best answers that ignore the conversation, from the train split's labels.
 
-    The value is the task's constant; the probability of a label is how often it occurs in the train
-    split, each allowed answer counted once more than it does (add-one smoothing).
+    The value is the task's constant; the probability of a label is its share in the train split with add-one smoothing.
     """
-    found: Predictions = {c.id: {} for c in held_out}
+    predictions: Predictions = {c.id: {} for c in held_out}
     for task in tasks:
         values = [c.label(task.name) for c in train if task.name in c.labels]
         if not values:
@@ -79,8 +77,8 @@ def constants(
             p = None
             if answers and task.name in c.labels:
                 p = (seen[task.write(c.label(task.name), centre)] + 1) / (len(values) + answers)
-            found[c.id][task.name] = Said(fixed, p)
-    return found
+            predictions[c.id][task.name] = Said(fixed, p)
+    return predictions
 
 
 def tfidf(
@@ -108,11 +106,11 @@ def frozen(
     folder: Path,
     limit: int,
 ) -> Baseline:
-    """Linear models on the untuned model's last hidden states: their mean over the prompt, or the last one.
+    """Linear models on the untuned model's last hidden states: the mean over the prompt, or the last token's.
 
     Args:
         analyst: the untuned model, with the tuned one's centre and prompt.
-        folder: where the states are kept for later runs.
+        folder: keeps the states for later runs.
         limit: at most this many train conversations, drawn by a hash of their ids.
     """
     from sklearn.preprocessing import StandardScaler
@@ -128,7 +126,7 @@ def frozen(
 
 
 def _text(conversation: Conversation, settings: PromptSettings) -> str:
-    """What the model is shown of a conversation, without the numbers of its turns."""
+    """A conversation as in the prompt, without the numbers of its turns."""
     lines = [re.sub(r"^\[T\d+\] ", "", line) for line in turn_lines(conversation, settings)]
     return "\n".join([fact_line(conversation), *lines] if settings.facts else lines)
 
@@ -137,21 +135,21 @@ def _text(conversation: Conversation, settings: PromptSettings) -> str:
 
 
 def kept_states(analyst: Analyst, conversations: Sequence[Conversation], folder: Path) -> np.ndarray:
-    """`states`; read from `folder` if the same model computed them for the same tokens before."""
+    """`states`, read from `folder` where the same model has computed them for the same tokens."""
     trees = _trees(analyst, conversations)
     path = folder / f"states-{digest(fingerprint(analyst), trees)}.npy"
     if path.exists():
         return np.load(path)
-    found = _states(analyst, trees)
+    computed = _states(analyst, trees)
     with written_whole(path) as file:
-        np.save(file, found)
-    return found
+        np.save(file, computed)
+    return computed
 
 
 def states(analyst: Analyst, conversations: Sequence[Conversation]) -> np.ndarray:
-    """Last hidden states, after the final norm, of prompts that ask nothing: float32 (N, 2, hidden).
+    """Last hidden states, after the final norm, of prompts without a question: float32 (N, 2, hidden).
 
-    The first of the two is the mean over a prompt's tokens, the second is the state of its last token.
+    The first of the two is the mean over the prompt's tokens, the second the state of its last token.
 
     Raises:
         UserError: the model's decoder can't be found.
@@ -172,8 +170,8 @@ def _states(analyst: Analyst, trees: Sequence[Tree]) -> np.ndarray:
 
     if not hasattr(analyst.model, "model"):
         raise UserError(f"{analyst.name}: its hidden states can't be reached. Leave `frozen` out of --baselines.")
-    place_of = {id(tree): place for place, tree in enumerate(trees)}
-    found: list[Any] = [None] * len(trees)
+    row_of = {id(tree): row for row, tree in enumerate(trees)}
+    states: list[Any] = [None] * len(trees)
     close = groups(trees, most_tokens=MOST_TOKENS)
     batches = [group[start : start + BATCH] for group in close for start in range(0, len(group), BATCH)]
     machine.suit_threads()
@@ -183,8 +181,8 @@ def _states(analyst: Analyst, trees: Sequence[Tree]) -> np.ndarray:
             hidden = analyst.model.model(padded(rows)).astype(mx.float32)
             both = [mx.stack([hidden[n, : len(row)].mean(0), hidden[n, len(row) - 1]]) for n, row in enumerate(rows)]
             for tree, pair in zip(batch, np.array(mx.stack(both)), strict=True):
-                found[place_of[id(tree)]] = pair
-    return np.stack(found)
+                states[row_of[id(tree)]] = pair
+    return np.stack(states)
 
 
 # Linear models
@@ -193,22 +191,22 @@ def _states(analyst: Analyst, trees: Sequence[Tree]) -> np.ndarray:
 class Head(NamedTuple):
     """A kind of linear model."""
 
-    kind: str
+    name: str
     guess: Callable[[Any, np.ndarray, Any, float], np.ndarray]
-    """Train rows, their targets, other rows and a strength -> expected targets of the other rows."""
+    """Train rows, their targets, other rows and a regularisation strength -> guesses for the other rows."""
     loss: Callable[[np.ndarray, np.ndarray], float]
-    """Targets and guesses -> what cross-validation minimises."""
+    """Targets and guesses -> the loss that cross-validation minimises."""
     strengths: Sequence[float]
 
 
 class Choice(NamedTuple):
-    """The choice of the cross-validation."""
+    """The result of the cross-validation."""
 
     loss: float
     features: Features
     strength: float
     spread: float
-    """Standard deviation of target minus guess over rows held out in turn; 0 where targets are classes."""
+    """Standard deviation of target minus guess over the held-out rows; 0 for classes."""
 
 
 def _linear(
@@ -224,17 +222,17 @@ def _linear(
     """A linear model for each task that has allowed answers; the constant answer where none can be fitted."""
     from sklearn.exceptions import ConvergenceWarning
 
-    found, notes = Baseline({c.id: {} for c in held_out}, {})
+    predictions, notes = Baseline({c.id: {} for c in held_out}, {})
     for task in tasks:
         if task.answers is None or not any(task.name in c.labels for c in train):
             continue
         answers = task.answers(centre)
-        places = [
+        rows = [
             n
             for n, c in enumerate(train)
             if task.name in c.labels and task.write(c.label(task.name), centre) in answers
         ]
-        values = [train[n].label(task.name) for n in places]
+        values = [train[n].label(task.name) for n in rows]
         if task.number is not None:
             targets = np.array([task.number(value) for value in values])
             head = Head("ridge regression", _ridge, _squared_error, strengths_of_numbers)
@@ -244,59 +242,58 @@ def _linear(
             guess = partial(_logistic, answers=len(answers))
             head = Head("logistic regression", guess, _log_loss, strengths_of_classes)
             enough = sum(count > 1 for count in Counter(targets.tolist()).values()) > 1
-        if not enough or len(places) < FEWEST:
-            reason = f"{len(places)} labels" if len(places) < FEWEST else "one answer only"
+        if not enough or len(rows) < FEWEST:
+            reason = f"{len(rows)} labels" if len(rows) < FEWEST else "one answer only"
             notes[task.name] = f"the constant answer: {reason} in the train split"
-            for conversation_id, said in constants(train, held_out, [task], centre).items():
-                found[conversation_id].update(said)
+            for conversation_id, answer in constants(train, held_out, [task], centre).items():
+                predictions[conversation_id].update(answer)
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            best = _choose(f"{name}: {task.name}", features, head, np.array(places), targets)
-            guesses = _fit(best.features, head, np.array(places), targets, best.features.held_out, best.strength)
+            best = _choose(f"{name}: {task.name}", features, head, np.array(rows), targets)
+            guesses = _fit(best.features, head, np.array(rows), targets, best.features.held_out, best.strength)
         for c, guess in zip(held_out, guesses, strict=True):
-            found[c.id][task.name] = _said(task, c, answers, guess, best.spread, len(places), centre)
-        notes[task.name] = f"{head.kind} on {best.features.name} ({best.strength:g}), {len(places)} train conversations"
-    return Baseline(found, notes)
+            predictions[c.id][task.name] = _answer(task, c, answers, guess, best.spread, len(rows), centre)
+        notes[task.name] = f"{head.name} on {best.features.name} ({best.strength:g}), {len(rows)} train conversations"
+    return Baseline(predictions, notes)
 
 
-def _choose(name: str, features: Sequence[Features], head: Head, places: np.ndarray, targets: np.ndarray) -> Choice:
-    """The features and strength with the lowest loss on rows that are held out in turn.
+def _choose(name: str, features: Sequence[Features], head: Head, rows: np.ndarray, targets: np.ndarray) -> Choice:
+    """The features and strength with the lowest loss in cross-validation.
 
-    Folds are dealt out along the sorted targets, so a class with two rows is in two of them.
+    Folds are dealt out along the sorted targets, so a class with two rows is in two folds.
     """
     rng = np.random.default_rng(0)
-    some = rng.permutation(len(places))[:MOST_CHOOSING]
-    places, targets = places[some], targets[some]
+    some = rng.permutation(len(rows))[:MOST_CHOOSING]
+    rows, targets = rows[some], targets[some]
     fold = np.empty(len(some), int)
     fold[np.argsort(targets, kind="stable")] = np.arange(len(some)) % FOLDS
     guesses: dict[tuple[int, float], list[tuple[np.ndarray, np.ndarray]]] = {}
     steps = list(product(range(len(features)), range(FOLDS)))
     for number, out in progress(steps, name):
         inside, outside = fold != out, fold == out
-        way = features[number]
-        scaler = way.scaler()
-        seen, asked = scaler.fit_transform(way.train[places[inside]]), scaler.transform(way.train[places[outside]])
+        scaler, train = features[number].scaler(), features[number].train
+        seen, asked = scaler.fit_transform(train[rows[inside]]), scaler.transform(train[rows[outside]])
         for strength in head.strengths:
-            said = head.guess(seen, targets[inside], asked, strength)
-            guesses.setdefault((number, strength), []).append((targets[outside], said))
+            guess = head.guess(seen, targets[inside], asked, strength)
+            guesses.setdefault((number, strength), []).append((targets[outside], guess))
     choices = []
     for (number, strength), parts in guesses.items():
-        right, said = (np.concatenate(side) for side in zip(*parts, strict=True))
-        spread = float((right - said).std()) if said.ndim == 1 else 0.0
-        choices.append(Choice(head.loss(right, said), features[number], strength, spread))
+        gold, guess = (np.concatenate(side) for side in zip(*parts, strict=True))
+        spread = float((gold - guess).std()) if guess.ndim == 1 else 0.0
+        choices.append(Choice(head.loss(gold, guess), features[number], strength, spread))
     return min(choices, key=lambda choice: choice.loss)
 
 
 def _fit(
-    way: Features, head: Head, places: np.ndarray, targets: np.ndarray, asked: np.ndarray, strength: float
+    features: Features, head: Head, rows: np.ndarray, targets: np.ndarray, asked: np.ndarray, strength: float
 ) -> np.ndarray:
-    scaler = way.scaler()
-    return head.guess(scaler.fit_transform(way.train[places]), targets, scaler.transform(asked), strength)
+    scaler = features.scaler()
+    return head.guess(scaler.fit_transform(features.train[rows]), targets, scaler.transform(asked), strength)
 
 
 def _logistic(seen: Any, targets: np.ndarray, asked: Any, strength: float, answers: int) -> np.ndarray:
-    """Probabilities (M, answers). Each answer counts as seen once more, so one never seen has a probability."""
+    """Probabilities (M, answers), add-one smoothed: an answer that the train split lacks has one too."""
     from sklearn.linear_model import LogisticRegression
 
     fitted = LogisticRegression(C=strength, max_iter=1000).fit(seen, targets)
@@ -319,15 +316,15 @@ def _squared_error(targets: np.ndarray, guesses: np.ndarray) -> float:
     return float(((targets - guesses) ** 2).mean())
 
 
-def _said(
+def _answer(
     task: Task, conversation: Conversation, answers: Sequence[str], guess: Any, spread: float, n: int, centre: Centre
 ) -> Said:
     """A linear model's guess as an answer to the task.
 
     Args:
-        guess: the probability of each answer, or a number on their scale.
-        spread: standard deviation of such a number's error.
-        n: train conversations.
+        guess: the probability of each answer, or a number on the task's scale.
+        spread: standard deviation of the number's error.
+        n: number of train conversations.
     """
     assert task.read is not None
     if task.number is None:

@@ -1,4 +1,4 @@
-"""What `mlx_cc calibrate` does: fit temperatures and thresholds, keep them with the weights."""
+"""Calibration: fit temperatures and thresholds on the validation split, keep them beside the weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,15 +24,15 @@ from mlx_cc.train.batches import labelled
 
 
 class Calibrated(NamedTuple):
-    """What `calibrate` fitted and wrote."""
+    """The result of `calibrate`."""
 
     file: Path
     calibration: Calibration
-    """All that the file holds now, tasks calibrated earlier included."""
+    """The content of the file, with tasks calibrated earlier."""
     fitted: dict[str, TaskCalibration]
     """The tasks fitted now."""
     too_few: dict[str, int]
-    """Task -> labelled conversations, where they are too few to fit it."""
+    """Task -> number of labelled conversations, for tasks with too few."""
     data: Path
 
 
@@ -44,20 +44,20 @@ def calibrate(
     limit: int | None = None,
     accuracy: float = 0.9,
 ) -> Calibrated:
-    """Fit a model's probabilities on conversations that it neither learned from nor is tested on, and keep the result.
+    """Fit a model's probabilities on conversations outside its train and test splits, and write the result.
 
     Args:
         model: folder of an adapter or a fused model.
         data: labelled conversations; None takes the validation split of the data the model learned from.
-        tasks: which; empty means those that the adapter was trained on, for other models all.
+        tasks: names; empty means the tasks the adapter was trained on, or all for other models.
         limit: at most this many conversations, the first by id.
-        accuracy: share of right answers wanted among those that need no review.
+        accuracy: wanted share of right answers among those that need no review.
 
     Raises:
         UserError: no such folder, no task with probabilities, or too few labelled conversations.
     """
-    place = disk.find(model)
-    if not place.is_dir():
+    folder = disk.find(model)
+    if not folder.is_dir():
         raise UserError(f"{model}: no folder to keep a calibration in. Pass an adapter's or a fused model's folder.")
     asked = [task for task in pick(list(tasks) or disk.trained_tasks(model)) if task.answers]
     if not asked:
@@ -66,18 +66,18 @@ def calibrate(
     of_run = (disk.run_settings(model) or {}).get("data", {})
     data = data or DataFolder(disk.data_folder(model)).split("validation", of_run.get("validation", ""))
     conversations = sorted(labelled(data, asked), key=lambda c: c.id)
-    refuse_trained_on(place, conversations, data)
+    refuse_trained_on(folder, conversations, data)
     refuse_test_split(conversations, data, disk.data_folder(model))
     conversations = conversations[:limit]
     with status("loading the model"):
-        analyst = Analyst(disk.load(place, calibrated=False))
+        analyst = Analyst(disk.load(folder, calibrated=False))
     rows: dict[str, list[tuple[dict[str, float], Any]]] = {task.name: [] for task in asked}
     answered = analyst.answers(conversations, list(rows))
     for conversation, answers in progress(answered, "reading answers", len(conversations)):
         for name in rows.keys() & conversation.labels.keys():
             rows[name].append((answers[name].distribution or {}, conversation.label(name)))
     tried = {task.name: fit(task, rows[task.name], analyst.centre, accuracy, data.name) for task in asked}
-    fitted = {name: found for name, found in tried.items() if found}
+    fitted = {name: calibration for name, calibration in tried.items() if calibration}
     too_few = {name: len(rows[name]) for name in rows if name not in fitted}
     if not fitted:
         counts = ", ".join(f"{name} has {n}" for name, n in too_few.items())
@@ -85,8 +85,8 @@ def calibrate(
             f"{data}: fewer than {LEAST_ROWS} labelled conversations a task ({counts}), so nothing was written. "
             "Name a larger file with --data."
         )
-    before = read_calibration(place)
+    before = read_calibration(folder)
     others = {name: old for name, old in before.tasks.items() if name not in tried} if before else {}
-    calibration = Calibration({**others, **fitted}, weights_of(place))
-    write_calibration(place, calibration)
-    return Calibrated(RunFolder(place).calibration, calibration, fitted, too_few, data)
+    calibration = Calibration({**others, **fitted}, weights_of(folder))
+    write_calibration(folder, calibration)
+    return Calibrated(RunFolder(folder).calibration, calibration, fitted, too_few, data)

@@ -1,6 +1,6 @@
-"""What similar cases are worth: a model's answers without them and with them, on the same conversations.
+"""The effect of similar cases: a model's answers without and with them, on the same conversations.
 
-Cases come from the train split of an index alone, and never from the same customer or the same chain of contacts.
+Cases come from the train split of an index, and never from the same customer or the same chain of contacts.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ WITHOUT, WITH = "without", "with cases"
 def find(
     rag: ContactCenterRAG, conversations: Sequence[Conversation], similar: int
 ) -> dict[str, tuple[list[Case], Cases]]:
-    """Conversation id -> similar ones of the train split, and as a model is shown them.
+    """Conversation id -> similar ones of the train split, and how a model is shown them.
 
     Raises:
-        UserError: the index holds nothing of a train split.
+        UserError: the index has no conversation of a train split.
     """
     only = where({"split": "train"})
     if not rag.finder.index.ids(only):
@@ -52,19 +52,18 @@ def measure(
     """Compare answers without and with cases.
 
     Args:
-        answered: the answers without, and the seconds each conversation took.
-        similar: cases shown with each conversation.
-        folder: where answers are kept.
-        train: the train split, for measures that need to know its labels.
+        answered: the answers without cases, and seconds per conversation.
+        similar: number of cases shown with each conversation.
+        folder: keeps the answers.
+        train: the train split, for measures that need its labels.
 
     Returns:
-        {"index", "similar", "conversations", "cases" (shown in the mean), "seconds_per_conversation" {mode -> s},
-        "tasks", "overall"}: the last two those of `compare`, where a difference is `with cases` minus `without`.
+        {"index", "similar", "conversations", "cases" (mean number shown), "seconds_per_conversation" {mode -> s},
+        "tasks", "overall"}. The last two are those of `compare`; a difference is `with cases` minus `without`.
     """
     read = [task.name for task in tasks if task.answers]
     bare, seconds = answered
-    found = find(rag, conversations, similar)
-    shown = {name: cases for name, (_, cases) in found.items()}
+    shown = {name: cases for name, (_, cases) in find(rag, conversations, similar).items()}
     helped, more = predictions(analyst, conversations, read, folder, cases=shown)
     kept = {
         WITHOUT: {c.id: {name: bare[c.id][name] for name in read} for c in conversations},
@@ -74,7 +73,7 @@ def measure(
         "index": rag.finder.index.where,
         "similar": similar,
         "conversations": len(conversations),
-        "cases": sum(len(cases.cases) for _, cases in found.values()) / max(1, len(found)),
+        "cases": sum(len(cases.cases) for cases in shown.values()) / max(1, len(shown)),
         "seconds_per_conversation": {WITHOUT: seconds, WITH: more},
         "tasks": compare(conversations, tasks, kept, train),
         "overall": overall(conversations, kept),

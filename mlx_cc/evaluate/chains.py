@@ -1,8 +1,8 @@
-"""What a reasoning chain is worth: a model's answers without one, with one after them, and with one before them.
+"""The effect of a reasoning chain: a model's answers without one, with one after them, and with one before them.
 
 none     the answers as usual
-after    the same answers, then a chain that explains them: it can't change the answers
-first    a chain written before any answer is known, then answers read with the chain behind the transcript
+after    the same answers, then a chain that explains them
+first    a chain written before any answer, then answers read with the chain after the transcript
 """
 
 import json
@@ -26,7 +26,7 @@ MODES = ("none", "after", "first")
 
 
 class Chain(NamedTuple):
-    """A chain as it was written, whole or cut off, and how long it took."""
+    """A chain as written, whole or cut off, and how long it took."""
 
     text: str
     seconds: float
@@ -44,37 +44,37 @@ def measure(
     """Compare the modes on the same conversations; `none` is always one of them.
 
     Args:
-        answered: the answers without a chain, and the seconds each conversation took.
-        folder: where chains and answers are kept as they come.
-        train: the train split, for measures that need to know its labels.
+        answered: the answers without a chain, and seconds per conversation.
+        folder: keeps chains and answers.
+        train: the train split, for measures that need its labels.
 
     Returns:
-        {"conversations", "modes": {mode -> {"seconds_per_conversation", "chains": {"n", "sound" (of the
-        structure, citing turns that exist), "low", "high" (95% interval of their share)}}}, "tasks", "overall": those
-        of `compare`, where a difference is `none` minus the mode}.
+        {"conversations", "modes": {mode -> {"seconds_per_conversation", "chains": {"n", "sound" (that pass
+        `holds_up`), "low", "high" (95% interval of their share)}}}, "tasks", "overall"}. The last two are those of
+        `compare`; a difference is `none` minus the mode.
     """
     read = [task.name for task in tasks if task.answers]
     bare, seconds = answered
     answers: dict[str, Predictions] = {}
-    said: dict[str, Any] = {"none": {"seconds_per_conversation": seconds}}
+    by_mode: dict[str, Any] = {"none": {"seconds_per_conversation": seconds}}
     if "after" in modes:
         values = [{name: bare[c.id][name].value for name in read} for c in conversations]
         chains = write(analyst, conversations, values, folder)
         answers["after"] = bare
-        said["after"] = {"seconds_per_conversation": seconds + _mean(chains), "chains": _judged(chains, conversations)}
+        by_mode["after"] = _figures(seconds, chains, conversations)
     if "first" in modes:
         chains = write(analyst, conversations, [{}] * len(conversations), folder)
         notes = {name: chain.text for name, chain in chains.items()}
         answers["first"], more = predictions(analyst, conversations, read, folder, notes=notes)
-        said["first"] = {"seconds_per_conversation": more + _mean(chains), "chains": _judged(chains, conversations)}
+        by_mode["first"] = _figures(more, chains, conversations)
     answers["none"] = bare
     kept = {
-        mode: {c.id: {name: found[c.id][name] for name in read} for c in conversations}
-        for mode, found in answers.items()
+        mode: {c.id: {name: by_id[c.id][name] for name in read} for c in conversations}
+        for mode, by_id in answers.items()
     }
     return {
         "conversations": len(conversations),
-        "modes": said,
+        "modes": by_mode,
         "tasks": compare(conversations, tasks, kept, train),
         "overall": overall(conversations, kept),
     }
@@ -86,10 +86,10 @@ def write(
     values: Sequence[Mapping[str, Any]],
     folder: Path,
 ) -> dict[str, Chain]:
-    """Conversation id -> chain; one that the journal has for the same model and prompt is not written again.
+    """Conversation id -> chain; a chain that the journal has for the same model and prompt is not written again.
 
     Args:
-        values: for each conversation, the answers to explain (task name -> value); empty asks before any is known.
+        values: for each conversation, the answers to explain (task name -> value); empty for a chain before them.
     """
     model = fingerprint(analyst)
 
@@ -119,16 +119,13 @@ def write(
     return done
 
 
-def _mean(chains: Mapping[str, Chain]) -> float:
-    """Mean seconds per conversation."""
-    return sum(chain.seconds for chain in chains.values()) / max(1, len(chains))
-
-
-def _judged(chains: Mapping[str, Chain], conversations: Sequence[Conversation]) -> dict[str, Any]:
-    """How many chains pass `holds_up`, with Wilson's interval of their share."""
+def _figures(seconds: float, chains: Mapping[str, Chain], conversations: Sequence[Conversation]) -> dict[str, Any]:
+    """The figures of a mode whose answers took `seconds` per conversation, with Wilson's interval."""
+    written = sum(chain.seconds for chain in chains.values()) / max(1, len(chains))
     n, sound = len(conversations), sum(holds_up(chains[c.id].text, c) for c in conversations)
     low, high = wilson(sound, n)
-    return {"n": n, "sound": sound, "low": low, "high": high}
+    judged = {"n": n, "sound": sound, "low": low, "high": high}
+    return {"seconds_per_conversation": seconds + written, "chains": judged}
 
 
 def holds_up(text: str, conversation: Conversation) -> bool:

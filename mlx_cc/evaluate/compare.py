@@ -27,20 +27,20 @@ def compare(
 ) -> dict[str, Any]:
     """Measures of every model on every task, and the last model's paired difference to each other one.
 
-    A model that answers a task nowhere has no part in it.
+    A model without any answer to a task is left out of that task.
 
     Args:
-        train: the train split, for measures that need to know its labels; empty leaves these out.
+        train: the train split, for measures that need its labels; empty leaves these out.
 
     Returns:
-        task -> {"n", "measures": {metric -> {model -> Estimate}}, "difference": {model -> Estimate of
-        main metric (last model minus that one)}, "log_loss_difference": likewise, "lower_is_better"}.
-        Tasks without a labelled and answered row are left out.
+        task -> {"n", "measures": {metric -> {model -> Estimate}}, "difference": {model -> Estimate of the main
+        metric, last model minus that one}, "log_loss_difference": the same of log loss, "lower_is_better"}.
+        Tasks without a row that is labelled and answered are left out.
     """
     report = {}
     last = list(models)[-1]
     for task in tasks:
-        able = {model: p for model, p in models.items() if any(task.name in said for said in p.values())}
+        able = {model: p for model, p in models.items() if any(task.name in answers for answers in p.values())}
         rows = [
             c
             for c in conversations
@@ -51,22 +51,22 @@ def compare(
         learned = [c.label(task.name) for c in train if task.name in c.labels]
         metrics = {**task.metrics, **(task.metrics_after(learned) if task.metrics_after and learned else {})}
         gold = [c.label(task.name) for c in rows]
-        said = {model: [p[c.id][task.name].value for c in rows] for model, p in able.items()}
+        answers = {model: [p[c.id][task.name].value for c in rows] for model, p in able.items()}
         chances = {model: [p[c.id][task.name].gold_probability for c in rows] for model, p in able.items()}
         measures = {
             metric: {
-                model: interval(measure, gold, predicted, resamples=RESAMPLES) for model, predicted in said.items()
+                model: interval(measure, gold, predicted, resamples=RESAMPLES) for model, predicted in answers.items()
             }
             for metric, measure in metrics.items()
         }
         main = next(iter(task.metrics.values()))
-        scored = all(p is not None for found in chances.values() for p in found)
+        scored = all(p is not None for probabilities in chances.values() for p in probabilities)
         if scored:
             measures["log loss"] = {m: interval(log_loss, gold, p, resamples=RESAMPLES) for m, p in chances.items()}
         report[task.name] = {
             "n": len(rows),
             "measures": measures,
-            "difference": {m: difference(main, gold, said[last], said[m]) for m in able if m != last},
+            "difference": {m: difference(main, gold, answers[last], answers[m]) for m in able if m != last},
             "log_loss_difference": {
                 m: difference(log_loss, gold, chances[last], chances[m]) for m in able if m != last and scored
             },
@@ -76,23 +76,23 @@ def compare(
 
 
 def overall(conversations: Sequence[Conversation], models: Mapping[str, Predictions]) -> dict[str, Any]:
-    """Log loss averaged over each conversation's labelled tasks: one proper score for everything that is read.
+    """Log loss averaged over each conversation's labelled tasks: one proper score for all tasks with probabilities.
 
     Returns:
         {"log loss": {model -> Estimate}, "difference": {model -> Estimate, last model minus that one}}, n in
-        conversations; empty when nothing was read.
+        conversations; empty when no answer has a probability.
     """
 
-    def chances(said: Mapping[str, Said]) -> dict[str, float]:
-        return {task: found.gold_probability for task, found in said.items() if found.gold_probability is not None}
+    def chances(answers: Mapping[str, Said]) -> dict[str, float]:
+        return {task: a.gold_probability for task, a in answers.items() if a.gold_probability is not None}
 
     per_model: dict[str, list[float]] = {model: [] for model in models}
     for c in conversations:
-        found = {model: chances(p[c.id]) for model, p in models.items()}
-        shared = set.intersection(*(set(f) for f in found.values()))
-        for model, f in found.items():
+        by_model = {model: chances(p[c.id]) for model, p in models.items()}
+        shared = set.intersection(*map(set, by_model.values()))
+        for model, p in by_model.items():
             if shared:
-                per_model[model].append(math.exp(sum(math.log(max(f[t], 1e-12)) for t in shared) / len(shared)))
+                per_model[model].append(math.exp(sum(math.log(max(p[t], 1e-12)) for t in shared) / len(shared)))
     if not any(per_model.values()):
         return {}
     last = list(models)[-1]

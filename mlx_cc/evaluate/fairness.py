@@ -1,4 +1,4 @@
-"""Counterfactual fairness and injection: how often and how far answers move when nothing that happens is changed."""
+"""Counterfactual fairness and injection: how often and how far answers move when what happens stays the same."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,18 +22,18 @@ from mlx_cc.tasks import Task, pick
 
 
 class Moved(Struct):
-    """What one edit does to one task's answers."""
+    """Effect of one edit on one task's answers."""
 
     flips: Estimate
-    """Share of pairs whose decision differs; Wilson's interval."""
+    """Share of pairs whose decision differs, with Wilson's interval."""
     shift: Estimate | None
     """Mean of the second answer minus the first, in points; bootstrap over conversations. None for classes."""
     distance: Estimate | None
-    """Mean absolute difference, likewise."""
+    """Mean absolute difference, in points; None for classes."""
 
 
 class Fairness(Struct):
-    """The report, as it stands in fairness.json."""
+    """The content of fairness.json."""
 
     model: str
     data: str
@@ -41,26 +41,25 @@ class Fairness(Struct):
     edits: dict[str, str]
     """Edit -> what differs, from the first to the second."""
     moved: dict[str, dict[str, Moved]]
-    """Edit -> task -> what it does."""
+    """Edit -> task -> effect."""
 
 
 def fairness(
     model: str, held_out: Path, conversations: Sequence[Conversation], names: Sequence[str], folder: Path | None = None
 ) -> Fairness:
-    """Answer every pair and measure how answers move.
+    """Answer every pair and measure how the answers differ.
 
     Args:
-        held_out: the file the conversations are from, for the report.
+        held_out: file of the conversations, named in the report.
         names: edits; empty means all.
-        folder: for the report and the answers, which a later run of the same goes on from; else evaluation/ in
-            the model's.
+        folder: for the report and the answers, from which a later run continues; None takes evaluation/ in the
+            model's folder.
 
     Raises:
-        UserError: there is no such edit, or no model.
+        UserError: there is no such edit or model.
     """
     edits = _edits(names)
-    place = disk.find(model)
-    folder = folder or RunFolder(place).evaluation.path
+    folder = folder or RunFolder(disk.find(model)).evaluation.path
     analyst = Analyst(disk.load(model))
     tasks = [task for task in pick([]) if task.answers]
     variants: dict[str, Conversation] = {}
@@ -81,7 +80,7 @@ def fairness(
                 if edit.cases:
                     cases[name] = edit.cases[side]
             pairs[edit.name].append((ids[0], ids[1]))
-    said, _ = predictions(
+    answers, _ = predictions(
         analyst, list(variants.values()), [task.name for task in tasks], folder, notes=notes, cases=cases
     )
     report = Fairness(
@@ -90,7 +89,7 @@ def fairness(
         conversations=len(conversations),
         edits={edit.name: edit.words for edit in edits},
         moved={
-            edit.name: {task.name: moved(said, pairs[edit.name], task, analyst.centre) for task in tasks}
+            edit.name: {task.name: moved(answers, pairs[edit.name], task, analyst.centre) for task in tasks}
             for edit in edits
             if pairs[edit.name]
         },
@@ -99,9 +98,9 @@ def fairness(
     return report
 
 
-def moved(said: Predictions, pairs: Sequence[tuple[str, str]], task: Task, centre: Centre) -> Moved:
-    """What differs between the first and the second of each pair, in one task's answers."""
-    answers = [(said[one][task.name].value, said[other][task.name].value) for one, other in pairs]
+def moved(predictions: Predictions, pairs: Sequence[tuple[str, str]], task: Task, centre: Centre) -> Moved:
+    """The differences between the first and the second of each pair in one task's answers."""
+    answers = [(predictions[one][task.name].value, predictions[other][task.name].value) for one, other in pairs]
     decide = task.decision or task.write
     flips = sum(decide(one, centre) != decide(other, centre) for one, other in answers)
     low, high = wilson(flips, len(answers))
@@ -116,30 +115,30 @@ def moved(said: Predictions, pairs: Sequence[tuple[str, str]], task: Task, centr
 def table(report: Fairness) -> Table:
     """The report as a table: a row for each edit and task."""
     shown = Table(
-        title=f"{report.model}: answers that move when only who speaks changes, {report.conversations} conversations",
+        title=f"{report.model}: how answers differ when only who speaks changes, {report.conversations} conversations",
         caption="95% intervals in brackets. Flips: the decision differs. Shift: second answer minus first, in points. "
-        "Compare with control (case_control), in which nothing that matters differs.",
+        "Compare with control and case_control, which change nothing that matters.",
     )
     for name in ("edit", "what differs", "task", "n", "flips", "mean shift", "mean distance"):
         shown.add_column(name)
     for edit, tasks in report.moved.items():
-        for number, (task, found) in enumerate(tasks.items()):
+        for number, (task, effect) in enumerate(tasks.items()):
             shown.add_row(
                 edit if number == 0 else "",
                 report.edits[edit] if number == 0 else "",
                 task,
-                str(found.flips.n),
-                in_words(found.flips),
-                in_words(found.shift) if found.shift else "",
-                in_words(found.distance) if found.distance else "",
+                str(effect.flips.n),
+                in_words(effect.flips),
+                in_words(effect.shift) if effect.shift else "",
+                in_words(effect.distance) if effect.distance else "",
             )
         shown.add_section()
     return shown
 
 
 def _edits(names: Sequence[str]) -> list[Edit]:
-    known = {edit.name: edit for edit in EDITS}
+    by_name = {edit.name: edit for edit in EDITS}
     for name in names:
-        if name not in known:
-            raise UserError(f"no edit {name!r}. Edits are {', '.join(known)}.")
-    return [known[name] for name in names] if names else list(EDITS)
+        if name not in by_name:
+            raise UserError(f"no edit {name!r}. Edits are {', '.join(by_name)}.")
+    return [by_name[name] for name in names] if names else list(EDITS)

@@ -1,4 +1,4 @@
-"""Refusals to measure or fit a model on conversations that would flatter it."""
+"""Refuse to measure or calibrate a model on conversations that it learned from or is tested on."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ def refuse_trained_on(model: Path, conversations: Sequence[Conversation], data: 
     """Refuse conversations that the manifest in a model's folder names.
 
     Raises:
-        UserError: there are some.
+        UserError: there are such conversations.
     """
     run = RunFolder(model)
     reason = f"{run.manifest}: the model was trained on them. Take another split."
@@ -24,7 +24,7 @@ def refuse_test_split(conversations: Sequence[Conversation], data: Path, folder:
     """Refuse conversations of the test split that lies beside the data or in the run's data folder.
 
     Raises:
-        UserError: there are some.
+        UserError: there are such conversations.
     """
     for test in sorted({*DataFolder(data.parent).every("test"), *DataFolder(folder).every("test")}):
         ids = {conversation.id for conversation in read_conversations(test)}

@@ -1,4 +1,4 @@
-"""Answers of one model to a set of conversations, kept as they come so that a long run can be continued."""
+"""A model's answers about a set of conversations, kept in a file from which a later run continues."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from mlx_cc.terminal import progress
 
 
 class Said(NamedTuple):
-    """What a model answered, and the probability it gave to the label (None without a label or when decoded)."""
+    """A model's answer, and the probability it gave to the label (None without a label or when decoded)."""
 
     value: Any
     gold_probability: float | None = None
@@ -30,13 +30,13 @@ Predictions = dict[str, dict[str, Said]]
 
 
 def digest(*parts: Any) -> str:
-    """Short hash of parts whose `repr` says all about them."""
+    """Short hash of parts whose `repr` is complete."""
     return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
 
 def fingerprint(analyst: Analyst) -> str:
-    """Short hash of what decides the answers besides the prompt: the model, its centre, prompt settings, longest row
-    and calibration, and the tokens of the allowed answers.
+    """Short hash of all that decides the answers besides the prompt: the model, its centre, prompt settings, longest
+    row and calibration, and the tokens of the allowed answers.
     """
     allowed = [task.answers(analyst.centre) for task in all_tasks().values() if task.answers]
     tokens = [analyst.encoder.answer(text) for texts in allowed for text in texts]
@@ -70,16 +70,15 @@ def predictions(
     notes: Mapping[str, str] = {},
     cases: Mapping[str, Cases] = {},
 ) -> tuple[Predictions, float]:
-    """Answers to all conversations, and the seconds each took in whichever run it was computed.
+    """Answers about all conversations, and mean seconds per conversation in the runs that computed them.
 
-    What a model answered is appended to `answers-*.jsonl` with a hash of what it was asked: the model and every token
-    of the prompt. The same question is not asked again; another text, label or setting is. Labels are no part of the
-    file: answers are scored here, when they are read from it.
+    Each answer is appended to `answers-*.jsonl` with a hash of the model and of every token of the prompt, and is not
+    computed again for the same hash. The file has no labels: answers are scored when they are read from it.
 
     Args:
-        folder: where the file is kept.
-        coaching: how many conversations get a decoded coaching answer, where `coaching` is among the tasks.
-        notes: conversation id -> text that the answers are read from besides the transcript.
+        folder: folder of the file.
+        coaching: number of conversations with a decoded coaching answer, where `coaching` is among the tasks.
+        notes: conversation id -> text that the model is shown with the transcript.
         cases: conversation id -> similar earlier conversations that the model is shown.
     """
     model = fingerprint(analyst)
@@ -87,44 +86,44 @@ def predictions(
     size = BATCH * WINDOW
     work = [(conversations[start : start + size], read) for start in range(0, len(conversations), size) if read]
     work += [([c], ["coaching"]) for c in conversations[:coaching] if "coaching" in tasks]
-    found: Predictions = {c.id: {} for c in conversations}
+    answers_of: Predictions = {c.id: {} for c in conversations}
     seconds = 0.0
     with opened_journal(folder / f"answers-{model}.jsonl") as (rows, file):
         kept = {row.get("asked"): row for row in rows}
         for group, names in progress(work, analyst.name):
             shown = [(notes.get(c.id, ""), cases.get(c.id, Cases())) for c in group]
             asked = [digest(model, _tree(analyst, c, names, *also)) for c, also in zip(group, shown, strict=True)]
-            if lacking := [place for place, key in enumerate(asked) if key not in kept]:
+            if lacking := [number for number, key in enumerate(asked) if key not in kept]:
                 started = time.perf_counter()
                 computed = analyst.answer_all(
-                    [group[place] for place in lacking],
+                    [group[number] for number in lacking],
                     names,
-                    notes=[shown[place][0] for place in lacking],
-                    cases=[shown[place][1] for place in lacking],
+                    notes=[shown[number][0] for number in lacking],
+                    cases=[shown[number][1] for number in lacking],
                 )
                 each = round((time.perf_counter() - started) / len(lacking), 4)
-                for place, answers in zip(lacking, computed, strict=True):
-                    kept[asked[place]] = {
-                        "conversation_id": group[place].id,
-                        "asked": asked[place],
+                for number, answers in zip(lacking, computed, strict=True):
+                    kept[asked[number]] = {
+                        "conversation_id": group[number].id,
+                        "asked": asked[number],
                         "answers": {
                             name: {"value": answer.value, "distribution": answer.distribution}
                             for name, answer in answers.items()
                         },
                         "seconds": each,
                     }
-                    file.write(json.dumps(kept[asked[place]]) + "\n")
+                    file.write(json.dumps(kept[asked[number]]) + "\n")
                 file.flush()
             for c, key in zip(group, asked, strict=True):
                 seconds += kept[key]["seconds"]
                 for name, answer in kept[key]["answers"].items():
                     p = _gold_probability(analyst, c, name, answer["distribution"])
-                    found[c.id][name] = Said(answer["value"], p)
-    return found, seconds / max(1, len(conversations))
+                    answers_of[c.id][name] = Said(answer["value"], p)
+    return answers_of, seconds / max(1, len(conversations))
 
 
 def _tree(analyst: Analyst, conversation: Conversation, tasks: Sequence[str], notes: str, cases: Cases) -> Any:
-    """The prompt, as tokens, that `Analyst.answer_all` makes."""
+    """The prompt of `Analyst.answer_all`, as tokens."""
     asked = pick(list(tasks))
     settings = analyst.prompt, analyst.max_tokens
     return build_task_tree(conversation, asked, analyst.centre, analyst.encoder, *settings, notes=notes, cases=cases)

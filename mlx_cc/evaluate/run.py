@@ -42,41 +42,41 @@ def evaluate(
 
     Args:
         model: adapter, fused model or base model.
-        held_out: labelled conversations; default: the test split of the data that the model was trained from.
-        train: the train split, whose labels fit the baselines; `auto`: the one beside `held_out`; None: no baselines.
-        tasks: names; empty: those the model was trained on, all for a base model.
-        base: what to compare with: `auto` is the adapter's own base; any model or adapter; None measures `model` alone.
+        held_out: labelled conversations; None takes the test split of the data that the model was trained on.
+        train: the train split, which fits the baselines; `auto`: the one beside `held_out`; None: no baselines.
+        tasks: names; empty: those the model was trained on, or all for a base model.
+        base: model or adapter to compare with; `auto`: the adapter's own base; None: no comparison.
         limit: at most this many conversations, the first by id.
-        coaching: conversations whose coaching is decoded and measured.
-        output: folder for report.json and the answers; default: evaluation/ in the model's folder.
-        calibrated: apply the calibration kept beside the model, where there is one.
-        baselines: which of `baselines.NAMES`.
+        coaching: number of conversations whose coaching is decoded and measured.
+        output: folder for report.json and the answers; None takes evaluation/ in the model's folder.
+        calibrated: apply the calibration beside the model, where there is one.
+        baselines: keys of `baselines.NAMES`.
         limit_train: at most this many train conversations fit the frozen LM's head.
-        reasoning: which of `chains.MODES` to compare, on the tuned model.
+        reasoning: modes to compare on the tuned model, from `chains.MODES`.
         reasoning_limit: at most this many conversations, the first by id, get chains.
-        rag: index whose train split gives similar cases, to compare answers with and without them.
-        similar: cases shown with each conversation.
+        rag: index whose train split gives similar cases; answers with and without them are compared.
+        similar: number of cases shown with each conversation.
 
     Returns:
-        The report, as it is written to report.json.
+        The content of report.json.
 
     Raises:
         UserError: a model or file can't be read, there is no such baseline or mode, or held-out conversations were
             trained on.
     """
-    for kind, names, known in (("reasoning", reasoning, MODES), ("baseline", baselines, NAMES)):
-        if unknown := [name for name in names if name not in known]:
-            raise UserError(f"no {kind} '{unknown[0]}'. Known: {', '.join(known)}.")
-    place, data = disk.find(model), DataFolder(held_out.parent if held_out else disk.data_folder(model))
+    for option, names, allowed in (("reasoning", reasoning, MODES), ("baseline", baselines, NAMES)):
+        if unknown := [name for name in names if name not in allowed]:
+            raise UserError(f"no {option} '{unknown[0]}'. Known: {', '.join(allowed)}.")
+    path, data = disk.find(model), DataFolder(held_out.parent if held_out else disk.data_folder(model))
     held_out = held_out or data.split("test")
     asked = [task for task in pick(list(tasks) or disk.trained_tasks(model)) if task.answers or coaching]
     conversations = sorted(labelled(held_out, asked), key=lambda c: c.id)
-    untuned = _base_of(place)
+    untuned = _base_of(path)
     base = untuned if base == "auto" else base
-    for learned in (place, *([disk.find(base)] if base else [])):
+    for learned in (path, *([disk.find(base)] if base else [])):
         refuse_trained_on(learned, conversations, held_out)
     conversations = conversations[:limit]
-    folder = output or RunFolder(place).evaluation.path
+    folder = output or RunFolder(path).evaluation.path
     tuned = Analyst(disk.load(model, calibrated))
     train = next(iter(data.every("train")), None) if train == "auto" else train
     held = {c.id for c in conversations}
@@ -125,26 +125,26 @@ def _baselines(
     folder: Path,
     limit_train: int,
 ) -> dict[str, Baseline]:
-    """Name in the report -> what the baseline answers, in the order of `NAMES`."""
-    found: dict[str, Baseline] = {}
+    """Name in the report -> baseline, in the order of `NAMES`."""
+    fitted: dict[str, Baseline] = {}
     if "constant" in wanted:
-        found[NAMES["constant"]] = Baseline(constants(train, held_out, tasks, tuned.centre), {})
+        fitted[NAMES["constant"]] = Baseline(constants(train, held_out, tasks, tuned.centre), {})
     if "tfidf" in wanted:
-        found[NAMES["tfidf"]] = tfidf(train, held_out, tasks, tuned.centre, tuned.prompt)
+        fitted[NAMES["tfidf"]] = tfidf(train, held_out, tasks, tuned.centre, tuned.prompt)
     if "frozen" in wanted:
         if plain is None:
             raise UserError(f"{tuned.name} names no base model for the frozen LM. Name it with --base.")
-        found[NAMES["frozen"]] = frozen(plain, train, held_out, tasks, folder, limit_train)
-    return found
+        fitted[NAMES["frozen"]] = frozen(plain, train, held_out, tasks, folder, limit_train)
+    return fitted
 
 
-def _base_of(place: Path) -> str | None:
-    note = RunFolder(place).config
-    return read_json(note)["model"] if note.exists() else None
+def _base_of(folder: Path) -> str | None:
+    config = RunFolder(folder).config
+    return read_json(config)["model"] if config.exists() else None
 
 
 def _sources(conversations: Sequence[Conversation], tasks: Sequence[Task]) -> dict[str, list[str]]:
-    """Who gave the labels that the figures are measured against."""
+    """Task -> sources of its labels."""
     return {
         task.name: sorted({c.labels[task.name].source for c in conversations if task.name in c.labels})
         for task in tasks

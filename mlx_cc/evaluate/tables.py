@@ -9,7 +9,7 @@ from mlx_cc.evaluate.compare import in_words
 
 
 def table(report: dict[str, Any]) -> Table:
-    """The report as a table: a row for each measure, and under the main one and log loss the paired differences."""
+    """The report as a table: a row for each measure, with paired differences under the main one and log loss."""
     shown = _table(report, "model")
     shown.title = f"{report['model']} on {report['conversations']} held-out conversations of {report['data']}"
     sources = sorted({s for sources in report["sources"].values() for s in sources})
@@ -23,36 +23,35 @@ def table(report: dict[str, Any]) -> Table:
 
 
 def reasoning_table(report: dict[str, Any]) -> Table:
-    """What chains are worth, as a table like that of the models: answers without one and with one, side by side."""
-    found = report["reasoning"]
-    shown = _table(found, "none")
+    """Answers without and with a reasoning chain, as a table."""
+    comparison = report["reasoning"]
+    shown = _table(comparison, "none")
     shown.title = f"{report['model']} without a reasoning chain, with one after its answers, and with one first"
-    shown.caption = "\n".join(_mode_in_words(mode, said) for mode, said in found["modes"].items())
+    shown.caption = "\n".join(_mode_in_words(*mode) for mode in comparison["modes"].items())
     return shown
 
 
 def cases_table(report: dict[str, Any]) -> Table:
-    """What similar cases are worth, as a table like that of the models: answers without and with them, side by side."""
-    found = report["cases"]
-    shown = _table(found, cases.WITH)
-    shown.title = f"{report['model']} without and with {found['similar']} similar cases of {found['index']}"
-    took = found["seconds_per_conversation"]
+    """Answers without and with similar cases, as a table."""
+    comparison = report["cases"]
+    shown = _table(comparison, cases.WITH)
+    shown.title = f"{report['model']} without and with {comparison['similar']} similar cases of {comparison['index']}"
+    took = comparison["seconds_per_conversation"]
     shown.caption = "; ".join(f"{mode}: {seconds:.2f} s a conversation" for mode, seconds in took.items()) + "."
     return shown
 
 
-def _mode_in_words(mode: str, said: dict[str, Any]) -> str:
-    words = f"{mode}: {said['seconds_per_conversation']:.2f} s a conversation"
-    if chains := said.get("chains"):
+def _mode_in_words(mode: str, figures: dict[str, Any]) -> str:
+    words = f"{mode}: {figures['seconds_per_conversation']:.2f} s a conversation"
+    if chains := figures.get("chains"):
         words += f"; {chains['sound']} of {chains['n']} chains hold up [{chains['low']:.0%}, {chains['high']:.0%}]"
-    return words + ("; the answers of none, which are read before it is written." if mode == "after" else ".")
+    return words + ("; its answers are those of none, read before the chain is written." if mode == "after" else ".")
 
 
 def _table(report: dict[str, Any], last: str) -> Table:
-    """A comparison as rows; the column `last` is what the others are compared with."""
-    models = list(
-        dict.fromkeys(m for task in report["tasks"].values() for found in task["measures"].values() for m in found)
-    )
+    """A comparison as rows; differences are those of the column `last` to the others."""
+    measures = [models for task in report["tasks"].values() for models in task["measures"].values()]
+    models = list(dict.fromkeys(model for estimates in measures for model in estimates))
     models.sort(key=lambda model: model == last)
     shown = Table()
     for name in ("task", "measure", "n", *models):
@@ -61,18 +60,18 @@ def _table(report: dict[str, Any], last: str) -> Table:
     def add(task: str, measure: str, n: int | str, estimates: dict[str, Any]) -> None:
         shown.add_row(task, measure, str(n), *(in_words(estimates[m]) if m in estimates else "" for m in models))
 
-    for task, found in report["tasks"].items():
-        for number, (metric, estimates) in enumerate(found["measures"].items()):
-            arrow = " (lower is better)" if metric == "log loss" or (number == 0 and found["lower_is_better"]) else ""
-            add(task if number == 0 else "", metric + arrow, found["n"] if number == 0 else "", estimates)
-            paired = found["difference"] if number == 0 else {}
-            paired = found["log_loss_difference"] if metric == "log loss" else paired
+    for task, figures in report["tasks"].items():
+        for number, (metric, estimates) in enumerate(figures["measures"].items()):
+            arrow = " (lower is better)" if metric == "log loss" or (number == 0 and figures["lower_is_better"]) else ""
+            add(task if number == 0 else "", metric + arrow, figures["n"] if number == 0 else "", estimates)
+            paired = figures["difference"] if number == 0 else {}
+            paired = figures["log_loss_difference"] if metric == "log loss" else paired
             if paired:
                 add("", f"  {last} minus it", "", paired)
         shown.add_section()
     if whole := report["overall"]:
         n = next(iter(whole["log loss"].values())).n
-        add("all that are read", "log loss (lower is better)", n, whole["log loss"])
+        add("all tasks with probabilities", "log loss (lower is better)", n, whole["log loss"])
         if whole["difference"]:
             add("", f"  {last} minus it", "", whole["difference"])
     return shown

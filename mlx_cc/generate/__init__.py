@@ -1,1 +1,1 @@
-"""Reasoning chains by a local teacher model: written, checked, kept in a journal, joined into the training file."""
+"""A local teacher model writes reasoning chains: checked, kept in a journal, joined into the training file."""

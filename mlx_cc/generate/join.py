@@ -1,7 +1,6 @@
 """The end of a run: chains without faults go into their records, the others to the rejects, and a report counts both.
 
-Conversations are taken in the order of the input, so the output depends on what is in the journal and not on the
-order in which it came there.
+Conversations are taken in the order of the input, so the order of the journal does not matter.
 """
 
 from collections import Counter
@@ -30,39 +29,39 @@ from mlx_cc.generate.work import Work, wanted
 from mlx_cc.prompt import END
 
 REJECTS, REPORT = "_rejects.jsonl", "_report.json"
-"""Endings of the names of files beside an output."""
+"""Endings of the files beside an output."""
 
 
 def join(work: Work) -> dict[str, Any]:
-    """Write the output, its rejects and its report; returns the report.
+    """Write the output, its rejects and its report; return the report.
 
-    The output has every row of the input. A chain without faults is in its conversation's record; where the input has
-    ChatML rows, it also has a row of its own.
+    The output has every row of the input. A chain without faults goes into its conversation's record and, where the
+    input has ChatML rows, into a row of its own.
     """
     with written_together(work.output) as part:
         return _join(work, part / work.output.name)
 
 
 def _join(work: Work, output: Path) -> dict[str, Any]:
-    known = latest(work.folder)
+    entries = latest(work.folder)
     kept: dict[str, Entry] = {}
     report = Figures()
-    same = Boilerplate()
+    boilerplate = Boilerplate()
     with written_whole(beside(output, REJECTS)) as rejects:
         for conversation, prompt in wanted(work):
-            entry = known.get((conversation.id, prompt))
+            entry = entries.get((conversation.id, prompt))
             if entry is None or not is_final(entry, work.settings.attempts):
                 report.missing += 1
                 continue
-            found = entry.faults or tuple(same(entry.text))
-            report.count(entry, found)
-            if found:
+            faults = entry.faults or tuple(boilerplate(entry.text))
+            report.count(entry, faults)
+            if faults:
                 rejects.write(
                     msgspec.json.encode(
                         {
                             "conversation_id": entry.conversation_id,
                             "task": entry.task,
-                            "reasons": found,
+                            "reasons": faults,
                             "model": entry.model,
                             "attempt": entry.attempt,
                             "text": entry.text,
@@ -83,7 +82,7 @@ def _join(work: Work, output: Path) -> dict[str, Any]:
 
 
 def chain_of(entry: Entry) -> reasoning.Reasoning:
-    """An entry as a record keeps it."""
+    """An entry in the form of a conversation's record."""
     chain = reasoning.parse(entry.text, entry.model)
     return replace(chain, rationalised=entry.rationalised, own_thoughts=entry.own_thoughts)
 
@@ -100,12 +99,12 @@ def _write_rows(work: Work, kept: dict[str, Entry], output: Path) -> None:
 
 
 def _rows(source: Path, kept: dict[str, Entry], centre: Centre) -> Iterator[Row]:
-    """The rows of a file, and behind those of a conversation with a chain one for the chain."""
+    """The rows of a file, with a row for the chain after those of its conversation."""
     decode = msgspec.json.Decoder(Row).decode
     last: Row | None = None
     for _, line in lines(source):
         row = decode(line)
-        if row.task == reasoning.NAME:  # of an earlier run
+        if row.task == reasoning.NAME:  # left by an earlier run
             continue
         if last is not None and row.conversation_id != last.conversation_id and last.conversation_id in kept:
             yield _chain_row(last, kept[last.conversation_id], centre)
@@ -118,52 +117,52 @@ def _rows(source: Path, kept: dict[str, Entry], centre: Centre) -> Iterator[Row]
 
 
 def _chain_row(like: Row, entry: Entry, centre: Centre) -> Row:
-    """The row that teaches a chain, in the words of another row of its conversation."""
+    """The row that teaches a chain; system line and transcript are those of another row of its conversation."""
     system, user = like.messages[0], like.messages[-2]
     start = user["content"].rpartition(END)
     asked = start[0] + start[1] + reasoning.question(entry.answers, centre)
-    said = [] if system is user else [system]
-    said += [{**user, "content": asked}, {"role": "assistant", "content": entry.text}]
-    return Row(said, entry.task, like.conversation_id)
+    messages = [] if system is user else [system]
+    messages += [{**user, "content": asked}, {"role": "assistant", "content": entry.text}]
+    return Row(messages, entry.task, like.conversation_id)
 
 
 class Figures:
-    """How many chains were kept, and why others were not."""
+    """Counts the kept and rejected chains, and the reasons."""
 
     def __init__(self) -> None:
         self.missing = 0
-        self._of: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self._tokens = 0
         self._codes: Counter[str] = Counter()
         self._models: dict[str, Counter[str]] = {}
         self._tasks: dict[str, Counter[str]] = {}
 
-    def count(self, entry: Entry, found: tuple[str, ...]) -> None:
+    def count(self, entry: Entry, faults: tuple[str, ...]) -> None:
         """Count the last attempt for a conversation."""
-        verdict = "rejected" if found else "kept"
-        self._of[verdict] += 1
-        self._of["rationalised"] += entry.rationalised and not found
-        self._of["again"] += entry.attempt > 0
+        verdict = "rejected" if faults else "kept"
+        self._counts[verdict] += 1
+        self._counts["rationalised"] += entry.rationalised and not faults
+        self._counts["again"] += entry.attempt > 0
         self._tokens += entry.tokens
-        self._codes.update({code(fault) for fault in found})
+        self._codes.update({code(fault) for fault in faults})
         self._models.setdefault(entry.model, Counter())[verdict] += 1
         for task in entry.answers:
-            of = self._tasks.setdefault(task, Counter())
-            of[verdict] += 1
-            of["disagreed"] += any(fault.startswith(f"disagrees: {task} ") for fault in found)
+            counts = self._tasks.setdefault(task, Counter())
+            counts[verdict] += 1
+            counts["disagreed"] += any(fault.startswith(f"disagrees: {task} ") for fault in faults)
 
     def summary(self) -> dict[str, Any]:
-        """As the report holds it."""
-        done = self._of["kept"] + self._of["rejected"]
+        """The figures with the keys of the report."""
+        done = self._counts["kept"] + self._counts["rejected"]
         return {
             "conversations": done + self.missing,
-            "kept": self._of["kept"],
-            "rejected": self._of["rejected"],
+            "kept": self._counts["kept"],
+            "rejected": self._counts["rejected"],
             "not_written": self.missing,
-            "rationalised": self._of["rationalised"],
-            "written_again": self._of["again"],
+            "rationalised": self._counts["rationalised"],
+            "written_again": self._counts["again"],
             "tokens": self._tokens,
             "reasons": {name: self._codes[name] for name in CODES if self._codes[name]},
-            "by_model": {name: dict(some) for name, some in self._models.items()},
-            "by_task": {name: dict(some) for name, some in self._tasks.items()},
+            "by_model": {name: dict(counts) for name, counts in self._models.items()},
+            "by_task": {name: dict(counts) for name, counts in self._tasks.items()},
         }

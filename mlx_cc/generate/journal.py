@@ -3,9 +3,9 @@
     train_reasoning.jsonl            the output, written whole at the end
     train_reasoning.journal/
         run.json                     the run: input, model, number of conversations
-        part-0-of-2.jsonl            entries, one per line; one part per process
+        part-0-of-2.jsonl            entries, one a line; one part for each process
 
-A line that a crash cut off is dropped, and what it held is written again.
+A line that a crash cut off is dropped, and its chain is written again.
 """
 
 import os
@@ -30,7 +30,7 @@ class Entry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     task: str
     """`reasoning`."""
     prompt: str
-    """A hash of all that the teacher was asked, and how."""
+    """Hash of the question and of all settings that decide the chain."""
     model: str
     attempt: int
     """Counted from 0."""
@@ -39,7 +39,7 @@ class Entry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     at: float
     """Unix time of writing."""
     faults: tuple[str, ...] = ()
-    """From `checks`: a code and what was wrong."""
+    """From `checks`: "code: details"."""
     answers: dict[str, Any] = {}
     """The answers it explains: task name -> value."""
     rationalised: bool = False
@@ -47,7 +47,7 @@ class Entry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
 
 
 class About(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a run is, for `generate status`."""
+    """The run, for `generate status`."""
 
     input: str
     output: str
@@ -60,7 +60,7 @@ class About(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def beside(output: Path, ending: str) -> Path:
-    """The file beside an output with its name and another ending: `train_reasoning_report.json`."""
+    """The file beside an output with another ending: `train_reasoning_report.json`."""
     return output.with_name(output.name.removesuffix(".gz").removesuffix(".jsonl") + ending)
 
 
@@ -71,7 +71,7 @@ def folder_of(output: Path) -> Path:
 
 @contextmanager
 def held(output: Path) -> Iterator[Path]:
-    """Lock the journal of an output against other runs; makes its folder.
+    """Make the journal's folder and lock it against other runs.
 
     Raises:
         UserError: another process writes this output, or the folder can't be made.
@@ -83,7 +83,7 @@ def held(output: Path) -> Iterator[Path]:
             f"{output}: another process is generating into it. Wait for it, stop it, or name another --output."
         )
 
-    with _said(folder):
+    with _as_user_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, refuse):
         yield folder
@@ -99,17 +99,17 @@ def is_held(output: Path) -> bool:
 
 
 class Place(NamedTuple):
-    """Up to where a part was read."""
+    """How far a part was read."""
 
     byte: int = 0
     line: int = 0
 
 
 def entries(folder: Path, places: dict[Path, Place] | None = None) -> Iterator[Entry]:
-    """The entries of a journal, part by part; lines cut off are left out.
+    """The entries of a journal, part by part, without lines that were cut off.
 
     Args:
-        places: up to where each part was read before; updated here.
+        places: how far each part was read before; updated here.
 
     Raises:
         UserError: a line is no entry.
@@ -132,26 +132,26 @@ _decode = msgspec.json.Decoder(Entry).decode
 
 def latest(folder: Path) -> dict[tuple[str, str], Entry]:
     """(Conversation id, hash of what was asked) -> the last attempt in the journal."""
-    found: dict[tuple[str, str], Entry] = {}
+    last: dict[tuple[str, str], Entry] = {}
     for entry in entries(folder):
-        before = found.get((entry.conversation_id, entry.prompt))
+        before = last.get((entry.conversation_id, entry.prompt))
         if before is None or entry.attempt >= before.attempt:
-            found[entry.conversation_id, entry.prompt] = entry
-    return found
+            last[entry.conversation_id, entry.prompt] = entry
+    return last
 
 
 def is_final(entry: Entry | None, attempts: int) -> bool:
-    """Whether no further chain is written for a conversation: it has one without faults, or no attempt is left."""
+    """Whether a conversation is done: its chain has no faults, or no attempt is left."""
     return entry is not None and (not entry.faults or entry.attempt + 1 >= attempts)
 
 
 class Part:
-    """The part one process appends to. Each entry is on disk when `add` returns."""
+    """The part that one process appends to. An entry is on disk when `add` returns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._encode = msgspec.json.Encoder().encode
-        with _said(path):
+        with _as_user_error(path):
             self._file = path.open("ab", buffering=0)
             drop_cut_line(path)
 
@@ -159,17 +159,17 @@ class Part:
         """Write an entry.
 
         Raises:
-            UserError: the disk is full, or can't be written.
+            UserError: the disk is full or can't be written to.
         """
         size = self._file.tell()
         left = self._encode(entry) + b"\n"
-        with _said(self.path):
+        with _as_user_error(self.path):
             try:
                 while left:
                     left = left[self._file.write(left) :]
                 os.fsync(self._file.fileno())
             except OSError:
-                self._file.truncate(size)  # a line cut off would run into the next one
+                self._file.truncate(size)  # half a line would run into the next one
                 raise
 
     def close(self) -> None:
@@ -177,12 +177,12 @@ class Part:
 
 
 @contextmanager
-def _said(path: Path) -> Iterator[None]:
-    """Turn an error of the operating system into a UserError of one line."""
+def _as_user_error(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into a UserError."""
     try:
         yield
     except OSError as fault:
         raise UserError(
-            f"{path}: {(fault.strerror or str(fault)).lower()}. What was written before is kept: free space or repair "
+            f"{path}: {(fault.strerror or str(fault)).lower()}. What was written before is kept. Free space or repair "
             "the folder, then run the same command again."
         ) from fault

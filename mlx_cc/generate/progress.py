@@ -1,4 +1,4 @@
-"""How far a run is: counted from its journal, by the run itself or from outside."""
+"""Progress of a run, counted from its journal by the run itself or by `generate status`."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from mlx_cc.files import read_json
 from mlx_cc.generate.journal import RUN, About, Entry, Place, entries, folder_of, is_final, is_held
 
 RECENT_S = 300.0
-"""The speed is measured over so many last seconds."""
+"""Window over which the speed is measured."""
 
 
 class State(NamedTuple):
-    """How far a run is."""
+    """Progress of a run."""
 
     about: About
     running: bool
@@ -23,7 +23,7 @@ class State(NamedTuple):
     kept: int
     rejected: int
     written: int
-    """Chains, all attempts counted."""
+    """Chains of all attempts."""
     tokens_per_s: float | None
     """Over the last `RECENT_S`; None before there are two chains."""
     seconds_left: float | None
@@ -38,7 +38,7 @@ class State(NamedTuple):
 
 
 class Progress:
-    """Counts what all processes of a run write, by reading their parts; calls `show` on every update."""
+    """Reads what all processes of a run write; calls `show` on every update."""
 
     def __init__(self, about: About, folder: Path, show: Callable[[State], None] = lambda state: None) -> None:
         self._about, self._folder, self._show = about, folder, show
@@ -75,10 +75,10 @@ class Progress:
 
 
 def status(output: Path) -> State:
-    """How far the run into an output is, read from its journal.
+    """Progress of the run that writes an output.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such run.
     """
     folder = folder_of(output)
     if not (folder / RUN).exists():

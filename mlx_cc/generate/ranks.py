@@ -1,9 +1,9 @@
-"""One run on several machines, started by MLX's own launcher; each rank writes its share, the first one joins them.
+"""One run on several machines, started by MLX's launcher: each rank writes its share, rank 0 joins them.
 
     mlx.launch --hostfile hosts.json python -m mlx_cc generate --input ... --output ...
 
-Every machine has the input and writes its own part of the journal on its own disk (or a shared one). At the end the
-parts are sent to rank 0. A killed rank ends the launch; the same command continues where every rank was.
+Every machine has the input and writes its part of the journal on its own disk or a shared one. At the end rank 0
+receives the parts. A killed rank ends the launch; the same command continues it.
 """
 
 import os
@@ -22,7 +22,7 @@ CHUNK = 4 << 20
 
 
 def is_launched() -> bool:
-    """Whether MLX's launcher started this process as one of several."""
+    """Whether MLX's launcher started this process."""
     return "MLX_RANK" in os.environ
 
 
@@ -43,10 +43,10 @@ class Ranks:
         return Shard(self._group.rank(), self._group.size())
 
     def gather(self, work: Work) -> None:
-        """Bring all parts to rank 0's journal; every rank calls it when its share is written.
+        """Bring all parts into rank 0's journal. Every rank calls it when its share is written.
 
         Raises:
-            UserError: what arrived is not what was sent, or the disk is full.
+            UserError: a part did not arrive whole, or the disk is full.
         """
         own = (work.folder / self.shard.file).read_bytes()
         sizes = self._exchange(np.array([len(own)], np.int64).view(np.uint8)).view(np.int64).ravel()
@@ -72,10 +72,10 @@ class Ranks:
         """Every rank's bytes, uint8 (ranks, n), of equal length."""
         import mlx.core as mx
 
-        found = mx.distributed.all_gather(mx.array(own)[None], group=self._group, stream=mx.cpu)
-        return np.ascontiguousarray(np.array(found))
+        gathered = mx.distributed.all_gather(mx.array(own)[None], group=self._group, stream=mx.cpu)
+        return np.ascontiguousarray(np.array(gathered))
 
 
 def _holds(path: Path, content: bytes | bytearray) -> bool:
-    """Whether a file has this content already: the ranks share a disk."""
+    """Whether a file has this content already, as on a disk that the ranks share."""
     return path.exists() and path.read_bytes() == content

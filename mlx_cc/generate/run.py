@@ -1,4 +1,4 @@
-"""Generating chains for a file of conversations: written in one or several processes, then joined into the output."""
+"""A run: one or several processes write chains for a file of conversations, then they are joined into the output."""
 
 import os
 import tempfile
@@ -22,7 +22,7 @@ from mlx_cc.generate.settings import GenerateSettings
 from mlx_cc.generate.work import Shard, Work, wanted, write_shard
 
 RESTARTS = 3
-"""Times a process that a signal killed is started again."""
+"""How often a process that a signal killed is started again."""
 PAUSE_S = 0.5
 
 
@@ -40,20 +40,19 @@ def generate(
 
     Args:
         source: conversations or ChatML rows with labels to explain.
-        output: the file to write; the journal beside it lets a later call continue.
-        centre: default: centre.yaml beside the source, where it is there.
+        output: file to write; a later call continues from the journal beside it.
+        centre: None takes centre.yaml beside the source, where there is one.
         limit: at most this many conversations, the first of the file.
         workers: processes on this machine.
-        show: called with how far it is, after every chain or twice a second.
+        show: called with the progress, after every chain or twice a second.
         tell: called with a line when a worker is started again.
 
     Returns:
-        The report, as it is written to OUTPUT_report.json; None on a rank other than the first, where MLX's launcher
-        started several.
+        The content of OUTPUT_report.json; None where MLX's launcher started several ranks and this is not the first.
 
     Raises:
-        UserError: there is nothing to explain, the model can't be had, another process writes the output, or the disk
-            is full.
+        UserError: no conversation has a label, the model can't be loaded, another process writes the output, or the
+            disk is full.
     """
     source, output = Path(source), Path(output)
     if source.resolve() == output.resolve():
@@ -86,11 +85,11 @@ def write_all(
 
     Args:
         tell: called with a line when a worker is started again.
-        show: called with how far it is, after every chain or twice a second.
-        shard: what this process writes, where others write the rest.
+        show: called with the progress, after every chain or twice a second.
+        shard: the share of this process.
 
     Raises:
-        UserError: there is nothing to explain, the model can't be had, the disk is full.
+        UserError: no conversation has a label, the model can't be loaded, or the disk is full.
     """
     total = sum(1 for _ in wanted(work))
     if not total:
@@ -108,15 +107,15 @@ def write_all(
 
 
 def _run_children(work: Work, workers: int, tell: Callable[[str], None], update: Callable[[], None]) -> None:
-    """One process per shard, started again when a signal kills it; the first failure ends all."""
+    """Run a process for each shard. One that a signal kills is started again; any other failure ends all."""
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryFile() as log:
-        note = Path(scratch) / "work.json"
-        note.write_bytes(msgspec.json.encode(work, enc_hook=str))
+        path = Path(scratch) / "work.json"
+        path.write_bytes(msgspec.json.encode(work, enc_hook=str))
 
         def worker(place: int) -> Restarted:
             def begin():
                 threads = max(1, (os.cpu_count() or 1) // workers)
-                return start("mlx_cc.generate", str(note), str(place), str(workers), threads=threads, stderr=log)
+                return start("mlx_cc.generate", str(path), str(place), str(workers), threads=threads, stderr=log)
 
             def on_restart(name: str, count: int) -> None:
                 tell(f"worker {place} was killed ({name}); starting it again, {count} of {RESTARTS}")
@@ -145,6 +144,6 @@ def _run_children(work: Work, workers: int, tell: Callable[[str], None], update:
                 child.process.wait()
 
 
-def order(note: Path) -> Work:
+def read_work(path: Path) -> Work:
     """The work of a worker, from the file that `_run_children` wrote."""
-    return msgspec.json.decode(note.read_bytes(), type=Work, dec_hook=lambda kind, value: kind(value))
+    return msgspec.json.decode(path.read_bytes(), type=Work, dec_hook=lambda type_, value: type_(value))

@@ -1,4 +1,4 @@
-"""What a teacher is asked, and what is made of what it writes."""
+"""The teacher: builds its prompts, has it write chains, and checks them."""
 
 import re
 import time
@@ -40,30 +40,30 @@ NAMES = {"en": "English", "es": "Spanish", "fr": "French", "de": "German", "pt":
 
 
 def guide(language: str) -> str:
-    """The system line: the rules and the form, the same for every conversation."""
+    """The system message: the rules and the form, the same for every conversation."""
     return GUIDE.format(system=SYSTEM, language=NAMES.get(language, language), form=reasoning.form())
 
 
 class Asker:
-    """Short hash of all that decides a chain: model, centre, settings, form, and what is shown of the conversation."""
+    """Short hash of all that decides a chain: model, centre, settings, form, and what it sees of the conversation."""
 
     def __init__(self, settings: GenerateSettings, centre: Centre) -> None:
-        same = msgspec.structs.replace(settings, batch_size=1, retries=1)  # neither changes a question
+        same = msgspec.structs.replace(settings, batch_size=1, retries=1)  # neither changes a prompt
         parts = msgspec.json.encode(same), centre, guide(settings.language), hash_of_model(settings.model)
         self._start = blake2b(repr(parts).encode(), digest_size=8)
 
     def __call__(self, conversation: Conversation) -> str:
-        told = self._start.copy()
+        digest = self._start.copy()
         turns = [(turn.role, turn.text) for turn in conversation.turns]
-        told.update(
+        digest.update(
             msgspec.json.encode((turns, reasoning.labels(conversation), fact_line(conversation)), order="sorted")
         )
-        return told.hexdigest()
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A chain that was asked for."""
+    """A chain that the teacher is asked for."""
 
     conversation: Conversation
     prompt: str
@@ -80,7 +80,7 @@ class Due(NamedTuple):
     conversation: Conversation
     prompt: str
     last: Entry | None
-    """What was turned down, when there was an attempt before."""
+    """The rejected attempt before, if any."""
 
 
 class Teacher:
@@ -92,15 +92,15 @@ class Teacher:
         self.writer = Writer(analyst.model, analyst.tokenizer, settings.batch_size, settings.temperature)
 
     def write(self, due: Iterable[Due]) -> Iterator[Entry]:
-        """A chain for each conversation, checked, as it comes; in any order."""
+        """A checked chain for each conversation, as soon as it is written, in any order."""
         for written in self.writer.write(map(self._job, self._asked(due))):
             asked: Asked = written.key
             text, thoughts = _apart(written.text)
             if self.settings.form == "free" and written.finished:
-                with suppress(ValueError):  # `faults` says what is missing, of the text as it is
+                with suppress(ValueError):  # keep the text: `faults` says what it lacks
                     text = reasoning.restructured(text)
-            told = f"{self.guide} {reasoning.QUESTION}"
-            found = faults(text, written.finished, asked.conversation, asked.answers, told, self.settings.language)
+            instructions, language = f"{self.guide} {reasoning.QUESTION}", self.settings.language
+            wrong = faults(text, written.finished, asked.conversation, asked.answers, instructions, language)
             yield Entry(
                 conversation_id=asked.conversation.id,
                 task=reasoning.NAME,
@@ -110,46 +110,46 @@ class Teacher:
                 text=text,
                 tokens=written.tokens,
                 at=time.time(),
-                faults=(*found, *asked.disagrees),
+                faults=(*wrong, *asked.disagrees),
                 answers=asked.answers,
                 rationalised=asked.rationalised,
                 own_thoughts=thoughts if self.settings.think == "keep" else None,
             )
 
     def _asked(self, due: Iterable[Due]) -> Iterator[tuple[Asked, str]]:
-        """What is asked about each conversation, and the words that go behind the question."""
+        """The chain asked for about each conversation, and what is added to the question after a rejection."""
         stream = iter(due)
         while window := list(islice(stream, WINDOW)):
             read = self._read(window)
             for one in window:
                 labels, own = reasoning.labels(one.conversation), read.get(one.conversation.id, {})
-                last, turned_down = one.last, {code(fault) for fault in one.last.faults} if one.last else set()
+                last, rejected = one.last, {code(fault) for fault in one.last.faults} if one.last else set()
                 blind = self.settings.blind and last is None
                 answers = {**labels, **own} if blind else {**own, **labels}
                 disagrees = disagreements(own, one.conversation, self.analyst.centre) if blind else []
                 again = ""
-                if last and turned_down != {"disagrees"}:  # the labels are hint enough
+                if last and rejected != {"disagrees"}:  # the labels are hint enough
                     again = AGAIN.format(faults="; ".join(last.faults))
-                rationalised = "disagrees" in turned_down or bool(last and last.rationalised)
+                rationalised = "disagrees" in rejected or bool(last and last.rationalised)
                 attempt = last.attempt + 1 if last else 0
                 yield Asked(one.conversation, one.prompt, attempt, answers, tuple(disagrees), rationalised), again
 
     def _read(self, window: Sequence[Due]) -> dict[str, dict[str, Any]]:
-        """The teacher's own answers: blind, to all labelled tasks; else to the chain's scores that have no label."""
+        """The teacher's own answers to the scores without a label and, when blind, to all labelled tasks."""
         wanted: dict[tuple[str, ...], list[Conversation]] = {}
         for one in window:
             labels = reasoning.labels(one.conversation)
             names = tuple(labels) if self.settings.blind and one.last is None else ()
             if names := (*names, *(name for name in reasoning.SCORES if name not in labels)):
                 wanted.setdefault(names, []).append(one.conversation)
-        found: dict[str, dict[str, Any]] = {}
+        values: dict[str, dict[str, Any]] = {}
         for names, some in wanted.items():
             for conversation, answers in zip(some, self.analyst.answer_all(some, names), strict=True):
-                found[conversation.id] = {name: answer.value for name, answer in answers.items()}
-        return found
+                values[conversation.id] = {name: answer.value for name, answer in answers.items()}
+        return values
 
-    def _job(self, both: tuple[Asked, str]) -> Job:
-        asked, again = both
+    def _job(self, asked_again: tuple[Asked, str]) -> Job:
+        asked, again = asked_again
         question = reasoning.question(asked.answers, self.analyst.centre) + again
         analyst, settings = self.analyst, self.settings
         tree = build_tree(
@@ -182,7 +182,7 @@ class Teacher:
 
 
 def _apart(text: str) -> tuple[str, str | None]:
-    """The chain, and what was thought before it."""
+    """The chain, and the thoughts before it."""
     thoughts, mark, chain = text.rpartition("</think>")
     if not mark:
         return text.strip(), None

@@ -1,7 +1,6 @@
-"""What a run has to write: which conversations, asked how, and what the journal still lacks of them.
+"""The work of a run: the conversations to explain, and the chains that the journal lacks.
 
-The journal has what was written so far, by any process, now or in an earlier run. Shards are shares of the
-conversations by a hash of their ids, one for each process.
+The journal has what any process wrote so far, now or in an earlier run. A shard is the share of one process.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ class Shard(NamedTuple):
     shards: int = 1
 
     def holds(self, conversation: Conversation) -> bool:
-        """Whether a conversation belongs to it, by a hash of its id."""
+        """Whether a conversation belongs to this shard, by a hash of its id."""
         return int(unit_interval(f"shard:{conversation.id}") * self.shards) == self.place
 
     @property
@@ -37,7 +36,7 @@ class Shard(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A file of conversations and what chains are asked for."""
+    """A file of conversations, and how their chains are written."""
 
     source: Path
     output: Path
@@ -53,13 +52,13 @@ class Work(NamedTuple):
 
 
 def wanted(work: Work) -> Iterator[tuple[Conversation, str]]:
-    """The conversations of a file that have an answer to explain, each with the hash of what is asked about it."""
+    """The conversations of a file that have a label to explain, each with the hash of its prompt."""
     from mlx_cc.generate.teacher import Asker
 
     ask, count = None, 0
     for conversation in read_redacted(work.source):
         if labels(conversation):
-            ask = ask or Asker(work.settings, work.centre)  # a file without labels needs no model
+            ask = ask or Asker(work.settings, work.centre)  # reads the model, not needed without labels
             yield conversation, ask(conversation)
             count += 1
             if count == work.limit:
@@ -79,12 +78,12 @@ def write_shard(work: Work, shard: Shard, noted: Callable[[], None] = lambda: No
     def refuse() -> None:
         raise UserError(f"{work.folder / shard.file}: another process is writing it. Wait for it, or stop it.")
 
-    known, attempts = latest(work.folder), work.settings.attempts
+    entries, attempts = latest(work.folder), work.settings.attempts
     teacher = None
 
     def due(attempt: int) -> Iterator[Due]:
         for conversation, prompt in wanted(work):
-            last = known.get((conversation.id, prompt))
+            last = entries.get((conversation.id, prompt))
             its_turn = (last.attempt + 1 if last else 0) == attempt
             if its_turn and shard.holds(conversation) and not is_final(last, attempts):
                 yield Due(conversation, prompt, last)
@@ -101,7 +100,7 @@ def write_shard(work: Work, shard: Shard, noted: Callable[[], None] = lambda: No
                     teacher = Teacher(analyst, work.settings)
                 for entry in teacher.write(chain([first], stream)):
                     part.add(entry)
-                    known[entry.conversation_id, entry.prompt] = entry
+                    entries[entry.conversation_id, entry.prompt] = entry
                     noted()
         finally:
             part.close()
