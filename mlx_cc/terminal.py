@@ -98,6 +98,11 @@ def bars() -> "Progress":
     )
 
 
+def counted(n: int, noun: str) -> str:
+    """`1 draft`, `2 drafts`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def progress(things: Iterable[T], doing: str, total: int | None = None) -> Iterator[T]:
     """Go through things with a bar that says what is done, how far it is and how long it will take."""
     with bars() as shown:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("agents", metavar="[AGENT]...", nargs=-1)
-@click.option("--all", "everyone", is_flag=True, help="Every agent with something to work on.")
-@click.option("--team", help="Every agent of this team with something to work on.")
+@click.option("--all", "everyone", is_flag=True, help="All agents with something to work on.")
+@click.option("--team", help="All agents of this team with something to work on.")
 @click.option(
     "--profiles",
     type=FOLDER,
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     "--input",
     "source",
     type=FILE,
-    help="Conversations the profiles were made from; else the file named in their summary.",
+    help="Conversations of the profiles; else the file named in their summary.",
 )
-@click.option("--model", help="Model that writes advice about a contact of each step (slow); else rules and numbers.")
+@click.option("--model", help="Model that writes advice about a contact for each step (slow); else rules and numbers.")
 @CENTRE
 @click.option("--email", is_flag=True, help="Write .eml drafts; nothing is sent.")
 @click.option(
     "--addresses",
     type=FILE,
-    help="With --email: CSV with the columns agent and email; else drafts have no To.",
+    help="With --email: CSV with the columns agent and email. Without it, drafts have no recipient.",
 )
 @click.option(
     "--output-dir",
@@ -56,10 +56,10 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Coaching plans: what to work on by what it is worth, with the agent's own contacts and colleagues' good ones.
+    """Write coaching plans: skills by expected gain, with the agent's own contacts and good contacts of colleagues.
 
-    Each contact is cited with the turn to go to. A model's recommendation is left out where it cites no turn of the
-    agent, is no sentence, copies what was agreed, or asks for what was done in that contact already.
+    Each contact is cited with a turn. A recommendation of the model is left out where it cites no turn of the agent,
+    is not a sentence, copies what was agreed, or asks for what the agent already did in that contact.
 
     --json prints one object a line.
 
@@ -73,11 +73,11 @@ def command(
     import msgspec
 
     from mlx_cc.agents.run import coach, read_addresses, write_draft
-    from mlx_cc.terminal import progress
+    from mlx_cc.terminal import counted, progress
 
     done = coach(agents, write=_writer(model) if model else None, **settings)
     if done.missing:
-        click.echo(f"{done.source}: lacks {done.missing} of the contacts that the profiles name", err=True)
+        click.echo(f"{done.source}: {done.missing} of the contacts that the profiles name are missing", err=True)
     mails = read_addresses(addresses) if addresses else {}
     for plan in progress(done.plans, "coaching", len(done.agents)):
         if email:
@@ -87,7 +87,8 @@ def command(
         elif not email:
             _print(plan)
     if email:
-        click.echo(f"{folder}: {len(done.agents)} drafts; open, read and send them yourself", err=as_json)
+        drafts = counted(len(done.agents), "draft")
+        click.echo(f"{folder}: {drafts}. Nothing was sent: read them, then send them yourself.", err=as_json)
 
 
 def _writer(model: str) -> "Write":
@@ -102,7 +103,9 @@ def _writer(model: str) -> "Write":
 
 
 def _print(plan: "Plan") -> None:
+    from mlx_cc.terminal import counted
+
     click.echo(plan["text"])
     for fault, count in plan["rejected"].items():
-        click.echo(f"{count} of the model's recommendations left out: {fault}", err=True)
+        click.echo(f"{counted(count, 'recommendation')} of the model left out: {fault}", err=True)
     click.echo()

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     "customers",
     multiple=True,
     metavar="ID",
-    help="Customer whose conversations to erase, as the export writes the id. Repeatable.",
+    help="Customer whose conversations to erase; the id as in the export. Repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Change nothing; list what would be erased and what would be left.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Erase without asking.")
 @JSON
 @click.pass_context
 def command(
@@ -37,11 +37,11 @@ def command(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Erase a conversation, or all of a customer's, from everything that was made of it.
+    """Erase a conversation, or all conversations of a customer, from everything made of them.
 
     Goes through the files and folders PATH, else through data, adapters, models and demo here: conversations,
-    training files, analyses, answers, agents' evidence, rejects, and transcripts that hold nothing else. Then
-    searches every file for the id and names what still holds it, such as adapters that were trained on it; the
+    training files, analyses, answers, agents' evidence, rejects, and transcripts of this conversation alone. Then
+    searches every file for the id and lists those that still have it, such as adapters that were trained on it; the
     exit status is then 3. Run it again after an interruption.
 
     \b
@@ -54,6 +54,7 @@ def command(
 
     from mlx_cc import erase
     from mlx_cc.errors import UserError
+    from mlx_cc.terminal import counted
 
     if not (conversations or customers) or "" in (*conversations, *customers):
         raise UserError("nothing to erase. Pass --conversation ID or --customer ID.")
@@ -62,12 +63,12 @@ def command(
         target = erase.resolve(places, conversations, customers)
         changes = erase.plan(places, target)
         if not as_json:
-            _tell_plan(target, changes)
+            _print_plan(target, changes)
         if changes and not dry_run:
             if not yes and not sys.stdin.isatty():
-                raise UserError("would change the files that --dry-run names. Add --yes when nobody can be asked.")
+                raise UserError("would change the files that --dry-run lists. Add --yes when nobody can be asked.")
             if not yes:
-                click.confirm(f"Erase from these {len(changes)} files?", abort=True, err=True)
+                click.confirm(f"Erase from {counted(len(changes), 'file')}?", abort=True, err=True)
             erase.erase(places, changes, target)
         left = list(erase.search(places, target, [change.path for change in changes] if dry_run else ()))
     if as_json:
@@ -76,7 +77,7 @@ def command(
             "dry_run": dry_run,
             "changed": [{"file": str(c.path), "entries": c.entries, "deleted": not c.entries} for c in changes],
             "make_again": [str(change.path) for change in changes if change.aggregate],
-            "left": [{"path": str(found.path), "reason": found.reason} for found in left],
+            "left": [{"path": str(file.path), "reason": file.reason} for file in left],
         }
         click.echo(msgspec.json.encode(summary))
     else:
@@ -86,20 +87,24 @@ def command(
 
 
 def _print(changes: "Sequence[Change]", left: "Sequence[Left]", dry_run: bool) -> None:
+    from mlx_cc.terminal import counted
+
     if changes:
-        click.echo(f"{'Would be erased' if dry_run else 'Erased'} from {len(changes)} files.")
+        click.echo(f"{'Would be erased' if dry_run else 'Erased'} from {counted(len(changes), 'file')}.")
     if aggregates := [str(change.path) for change in changes if change.aggregate]:
-        click.echo(f"Figures that still count it, for `mlx_cc fingerprint` to make again: {', '.join(aggregates)}")
-    for found in left:
-        click.echo(f"Still there: {found}")
+        click.echo(f"Figures that still count it (run `mlx_cc fingerprint` again): {', '.join(aggregates)}")
+    for file in left:
+        click.echo(f"Still there: {file}")
 
 
-def _tell_plan(target: "Target", changes: "Sequence[Change]") -> None:
-    """Print what is meant and where it is, before anything is done."""
+def _print_plan(target: "Target", changes: "Sequence[Change]") -> None:
+    """Print the conversations and the changes, before anything is done."""
+    from mlx_cc.terminal import counted
+
     if not changes:
-        click.echo("No file holds it that can be changed.")
+        click.echo("No file that can be changed holds it.")
         return
     ids = sorted(target.conversations)
-    click.echo(f"{len(ids)} conversation{'s' if len(ids) > 1 else ''}: {', '.join(ids)}")
+    click.echo(f"{counted(len(ids), 'conversation')}: {', '.join(ids)}")
     for change in changes:
         click.echo(f"  {change}")

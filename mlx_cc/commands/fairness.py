@@ -11,7 +11,7 @@ from mlx_cc.folders import DataFolder
 @click.command()
 @MODEL
 @HELD_OUT
-@click.option("--edit", "names", multiple=True, help="Make only this change. Repeatable; else all.")
+@click.option("--edit", "names", multiple=True, help="Make only this change. Repeatable.  [default: all]")
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -22,17 +22,17 @@ from mlx_cc.folders import DataFolder
 @click.option(
     "--output",
     type=FOLDER,
-    help="Folder for fairness.json; else evaluation/ in the model's.",
+    help="Folder for fairness.json; else evaluation/ in the model's folder.",
 )
 @JSON
 def command(
     model: str, data: Path | None, names: tuple[str, ...], limit: int, output: Path | None, as_json: bool
 ) -> None:
-    """Change who speaks, or slip in an order to the model, and count the answers that move.
+    """Change who speaks, or slip in an order to the model, and count the answers that change.
 
-    Pairs of each conversation differ in the agent's name, gender, accent or tenure, in the customer's accent, manner
-    or gender, or in whether the model is told the agent's history. In others the customer, or a similar case, gives
-    the model an order. `control` and `case_control` differ in nothing that matters. For each change and task: the
+    The two versions of a conversation differ in the agent's name, gender, accent or tenure, in the customer's accent,
+    manner or gender, or in the agent's history that the model is shown. In others the customer, or a similar case,
+    gives the model an order. `control` and `case_control` change nothing that matters. For each change and task: the
     share of decisions that flip and the mean shift of scores, with intervals. Names, accents and phrases are English.
     The same command continues a run that was stopped.
 
@@ -50,9 +50,9 @@ def command(
     from mlx_cc.terminal import console
 
     held_out = data or DataFolder(data_folder(model)).split("test")
-    conversations = sorted(read_redacted(held_out), key=lambda one: one.id)[:limit]
+    conversations = sorted(read_redacted(held_out), key=lambda c: c.id)[:limit]
     if not conversations:
-        raise UserError(f"{held_out}: has no conversation. Name another file with --data.")
+        raise UserError(f"{held_out}: no conversations. Name another file with --data.")
     report = fairness(model, held_out, conversations, names, output)
     if as_json:
         click.echo(msgspec.json.encode(report).decode())

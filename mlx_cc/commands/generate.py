@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @click.group(name="generate", invoke_without_command=True, context_settings={"show_default": False})
 @click.option("--input", "source", type=PATH, help="Conversations or ChatML rows with labels to explain.")
-@click.option("--output", type=PATH, help="File to write: the input with chains.")
-@click.option("--test", is_flag=True, help="Write the chain of one conversation and show it.")
+@click.option("--output", type=PATH, help="File for the input with its chains.")
+@click.option("--test", is_flag=True, help="Write the chain of the first conversation and print it.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many conversations, the first of the file.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes on this machine.")
 @CENTRE
@@ -35,11 +35,11 @@ def command(
     as_json: bool,
     overrides: dict[str, Any],
 ) -> None:
-    """Have a local teacher model write reasoning chains that explain the labels, and put them into the training file.
+    """Let a local teacher model write reasoning chains that explain the labels, and put them into the training file.
 
-    One chain a conversation, for all its labels. Each is kept as soon as it is written: the same command continues a
-    run that was stopped or killed. Chains that fail a check go to OUTPUT_rejects.jsonl with the reason; the figures
-    are in OUTPUT_report.json. Without --centre, centre.yaml beside the input counts.
+    Each conversation gets one chain for all its labels. A chain is on disk as soon as it is written: the same command
+    continues a run that was stopped or killed. Chains that fail a check go to OUTPUT_rejects.jsonl with the reason;
+    the figures are in OUTPUT_report.json. Without --centre, centre.yaml beside the input is used.
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def command(
 @click.argument("output", type=PATH)
 @JSON
 def status_command(output: Path, as_json: bool) -> None:
-    """Say how far a run is, from another terminal or afterwards.
+    """Show the progress of a run, from another terminal or afterwards.
 
     \b
     Examples:
@@ -96,13 +96,14 @@ def status_command(output: Path, as_json: bool) -> None:
     import msgspec
 
     from mlx_cc.generate.progress import status
+    from mlx_cc.terminal import counted
 
     state = status(output)
     if as_json:
         click.echo(msgspec.json.encode(state._asdict()).decode())
         return
-    doing = "running" if state.running else "not running"
-    click.echo(f"{output}: {state}; {doing}, {state.about.model}, {state.about.workers} worker(s)")
+    running = "running" if state.running else "not running"
+    click.echo(f"{output}: {state}; {running}, {state.about.model}, {counted(state.about.workers, 'worker')}")
 
 
 def _print_report(report: dict[str, Any], output: Path) -> None:

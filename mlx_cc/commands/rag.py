@@ -25,11 +25,11 @@ def index_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="Folder of the index.",
         ),
-        click.option("--collection", default=COLLECTION, show_default=True, help="Chroma collection in it."),
-        click.option("--chroma-host", metavar="HOST:PORT", help="A Chroma server instead of the folder."),
+        click.option("--collection", default=COLLECTION, show_default=True, help="Chroma collection in the index."),
+        click.option("--chroma-host", metavar="HOST:PORT", help="Chroma server to use instead of the folder."),
         click.option(
             "--embedder",
-            help="all-minilm-l6-v2, a folder, st:NAME or trunk:MODEL.  [default: the index's own, or the first]",
+            help="all-minilm-l6-v2, a folder, st:NAME or trunk:MODEL.  [default: the index's own; new: the first]",
         ),
     ]
     for option in reversed(options):
@@ -59,9 +59,9 @@ def opened(folder: Path, collection: str, chroma_host: str | None, embedder: str
 @command.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PATH)
 @index_options
-@click.option("--rebuild", is_flag=True, help="Make the index anew from PATH, for example for another embedder.")
+@click.option("--rebuild", is_flag=True, help="Make a new index from PATH, for example with another embedder.")
 @click.option("--prune", is_flag=True, help="Remove conversations that are not in PATH.")
-@click.option("--prune-most", is_flag=True, help="Let --prune or --rebuild remove more than half of the index.")
+@click.option("--prune-most", is_flag=True, help="Allow --prune or --rebuild to remove more than half of the index.")
 @JSON
 def index(
     paths: tuple[Path, ...],
@@ -76,8 +76,8 @@ def index(
 ) -> None:
     """Put conversations into an index, with or without labels.
 
-    PATH is a file of records or ChatML rows, or a data folder: its splits and what else is in its conversations.jsonl.
-    Only what is new or changed is written. Run the same command again to continue after a stop.
+    PATH is a file of records or ChatML rows, or a data folder: its splits, then the rest of its conversations.jsonl.
+    Only new and changed conversations are written. Run the same command again to continue after a stop.
 
     \b
     Examples:
@@ -118,23 +118,23 @@ def index(
     "--filter",
     "filters",
     multiple=True,
-    help="FIELD=VALUE, FIELD>=VALUE and so on, or a JSON object; repeatable, all must hold.",
+    help="FIELD=VALUE, FIELD>=VALUE and so on, or a JSON object. Repeatable; all must hold.",
 )
 @click.option(
     "--mode",
     type=click.Choice(MODES),
     default=MODES[0],
     show_default=True,
-    help="Both rankings, vectors or words.",
+    help="Ranking: both, vectors or words.",
 )
 @click.option(
     "--part",
     "parts",
     type=click.Choice(PARTS),
     multiple=True,
-    help="Search only these entries; repeatable.  [default: conversation and problem]",
+    help="Search only these entries. Repeatable.  [default: conversation and problem]",
 )
-@click.option("--rerank", "model", help="Model that ranks the best 20 again.")
+@click.option("--rerank", "model", help="Language model that ranks the best 20 again (slow).")
 @JSON
 def query(
     text: str | None,
@@ -150,7 +150,7 @@ def query(
     model: str | None,
     as_json: bool,
 ) -> None:
-    """Find similar conversations, and count how they ended.
+    """Find similar conversations and count their outcomes.
 
     \b
     Examples:
@@ -168,29 +168,30 @@ def query(
 
     if (text is None) == (file is None):
         raise UserError("nothing to search for, or two things. Give either TEXT or --file.")
-    wanted = read(filters)
-    said = _read(file) if file else text or ""
+    where, transcript = read(filters), _read(file) if file else text or ""
     with opened(folder, collection, chroma_host, embedder) as rag:
-        if model and rag.finder:  # a wrong index is refused before the model is loaded
+        if model and rag.finder:  # opens the index: a wrong one is refused before the model is loaded
             from mlx_cc.analyst import load
 
             rag.analyst = load(model)
         with status("reranking" if model else "searching"):
-            found = rag.retrieve_similar(said, results, wanted, mode=mode, parts=parts or SEARCHED, rerank=bool(model))
-    practices = extract_best_practices(found)
+            cases = rag.retrieve_similar(
+                transcript, results, where, mode=mode, parts=parts or SEARCHED, rerank=bool(model)
+            )
+    practices = extract_best_practices(cases)
     if as_json:
-        click.echo(msgspec.json.encode({"cases": found, "best_practices": practices}).decode())
+        click.echo(msgspec.json.encode({"cases": cases, "best_practices": practices}).decode())
         return
-    for case in found:
+    for case in cases:
         click.echo(_in_words(case, bool(model)))
-    _tell_practices(practices)
+    _print_practices(practices)
 
 
 @command.command()
 @index_options
 @JSON
 def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str | None, as_json: bool) -> None:
-    """Show what an index holds and what it can be filtered by.
+    """Show the size of an index and the fields it can be filtered by.
 
     \b
     Examples:
@@ -203,24 +204,23 @@ def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str 
     from mlx_cc.retrieve.index import open_index
 
     with open_index(chroma_host or folder, collection) as index:
-        found = stats_of(index)
+        figures = stats_of(index)
         where = index.where
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(msgspec.json.encode(figures).decode())
         return
-    click.echo(f"{where}: {found['conversations']:,} conversations, {found['entries']:,} entries")
-    click.echo(f"embedder {found['embedder']}, {found['dimension']} numbers a vector")
-    if found["half_made"]:
-        click.echo(f"a rebuild was stopped after {found['half_made']:,} entries: --rebuild continues it")
-    for name, told in found["fields"].items():
-        values = told.get("values") or {}
-        if values:
-            said = ", ".join(f"{value} {count:,}" for value, count in values.items())
-        elif "lowest" in told:
-            said = " to ".join(_number(name, told[end]) for end in ("lowest", "highest"))
+    click.echo(f"{where}: {figures['conversations']:,} conversations, {figures['entries']:,} entries")
+    click.echo(f"embedder {figures['embedder']}, vectors of {figures['dimension']} numbers")
+    if figures["half_made"]:
+        click.echo(f"a rebuild was stopped after {figures['half_made']:,} entries: --rebuild continues it")
+    for name, field in figures["fields"].items():
+        if values := field.get("values"):
+            summary = ", ".join(f"{value} {count:,}" for value, count in values.items())
+        elif "lowest" in field:
+            summary = " to ".join(_number(name, field[end]) for end in ("lowest", "highest"))
         else:
-            said = f"{told['different']:,} different"
-        click.echo(f"  {name}: {told['n']:,}; {said}")
+            summary = f"{field['different']:,} different"
+        click.echo(f"  {name}: {field['n']:,}; {summary}")
 
 
 @command.command()
@@ -230,7 +230,7 @@ def stats(folder: Path, collection: str, chroma_host: str | None, embedder: str 
 def check(
     ctx: click.Context, folder: Path, collection: str, chroma_host: str | None, embedder: str | None, as_json: bool
 ) -> None:
-    """Read a whole index and check it; the exit status is 3 when something is wrong.
+    """Read a whole index and check it. The exit status is 3 when it has a fault.
 
     \b
     Examples:
@@ -241,14 +241,14 @@ def check(
 
     from mlx_cc.retrieve.check import check_in_child
 
-    found = check_in_child(chroma_host or folder, collection)
+    checked = check_in_child(chroma_host or folder, collection)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(msgspec.json.encode(checked).decode())
     else:
-        click.echo(f"{found.where}: {found.entries:,} entries, {'not whole' if found.faults else 'whole'}")
-        for fault in found.faults:
+        click.echo(f"{checked.where}: {checked.entries:,} entries, {'not whole' if checked.faults else 'whole'}")
+        for fault in checked.faults:
             click.echo(f"  {fault}")
-    if found.faults:
+    if checked.faults:
         ctx.exit(3)
 
 
@@ -269,20 +269,20 @@ def _number(field: str, value: float) -> str:
 
 def _in_words(case: "Case", reranked: bool) -> str:
     shown = ("issue", "resolution_status", "csat_score", "quality_score", "queue")
-    known = [f"{name} {case.metadata[name]}" for name in shown if name in case.metadata]
-    near = case.score if reranked else case.similarity
-    near = f"{near:.2f}" if near is not None else "words"
-    said = case.problem.replace("\n", " / ")
-    return f"{near}  {case.conversation_id}  {', '.join(known)}\n      {said[:200]}"
+    fields = [f"{name} {case.metadata[name]}" for name in shown if name in case.metadata]
+    score = case.score if reranked else case.similarity
+    score = f"{score:.2f}" if score is not None else "words"
+    problem = case.problem.replace("\n", " / ")
+    return f"{score}  {case.conversation_id}  {', '.join(fields)}\n      {problem[:200]}"
 
 
-def _tell_practices(found: dict[str, Any]) -> None:
+def _print_practices(practices: dict[str, Any]) -> None:
     from mlx_cc.retrieve.practices import Share
 
-    if not found["n"]:
-        click.echo("Nothing was found.")
-    for name, counted in found["outcomes"].items():
-        if isinstance(counted, dict):
-            click.echo(f"{name}: {Share(**counted)}; labels: {', '.join(found['label_sources'])}")
-    if told := {"resolution_status", "csat_score", "quality_score"} & {*found["filtered_on"]}:
-        click.echo(f"Not counted, because --filter chose by it: {', '.join(sorted(told))}.")
+    if not practices["n"]:
+        click.echo("No conversation was found.")
+    for name, share in practices["outcomes"].items():
+        if isinstance(share, dict):
+            click.echo(f"{name}: {Share(**share)}; labels: {', '.join(practices['label_sources'])}")
+    if chosen_by := {"resolution_status", "csat_score", "quality_score"} & {*practices["filtered_on"]}:
+        click.echo(f"Not counted, because --filter chose by it: {', '.join(sorted(chosen_by))}.")
