@@ -245,7 +245,7 @@ def test_a_plan_counts_the_chains(chained: list[Conversation], settings: Any, tm
     from mlx_cc.train.plan import plan
 
     for split in ("train", "validation"):
-        write_conversations(tmp_path / f"{split}_chatml.jsonl", chained)
+        write_conversations(tmp_path / f"{split}_chatml.jsonl", [replace(c, id=f"{split}-{c.id}") for c in chained])
     settings = replace(settings, data=replace(settings.data, dir=str(tmp_path)))
     counted = plan(settings, probe_steps=0).counts
     plain = plan(replace(settings, training=replace(settings.training, reasoning_weight=0.0)), probe_steps=0).counts
