@@ -1,10 +1,10 @@
-"""The analyst: a model that answers the six questions about a conversation, and talks.
+"""The analyst: a model that answers questions about a conversation, and chats.
 
     analyst = mlx_cc.load("adapters/mistral-7b-contact-center")
     analysis = analyst.analyze(transcript, include_reasoning=True)
     analysis["quality_score"], analysis["churn_risk"], analysis["root_cause"], analysis["coaching"]
 
-What goes in is text or a `Conversation`; the keys that come out are those of `Analyst.analyze`.
+The input is text or a `Conversation`; `Analyst.analyze` lists the keys of the output.
 """
 
 import contextlib
@@ -46,13 +46,13 @@ from mlx_cc.tasks.coaching import advice_question, advice_schema
 from mlx_cc.temporal import TemporalFeatureEnhancer
 
 MOST_TOKENS = 8192
-"""The most tokens computed at once when several conversations are answered."""
+"""Most tokens computed at once when several conversations are answered; set by hand."""
 BATCH = 8
-"""The most conversations computed at once."""
+"""Most conversations computed at once; set by hand."""
 WINDOW = 4
-"""Batches taken from a stream together, so that conversations of close lengths meet."""
+"""Batches taken from a stream together, so that conversations of similar length share a batch."""
 COACHING_TOKENS, REASONING_TOKENS = 1_500, 6_000
-"""More than the grammars allow in any language the tokenizer knows; ordinary answers take a quarter."""
+"""More than the grammars allow in any language of the tokenizer; ordinary answers take a quarter."""
 
 
 class Analyst:
@@ -74,11 +74,11 @@ class Analyst:
     # Answers
 
     def answer(self, conversation: Conversation, tasks: Sequence[str] = (), decoded: bool = True) -> dict[str, Answer]:
-        """Task name -> answer: tasks with allowed answers are read from one pass, the others decoded.
+        """Task name -> answer: tasks with allowed answers are read in one pass, the others decoded.
 
         Args:
-            tasks: which tasks; empty means all.
-            decoded: leave out tasks that must be decoded (slow) when False.
+            tasks: names of tasks; empty means all.
+            decoded: False leaves out the tasks that must be decoded (slow).
         """
         return self.answer_all([conversation], tasks, decoded)[0]
 
@@ -91,42 +91,41 @@ class Analyst:
         notes: Sequence[str] = (),
         cases: Sequence[Cases] = (),
     ) -> list[dict[str, Answer]]:
-        """`answer` for several conversations; up to `batch` of close lengths are computed at once.
+        """`answer` for several conversations; up to `batch` of similar length are computed at once.
 
         Args:
-            notes: for each, a text that its answers are read from besides the transcript.
-            cases: for each, similar earlier conversations that the model is shown.
+            notes: for each conversation, a text that the model is shown with the transcript.
+            cases: for each conversation, similar earlier ones that the model is shown.
         """
         asked = [task for task in pick(list(tasks)) if decoded or task.answers]
         count = len(conversations)
         trees = [
-            build_task_tree(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens, notes=noted, cases=shown)
-            for c, noted, shown in zip(conversations, notes or [""] * count, cases or [Cases()] * count, strict=True)
+            build_task_tree(c, asked, self.centre, self.encoder, self.prompt, self.max_tokens, notes=note, cases=shown)
+            for c, note, shown in zip(conversations, notes or [""] * count, cases or [Cases()] * count, strict=True)
         ]
         answers: list[dict[str, Answer]] = [{} for _ in conversations]
-        for places, group, trunks in self._computed(trees, batch):
-            turns = [len(conversations[place].turns) for place in places]
-            found = self._read(trunks, asked, group)
+        for indices, group, trunks in self._computed(trees, batch):
+            turns = [len(conversations[index].turns) for index in indices]
+            by_tree = self._read(trunks, asked, group)
             for number, task in enumerate(asked):
                 if not task.answers:
-                    said = self._decode(trunks, task, number, group, turns)
-                    for answered, answer in zip(found, said, strict=True):
+                    for answered, answer in zip(by_tree, self._decode(trunks, task, number, group, turns), strict=True):
                         answered[task.name] = answer
-            for place, answered in zip(places, found, strict=True):
-                answers[place] = {task.name: answered[task.name] for task in asked}
+            for index, answered in zip(indices, by_tree, strict=True):
+                answers[index] = {task.name: answered[task.name] for task in asked}
         return answers
 
     def _computed(self, trees: Sequence[Tree], batch: int) -> Iterator[tuple[list[int], list[Tree], Prefix | None]]:
-        """Trees that are computed at once: their places among all, themselves, their trunks where these are shared."""
-        place_of = {id(tree): place for place, tree in enumerate(trees)}
+        """Trees that are computed at once: indices in `trees`, the trees, and their trunks where these are shared."""
+        index_of = {id(tree): index for index, tree in enumerate(trees)}
         machine.suit_threads()
         with machine.wired_limit():
             for group in self._groups(trees, batch):
                 trunks = run_trunks(self.model, [tree.trunk for tree in group]) if self.shares_trunk else None
-                yield [place_of[id(tree)] for tree in group], group, trunks
+                yield [index_of[id(tree)] for tree in group], group, trunks
 
     def _groups(self, trees: Sequence[Tree], batch: int) -> Iterator[list[Tree]]:
-        """Trees to be computed at once."""
+        """Trees that are computed at once."""
         one_at_a_time = not self.shares_trunk or self.model.one_tree_at_a_time
         for group in groups(trees, one_at_a_time, MOST_TOKENS):
             yield from (group[start : start + batch] for start in range(0, len(group), batch))
@@ -138,35 +137,35 @@ class Analyst:
         decoded: bool = True,
         batch: int = BATCH,
     ) -> Iterator[tuple[Conversation, dict[str, Answer]]]:
-        """`answer_all` over a stream: each conversation with its answers, in order, a few batches in memory."""
+        """`answer_all` over a stream: each conversation with its answers, in order, with a few batches in memory."""
         stream = iter(conversations)
         slow = decoded and any(not task.answers for task in pick(list(tasks)))
         while window := list(islice(stream, batch if slow else WINDOW * batch)):
             yield from zip(window, self.answer_all(window, tasks, decoded, batch), strict=True)
 
     def _read(self, trunks: Prefix | None, asked: Sequence[Task], trees: Sequence[Tree]) -> list[dict[str, Answer]]:
-        """The answers of the tasks that are read, for each tree; row by row where there are no trunks."""
-        read = [(place, task) for place, task in enumerate(asked) if task.answers]
+        """For each tree, the answers to the tasks that are read; row by row where there are no trunks."""
+        read = [(branch, task) for branch, task in enumerate(asked) if task.answers]
         if not read:
             return [{} for _ in trees]
         allowed = [task.answers(self.centre) for _, task in read if task.answers]
-        by_tree = self._probabilities(trunks, trees, [place for place, _ in read], allowed)
+        by_tree = self._probabilities(trunks, trees, [branch for branch, _ in read], allowed)
         return [
             {
                 task.name: calibrated(
                     task, dict(zip(texts, p.tolist(), strict=True)), self.centre, self.fitted.get(task.name)
                 )
-                for (_, task), texts, p in zip(read, allowed, found, strict=True)
+                for (_, task), texts, p in zip(read, allowed, probabilities, strict=True)
             }
-            for found in by_tree
+            for probabilities in by_tree
         ]
 
     def _probabilities(
-        self, trunks: Prefix | None, trees: Sequence[Tree], places: Sequence[int], answers: Sequence[Sequence[str]]
+        self, trunks: Prefix | None, trees: Sequence[Tree], branches: Sequence[int], answers: Sequence[Sequence[str]]
     ) -> list[list[np.ndarray]]:
-        """For each tree, the probabilities of the answers to some of its branches' questions."""
+        """For each tree and each of these branches, the probabilities of the answers to its question."""
         tokens = [[self.encoder.answer(text) for text in texts] for texts in answers]
-        prompts = [[tree.branches[place].prompt for place in places] for tree in trees]
+        prompts = [[tree.branches[branch].prompt for branch in branches] for tree in trees]
         if trunks:
             return read_answers(self.model, trunks, prompts, tokens)
         return [
@@ -175,21 +174,19 @@ class Analyst:
         ]
 
     def choose(self, conversation: Conversation, questions: Sequence[str], answers: Sequence[str]) -> list[np.ndarray]:
-        """The probabilities of some answers to any questions about a conversation; for each question float64
-        (len(answers),), summing to 1.
-        """
+        """For each question about a conversation, the probabilities of these answers: float64 (answers,), sum 1."""
         asked = [("question", question, None) for question in questions]
         tree = build_tree(conversation, asked, self.encoder, self.prompt, self.max_tokens)
         ((_, group, trunks),) = self._computed([tree], 1)
-        (found,) = self._probabilities(trunks, group, range(len(questions)), [answers] * len(questions))
-        return found
+        (probabilities,) = self._probabilities(trunks, group, range(len(questions)), [answers] * len(questions))
+        return probabilities
 
     def _decode(
-        self, trunks: Prefix | None, task: Task, place: int, trees: Sequence[Tree], turns: Sequence[int]
+        self, trunks: Prefix | None, task: Task, branch: int, trees: Sequence[Tree], turns: Sequence[int]
     ) -> list[Answer]:
-        """The answers to the task at a place of the branches, which is decoded, of conversations with so many turns."""
+        """The decoded answers to the task of a branch; `turns` is the number of turns of each conversation."""
         assert task.schema is not None
-        asked = [(tree.trunk, tree.branches[place]) for tree in trees]
+        asked = [(tree.trunk, tree.branches[branch]) for tree in trees]
         grammars = [schema_grammar(task.schema(n, tree.cases)) for n, tree in zip(turns, trees, strict=True)]
         texts = self._write(trunks, asked, grammars, COACHING_TOKENS)
         return [Answer(task.parse(_closed(text), self.centre)) for text in texts]
@@ -201,7 +198,7 @@ class Analyst:
         grammars: Sequence[str],
         max_tokens: int,
     ) -> list[str]:
-        """What the model writes to (trunk, branch) pairs, each under its grammar; without trunks, to one alone."""
+        """The model's texts for (trunk, branch) pairs, each under its grammar. Without trunks there is only one."""
         constraints = [self.grammars.constraint(grammar) for grammar in grammars]
         if trunks and len(asked) > 1:
             prompts = [branch.prompt for _, branch in asked]
@@ -216,7 +213,7 @@ class Analyst:
         """The reasoning chains of several conversations, under the grammar of their structure.
 
         Args:
-            said: for each, the answers to explain (task name -> value); empty for a chain before any is known.
+            said: for each conversation, the answers to explain (task name -> value); empty for a chain before them.
         """
         questions = [reasoning.question(values, self.centre) for values in said]
         grammars = [reasoning.grammar(v, len(c.turns)) for c, v in zip(conversations, said, strict=True)]
@@ -231,17 +228,17 @@ class Analyst:
         max_tokens: int,
         batch: int = BATCH,
     ) -> list[str]:
-        """What the model writes to one question about each conversation, each under its llguidance grammar."""
+        """The model's text for one question about each conversation, under its llguidance grammar."""
         trees = [
             build_tree(c, [(name, question, None)], self.encoder, self.prompt, self.max_tokens)
             for c, question in zip(conversations, questions, strict=True)
         ]
         texts = [""] * len(trees)
-        for places, group, trunks in self._computed(trees, batch):
+        for indices, group, trunks in self._computed(trees, batch):
             asked = [(tree.trunk, tree.branches[0]) for tree in group]
-            written = self._write(trunks, asked, [grammars[place] for place in places], max_tokens)
-            for place, text in zip(places, written, strict=True):
-                texts[place] = text
+            written = self._write(trunks, asked, [grammars[index] for index in indices], max_tokens)
+            for index, text in zip(indices, written, strict=True):
+                texts[index] = text
         return texts
 
     def advise(
@@ -250,15 +247,15 @@ class Analyst:
         """One coaching recommendation about a contact, for an agent whose profile shows a need.
 
         Args:
-            reason: what the profile says about the skill; the model sees it in this question only.
-            action: what the agent is to practise.
-            turns: those it may be about.
+            reason: evidence of the profile about the skill; the model sees it in this question only.
+            action: what the agent should practise.
+            turns: turns that the recommendation may cite.
 
         Returns:
             action, expected_outcome, turn.
 
         Raises:
-            ValueError: it wrote so much that the recommendation was cut off.
+            ValueError: the recommendation was cut off at the token limit.
         """
         question = advice_question(skill, reason, action)
         grammar = schema_grammar(advice_schema(turns))
@@ -267,7 +264,7 @@ class Analyst:
 
     @property
     def grammars(self) -> Grammars:
-        """Grammar masks of this tokenizer, made on first use."""
+        """Grammar masks of this tokenizer, built on first use."""
         if self._grammars is None:
             self._grammars = Grammars(self.tokenizer, self.encoder.lead)
         return self._grammars
@@ -279,24 +276,23 @@ class Analyst:
         coaching: bool = True,
         cases: Cases = Cases(),
     ) -> Analysis:
-        """The six answers about a conversation, as one flat dictionary.
+        """The answers about a conversation, as one flat dictionary.
 
         Args:
-            transcript: a `Conversation`, or text with role labels ("Agent: ...", one turn a line).
-            include_reasoning: write the chain that explains the answers now (slow: it is decoded). Without it
-                the chain is written when `analysis["reasoning"]` is first looked up.
+            transcript: a `Conversation`, or text with role labels ("Agent: ...", one turn per line).
+            include_reasoning: write the chain that explains the answers now (slow: it is decoded). Otherwise it is
+                written when `analysis["reasoning"]` is first looked up.
             coaching: decode coaching recommendations too.
-            cases: similar earlier conversations the model is shown, as `ContactCenterRAG.cases` finds them.
+            cases: similar earlier conversations that the model is shown, from `ContactCenterRAG.cases`.
 
         Returns:
-            quality_score, effectiveness, csat_score, issue, root_cause (most probable issue classes,
-            the first is `issue`), churn_risk, journey_type, contact_role, coaching (with the quote of
-            the turn cited and, where cases are shown, the number of the one it follows), critical_issues,
-            confidence (by task), interval (of scores: lowest and highest of the shortest run of answers
-            that holds 80% of the probability), likely (of classes: the fewest that hold 80%), needs_review
-            (whether a calibrated task is less confident than its threshold), review (which tasks are),
-            and reasoning ({thinking, analysis, insights, citations}; None in JSON until it was looked up).
-            A task in a file of one's own adds its keys.
+            quality_score, effectiveness, csat_score, issue, root_cause (the most probable issue classes; the first
+            is `issue`), churn_risk, journey_type, contact_role, coaching (with the quote of the turn cited and,
+            where cases are shown, the number of the one it follows), critical_issues, confidence (by task), interval
+            (for scores: lowest and highest of the shortest run of answers with 80% of the probability), likely (for
+            classes: the fewest with 80%), needs_review (whether a calibrated task is less confident than its
+            threshold), review (these tasks), and reasoning ({thinking, analysis, insights, citations}; None in JSON
+            until it is looked up). A task that you add adds its keys.
 
         Raises:
             UserError: the text has no turns.
@@ -314,7 +310,7 @@ class Analyst:
     ) -> Iterator[Analysis]:
         """`analyze` over a stream, in order; up to `batch` conversations are computed at once.
 
-        Conversations are taken from the stream in windows: a batch with coaching, a few without.
+        It takes one batch from the stream at a time with coaching, a few without.
         """
         ready = map(self.conversation, conversations)
         for conversation, answers in self.answers(ready, decoded=coaching, batch=batch):
@@ -322,7 +318,7 @@ class Analyst:
 
     def _analysis(self, conversation: Conversation, answers: Mapping[str, Answer], include_reasoning: bool) -> Analysis:
         review = [name for name, answer in answers.items() if name in self.fitted and self.fitted[name].doubts(answer)]
-        found = Answers(
+        answered = Answers(
             conversation_id=conversation.id,
             by_task={
                 task.name: a if task.answers else a._replace(value=_quoted(a.value, conversation))
@@ -333,14 +329,14 @@ class Analyst:
             model=self.name,
         )
         values = {name: answer.value for name, answer in answers.items()}
-        analysis = Analysis(found.row(), lambda: self._explain(conversation, values))
+        analysis = Analysis(answered.row(), lambda: self._explain(conversation, values))
         if include_reasoning:
-            analysis["reasoning"]  # looking it up writes it
+            analysis["reasoning"]  # the look-up writes it
         return analysis
 
-    def _explain(self, conversation: Conversation, said: Mapping[str, Any]) -> dict[str, Any]:
+    def _explain(self, conversation: Conversation, values: Mapping[str, Any]) -> dict[str, Any]:
         """The reasoning chain after the answers, under the grammar of its structure."""
-        text = self.chains([conversation], [said])[0]
+        text = self.chains([conversation], [values])[0]
         chain = reasoning.parse(text, self.name)
         return {
             "thinking": chain.thinking,
@@ -350,7 +346,7 @@ class Analyst:
         }
 
     def conversation(self, transcript: str | Conversation) -> Conversation:
-        """Text with role labels as a conversation, its temporal features filled as in training."""
+        """A conversation of text with role labels, with temporal features as in training."""
         if isinstance(transcript, str):
             from mlx_cc.ingest.text import parse
 
@@ -362,7 +358,7 @@ class Analyst:
     # Talk
 
     def generate(self, prompt: str, max_tokens: int = 256, temperature: float = 0.0) -> str:
-        """The model's reply to a prompt, whole."""
+        """The model's whole reply to a prompt."""
         return "".join(self.stream([{"role": "user", "content": prompt}], max_tokens, temperature))
 
     def stream(
@@ -376,10 +372,10 @@ class Analyst:
             yield from self.encoder.reply(pieces)
 
     def opening(self, conversation: Conversation, max_tokens: int) -> tuple[list[dict[str, str]], int]:
-        """Messages that open a chat about a conversation, and how many turns they leave out.
+        """Messages that open a chat about a conversation, and the number of turns they leave out.
 
         Args:
-            max_tokens: the most the transcript may take; turns from its middle are left out.
+            max_tokens: most tokens of the transcript; turns from its middle are left out.
         """
         facts = fact_line(conversation) if self.prompt.facts else ""
         lines = turn_lines(conversation, PromptSettings())
@@ -392,7 +388,7 @@ class Analyst:
 
 def _closed(text: str) -> str:
     """A JSON list of objects that ran out of tokens, cut back to its last whole object."""
-    ends = [place + 1 for place, character in enumerate(text) if character == "}"]
+    ends = [index + 1 for index, character in enumerate(text) if character == "}"]
     for candidate in (text, *(f"{text[:end]}]" for end in reversed(ends))):
         with contextlib.suppress(ValueError):
             json.loads(candidate)
@@ -401,7 +397,7 @@ def _closed(text: str) -> str:
 
 
 def _quoted(items: Sequence[dict[str, Any]], conversation: Conversation) -> list[dict[str, Any]]:
-    """Recommendations, each with what was said in the turn that it is about."""
+    """Recommendations, each with the text of the turn that it cites."""
     return [{**item, "quote": conversation.turns[item["turn"] - 1].text} for item in items]
 
 
@@ -409,19 +405,19 @@ def load(path: str | Path) -> Analyst:
     """Load an adapter folder, a fused model's folder or a base model, ready to analyse.
 
     Raises:
-        UserError: it is none of these.
+        UserError: the path is none of these.
     """
     return Analyst(load_from_disk(path))
 
 
 def load_model(path: str | Path) -> tuple[Analyst, Any]:
-    """What `load` returns, and its tokenizer."""
+    """The analyst of `load`, and its tokenizer."""
     analyst = load(path)
     return analyst, analyst.tokenizer
 
 
 def difference(one: Mapping[str, Answer], other: Mapping[str, Answer]) -> float:
-    """The largest difference between the probabilities two models give to the answers about a conversation."""
+    """The largest difference between two models' probabilities of the answers about a conversation."""
     return max(
         abs(p - (other[name].distribution or {})[text])
         for name, answer in one.items()

@@ -1,4 +1,4 @@
-"""A model's answers about one conversation: as one struct, and as the flat keys that `mlx_cc analyze --json` prints."""
+"""A model's answers about one conversation, as a struct and as the flat keys that `mlx_cc analyze --json` prints."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,28 +14,28 @@ REASONING = "reasoning"
 
 
 class Answers(Struct, frozen=True):
-    """What a model says to the tasks it was asked about one conversation."""
+    """A model's answers to its tasks about one conversation."""
 
     conversation_id: str
     by_task: Mapping[str, Answer]
     """Task name -> answer."""
     needs_review: bool = False
     review: tuple[str, ...] = ()
-    """The tasks whose answer somebody should look at."""
+    """Tasks whose answer a person should check."""
     reasoning: dict[str, Any] | None = None
     """thinking, analysis, insights, citations."""
     model: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """The flat keys: those of each task, then what holds for all of them."""
-        found: dict[str, Any] = {"conversation_id": self.conversation_id}
+        """The flat keys: those of each task, then those that all tasks share."""
+        row: dict[str, Any] = {"conversation_id": self.conversation_id}
         for task in all_tasks().values():
             if task.name in self.by_task:
-                found |= task.row(self.by_task[task.name])
+                row |= task.row(self.by_task[task.name])
             elif not task.optional:
-                found |= {part.key: [] if part.kind is list else None for part in task.parts}
+                row |= {part.key: [] if part.kind is list else None for part in task.parts}
         answers = self.by_task.items()
-        return found | {
+        return row | {
             "critical_issues": self.critical(),
             "confidence": {n: round(a.confidence, 4) for n, a in answers if a.confidence is not None},
             "interval": {n: a.interval for n, a in answers if a.interval is not None},
@@ -47,21 +47,21 @@ class Answers(Struct, frozen=True):
         }
 
     def critical(self) -> list[str]:
-        """The answers for which somebody should look at the conversation, in words."""
+        """The answers for which a person should look at the conversation, in words."""
         about = f" ({self.by_task['issue'].value})" if "issue" in self.by_task else ""
-        found = []
+        concerns = []
         for task in all_tasks().values():
             if task.name in self.by_task and task.scale and task.scale.concern and task.number:
                 number = task.number(self.by_task[task.name].value)
                 if task.scale.concern.holds(number):
-                    found.append(f"{task.words} {task.scale.show(number)}{about}")
-        return found
+                    concerns.append(f"{task.words} {task.scale.show(number)}{about}")
+        return concerns
 
 
 class Analysis(dict[str, Any]):
-    """The flat keys of `Answers.row`. Looking up `analysis["reasoning"]` writes the chain where there is none yet.
+    """The flat keys of `Answers.row`. Looking up `analysis["reasoning"]` writes the chain if there is none yet.
 
-    `get`, printing and JSON take what is there and write nothing.
+    `get`, printing and JSON never write one.
     """
 
     def __init__(self, row: Mapping[str, Any], explain: Callable[[], dict[str, Any]]):
@@ -90,26 +90,26 @@ COMMON: tuple[tuple[str, Any, Any], ...] = (
     (REASONING, dict[str, Any] | None, None),
     ("model", str | None, None),
 )
-"""Key, type and default of what holds for all tasks."""
+"""Key, type and default of the keys that all tasks share."""
 
 
 def read_answers(path: Path | str) -> dict[str, Answers]:
-    """Conversation id -> the answers of a line that `mlx_cc analyze --json` printed; of several, the last.
+    """Conversation id -> answers, from the lines of `mlx_cc analyze --json`; the last line of an id counts.
 
-    Keys may be missing, and others are let through.
+    Keys may be missing; other keys are ignored.
 
     Raises:
-        UserError: there is no such file, or a line is no analysis.
+        UserError: there is no such file, or a line is not an analysis.
     """
     tasks = [task for task in all_tasks().values() if task.parts]
     keys = [(part.key, _type(task, part) | None, None) for task in tasks for part in task.parts]
     decode = msgspec.json.Decoder(msgspec.defstruct("Row", [("conversation_id", str), *keys, *COMMON])).decode
-    found: dict[str, Answers] = {}
+    answers: dict[str, Answers] = {}
     for number, line in lines(path):
-        way_out = "Give the lines `mlx_cc analyze --json` prints."
+        way_out = "Pass the lines that `mlx_cc analyze --json` prints."
         row = msgspec.structs.asdict(decoded(decode, line, f"{path}:{number}", way_out))
-        found[row["conversation_id"]] = _answers(row, tasks)
-    return found
+        answers[row["conversation_id"]] = _answers(row, tasks)
+    return answers
 
 
 def _type(task: Task, part: Part) -> Any:
@@ -119,7 +119,7 @@ def _type(task: Task, part: Part) -> Any:
 
 
 def _answers(row: Mapping[str, Any], tasks: list[Task]) -> Answers:
-    """A row's values with the types and defaults of `COMMON`, as answers."""
+    """The answers of a row that has all keys."""
     by_task = {
         task.name: Answer(
             value,

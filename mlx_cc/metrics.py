@@ -1,7 +1,7 @@
 """Measures of agreement between answers and labels, and their intervals. NumPy only.
 
-Every measure is a function of two equally long sequences, `gold` and `predicted`, and gives one
-number; `interval` bootstraps any of them.
+Every measure takes two sequences of equal length, `gold` and `predicted`, and returns one number; `interval` bootstraps
+any of them.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ Metric = Callable[[Sequence[Any], Sequence[Any]], float]
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A measured number with its 95% interval and the number of rows it rests on."""
+    """A measured number with its 95% interval and its number of rows."""
 
     value: float
     low: float
@@ -28,27 +28,27 @@ def interval(
 ) -> Estimate:
     """The metric on all rows with a percentile-bootstrap 95% interval over rows.
 
-    A row is one conversation here, so rows are resampled as independent. Resamples on which the
-    metric is undefined (NaN) are left out.
+    A row is one conversation, so rows are resampled as independent. Resamples whose metric is undefined (NaN) are left
+    out.
     """
     n = len(gold)
     value = metric(gold, predicted)
     if n < 2:
         return Estimate(value, float("nan"), float("nan"), n)
     rng = np.random.default_rng(seed)
-    drawn = []
+    values = []
     for _ in range(resamples):
         rows = rng.integers(0, n, n)
-        drawn.append(metric([gold[i] for i in rows], [predicted[i] for i in rows]))
-    kept = np.asarray(drawn)[~np.isnan(drawn)]
-    if not len(kept):
+        values.append(metric([gold[i] for i in rows], [predicted[i] for i in rows]))
+    defined = np.asarray(values)[~np.isnan(values)]
+    if not len(defined):
         return Estimate(value, float("nan"), float("nan"), n)
-    low, high = np.quantile(kept, [0.025, 0.975])
+    low, high = np.quantile(defined, [0.025, 0.975])
     return Estimate(value, float(low), float(high), n)
 
 
 def difference(metric: Metric, gold: Sequence[Any], ours: Sequence[Any], theirs: Sequence[Any]) -> Estimate:
-    """metric(ours) - metric(theirs), paired: with the interval of `interval` over rows."""
+    """metric(ours) - metric(theirs) on the same rows, with the interval of `interval`."""
 
     def gain(gold: Sequence[Any], pairs: Sequence[Any]) -> float:
         return metric(gold, [our for our, _ in pairs]) - metric(gold, [their for _, their in pairs])
@@ -57,7 +57,7 @@ def difference(metric: Metric, gold: Sequence[Any], ours: Sequence[Any], theirs:
 
 
 def mean_absolute_error(gold: Sequence[float], predicted: Sequence[float]) -> float:
-    """Mean of |predicted - gold|, in the unit of the score."""
+    """Mean of |predicted - gold|, in points of the score."""
     return float(np.mean(np.abs(np.asarray(predicted, float) - np.asarray(gold, float)))) if len(gold) else float("nan")
 
 
@@ -77,7 +77,7 @@ def within(tolerance: float) -> Metric:
 
 
 def spearman(gold: Sequence[float], predicted: Sequence[float]) -> float:
-    """Spearman's rank correlation, ties given their mean rank; NaN when either side is constant."""
+    """Spearman's rank correlation, with mean ranks for ties; NaN when either side is constant."""
     a, b = _ranks(gold), _ranks(predicted)
     if len(a) < 2 or a.std() == 0 or b.std() == 0:
         return float("nan")
@@ -90,7 +90,7 @@ def _ranks(values: Sequence[float]) -> np.ndarray:
 
 
 def accuracy(gold: Sequence[Any], predicted: Sequence[Any]) -> float:
-    """Share of rows answered as labelled."""
+    """Share of rows whose answer equals the label."""
     return float(np.mean([g == p for g, p in zip(gold, predicted, strict=True)])) if len(gold) else float("nan")
 
 
@@ -105,10 +105,9 @@ def macro_f1(gold: Sequence[Any], predicted: Sequence[Any]) -> float:
 def macro_f1_of_bands(middle: float, seen: Sequence[float]) -> Metric:
     """Macro-F1 of three classes of a number: below `middle`, at it, and above it.
 
-    An expected value is never exactly in the middle, so answers are put into classes by rank: as large a
-    share of the rows measured is low, and as large a share high, as among `seen`, the train split's values.
-    Answers that tie with the one at a border are in the middle. This looks at the other answers, never at the
-    labels of the rows measured.
+    An expected value is never exactly in the middle, so answers are put into classes by rank: the shares of low and
+    of high answers are those among `seen`, the train split's values. Answers that tie with the one at a border are in
+    the middle. The classes depend on the other answers, never on the labels of the rows measured.
     """
     values = np.asarray(seen, float)
     low, high = float(np.mean(values < middle)), float(np.mean(values > middle))
@@ -116,17 +115,17 @@ def macro_f1_of_bands(middle: float, seen: Sequence[float]) -> Metric:
     def score(gold: Sequence[float], predicted: Sequence[float]) -> float:
         if not len(gold):
             return float("nan")
-        said, n = np.asarray(predicted, float), len(gold)
-        ordered = np.concatenate([[-np.inf], np.sort(said), [np.inf]])
+        answers, n = np.asarray(predicted, float), len(gold)
+        ordered = np.concatenate([[-np.inf], np.sort(answers), [np.inf]])
         floor, ceiling = ordered[round(low * n) + 1], ordered[n - round(high * n)]
-        classes = (said > ceiling).astype(int) - (said < floor)
+        classes = (answers > ceiling).astype(int) - (answers < floor)
         return macro_f1(np.sign(np.asarray(gold, float) - middle).astype(int).tolist(), classes.tolist())
 
     return score
 
 
 def quadratic_kappa(gold: Sequence[float], predicted: Sequence[float]) -> float:
-    """Cohen's kappa with quadratic weights on rounded answers; NaN when both sides are one same constant."""
+    """Cohen's kappa with quadratic weights on rounded answers; NaN when both sides are the same constant."""
     a, b = np.rint(np.asarray(gold, float)), np.rint(np.asarray(predicted, float))
     if not len(a):
         return float("nan")
@@ -135,9 +134,9 @@ def quadratic_kappa(gold: Sequence[float], predicted: Sequence[float]) -> float:
 
 
 def area_under_curve(positive: Any) -> Metric:
-    """Area under the ROC curve of `predicted` scores for labels equal to `positive`; NaN with one class only.
+    """Area under the ROC curve of `predicted` scores for labels equal to `positive`; NaN with only one class.
 
-    The share of pairs ranked rightly, ties counted half (Hanley and McNeil, 1982).
+    The share of pairs in the right order, with ties counted half (Hanley and McNeil, 1982).
     """
 
     def area(gold: Sequence[Any], predicted: Sequence[float]) -> float:
@@ -151,7 +150,7 @@ def area_under_curve(positive: Any) -> Metric:
 
 
 def on(part: Callable[[Any], Any], metric: Metric) -> Metric:
-    """The metric applied to one part of each value, for example the score of a quality value."""
+    """The metric of one part of each value, for example the score of a quality value."""
     return lambda gold, predicted: metric([part(g) for g in gold], [part(p) for p in predicted])
 
 
