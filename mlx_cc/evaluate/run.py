@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mlx_cc.analyst import Analyst
 from mlx_cc.conversation import Conversation
@@ -12,7 +12,7 @@ from mlx_cc.evaluate.baselines import NAMES, Baseline, constants, frozen, tfidf
 from mlx_cc.evaluate.chains import MODES, measure
 from mlx_cc.evaluate.compare import compare, overall
 from mlx_cc.evaluate.guards import refuse_trained_on
-from mlx_cc.evaluate.predict import predictions
+from mlx_cc.evaluate.predict import Predictions, predictions
 from mlx_cc.files import read_json, write_json
 from mlx_cc.folders import DataFolder, EvaluationFolder, RunFolder
 from mlx_cc.model import load as disk
@@ -38,7 +38,7 @@ def evaluate(
     rag: ContactCenterRAG | None = None,
     similar: int = 3,
 ) -> dict[str, Any]:
-    """Measure a model, its base and baselines on held-out conversations.
+    """Measure a model, its base and baselines on held-out conversations; returns what is written to report.json.
 
     Args:
         model: adapter, fused model or base model.
@@ -57,95 +57,125 @@ def evaluate(
         rag: index whose train split gives similar cases; answers with and without them are compared.
         similar: number of cases shown with each conversation.
 
-    Returns:
-        The content of report.json.
-
     Raises:
         UserError: a model or file can't be read, there is no such baseline or mode, or held-out conversations were
             trained on.
     """
-    for option, names, allowed in (("reasoning", reasoning, MODES), ("baseline", baselines, NAMES)):
+    for what, names, allowed in (("reasoning", reasoning, MODES), ("baseline", baselines, NAMES)):
         if unknown := [name for name in names if name not in allowed]:
-            raise UserError(f"no {option} '{unknown[0]}'. Known: {', '.join(allowed)}.")
-    path, data = disk.find(model), DataFolder(held_out.parent if held_out else disk.data_folder(model))
-    held_out = held_out or data.split("test")
-    asked = [task for task in pick(list(tasks) or disk.trained_tasks(model)) if task.answers or coaching]
-    conversations = sorted(labelled(held_out, asked), key=lambda c: c.id)
-    untuned = _base_of(path)
+            raise UserError(f"no {what} '{unknown[0]}'. Known: {', '.join(allowed)}.")
+    folder = disk.find(model)
+    untuned = _base_of(folder)
     base = untuned if base == "auto" else base
-    for learned in (path, *([disk.find(base)] if base else [])):
-        refuse_trained_on(learned, conversations, held_out)
-    conversations = conversations[:limit]
-    folder = output or RunFolder(path).evaluation.path
+    data = _read(model, [folder, *([disk.find(base)] if base else [])], held_out, train, tasks, limit, coaching > 0)
+    output = output or RunFolder(folder).evaluation.path
     tuned = Analyst(disk.load(model, calibrated))
-    train = next(iter(data.every("train")), None) if train == "auto" else train
-    held = {c.id for c in conversations}
-    seen = [c for c in labelled(train, asked) if c.id not in held] if train is not None else []
-    plain = None
-    if base or (untuned and seen and "frozen" in baselines):
-        loaded = disk.load(base or str(untuned), calibrated)
-        plain = Analyst(loaded._replace(centre=tuned.centre, prompt=tuned.prompt, max_tokens=tuned.max_tokens))
-    fitted = _baselines(baselines, tuned, plain, seen, conversations, asked, folder, limit_train) if seen else {}
-    models = {name: baseline.predictions for name, baseline in fitted.items()}
-    seconds: dict[str, float] = {}
-    for name, analyst in (("base", plain if base else None), ("model", tuned)):
-        if analyst is not None:
-            names = [task.name for task in asked]
-            models[name], seconds[name] = predictions(analyst, conversations, names, folder, coaching)
-    del plain
-    report = {
-        "model": model,
-        "base": base,
-        "data": str(held_out),
-        "conversations": len(conversations),
-        "calibrated": sorted(tuned.fitted),
-        "seconds_per_conversation": seconds,
-        "baselines": {name: baseline.notes for name, baseline in fitted.items() if baseline.notes},
-        "tasks": compare(conversations, asked, models, seen),
-        "overall": overall(conversations, models),
-        "sources": _sources(conversations, asked),
-    }
-    answered = models["model"], seconds["model"]
+    answers = _answer(data, tuned, base, untuned, calibrated, baselines, limit_train, output, coaching)
+    report = {"model": model, "base": base, **_report(data, tuned, answers)}
+    alone = answers.by_model["model"], answers.seconds["model"]
     if set(reasoning) - {"none"}:
-        few = conversations[:reasoning_limit]
-        report["reasoning"] = measure(tuned, few, asked, answered, reasoning, folder, seen)
+        few = data.conversations[:reasoning_limit]
+        report["reasoning"] = measure(tuned, few, data.tasks, alone, reasoning, output, data.train)
     if rag is not None:
-        report["cases"] = cases.measure(tuned, conversations, asked, answered, rag, similar, folder, seen)
-    write_json(EvaluationFolder(folder).report, report)
+        report["cases"] = cases.measure(tuned, data.conversations, data.tasks, alone, rag, similar, output, data.train)
+    write_json(EvaluationFolder(output).report, report)
     return report
 
 
-def _baselines(
-    wanted: Sequence[str],
+class Data(NamedTuple):
+    """What a model is measured on, and what baselines learn from."""
+
+    path: Path
+    conversations: list[Conversation]
+    """Held out, sorted by id."""
+    tasks: list[Task]
+    train: list[Conversation]
+    """Labelled, none of them held out; empty: no baselines."""
+
+
+class Answered(NamedTuple):
+    """What baselines (first), `base` and `model` answered, by their names in the report."""
+
+    by_model: dict[str, Predictions]
+    seconds: dict[str, float]
+    """Seconds per conversation; baselines have none."""
+    notes: dict[str, Any]
+    """What the report says about a baseline."""
+
+
+def _read(
+    model: str,
+    models: Sequence[Path],
+    held_out: Path | None,
+    train: Path | Literal["auto"] | None,
+    tasks: Sequence[str],
+    limit: int | None,
+    coaching: bool,
+) -> Data:
+    """The data of an evaluation; refuses conversations that one of `models` was trained on."""
+    folder = DataFolder(held_out.parent if held_out else disk.data_folder(model))
+    path = held_out or folder.split("test")
+    asked = [task for task in pick(list(tasks) or disk.trained_tasks(model)) if task.answers or coaching]
+    conversations = sorted(labelled(path, asked), key=lambda c: c.id)
+    for learned in models:
+        refuse_trained_on(learned, conversations, path)
+    conversations = conversations[:limit]
+    train = next(iter(folder.every("train")), None) if train == "auto" else train
+    ids = {c.id for c in conversations}
+    return Data(path, conversations, asked, [c for c in labelled(train, asked) if c.id not in ids] if train else [])
+
+
+def _answer(
+    data: Data,
     tuned: Analyst,
-    plain: Analyst | None,
-    train: Sequence[Conversation],
-    held_out: Sequence[Conversation],
-    tasks: Sequence[Task],
-    folder: Path,
+    base: str | None,
+    untuned: str | None,
+    calibrated: bool,
+    baselines: Sequence[str],
     limit_train: int,
-) -> dict[str, Baseline]:
-    """Name in the report -> baseline, in the order of `NAMES`."""
+    folder: Path,
+    coaching: int,
+) -> Answered:
+    """Have baselines, base and model answer; the base is freed afterwards."""
+    plain = None
+    if base or (untuned and data.train and "frozen" in baselines):
+        loaded = disk.load(base or str(untuned), calibrated)
+        plain = Analyst(loaded._replace(centre=tuned.centre, prompt=tuned.prompt, max_tokens=tuned.max_tokens))
+    train, held_out, tasks = data.train, data.conversations, data.tasks
     fitted: dict[str, Baseline] = {}
-    if "constant" in wanted:
+    if train and "constant" in baselines:
         fitted[NAMES["constant"]] = Baseline(constants(train, held_out, tasks, tuned.centre), {})
-    if "tfidf" in wanted:
+    if train and "tfidf" in baselines:
         fitted[NAMES["tfidf"]] = tfidf(train, held_out, tasks, tuned.centre, tuned.prompt)
-    if "frozen" in wanted:
+    if train and "frozen" in baselines:
         if plain is None:
             raise UserError(f"{tuned.name} names no base model for the frozen LM. Name it with --base.")
         fitted[NAMES["frozen"]] = frozen(plain, train, held_out, tasks, folder, limit_train)
-    return fitted
+    by_model = {name: baseline.predictions for name, baseline in fitted.items()}
+    seconds: dict[str, float] = {}
+    names = [task.name for task in tasks]
+    for name, analyst in (("base", plain if base else None), ("model", tuned)):
+        if analyst is not None:
+            by_model[name], seconds[name] = predictions(analyst, held_out, names, folder, coaching)
+    return Answered(by_model, seconds, {name: b.notes for name, b in fitted.items() if b.notes})
+
+
+def _report(data: Data, tuned: Analyst, answers: Answered) -> dict[str, Any]:
+    return {
+        "data": str(data.path),
+        "conversations": len(data.conversations),
+        "calibrated": sorted(tuned.fitted),
+        "seconds_per_conversation": answers.seconds,
+        "baselines": answers.notes,
+        "tasks": compare(data.conversations, data.tasks, answers.by_model, data.train),
+        "overall": overall(data.conversations, answers.by_model),
+        "sources": {  # who gave the labels that the figures are measured against
+            task.name: sorted({c.labels[task.name].source for c in data.conversations if task.name in c.labels})
+            for task in data.tasks
+        },
+    }
 
 
 def _base_of(folder: Path) -> str | None:
     config = RunFolder(folder).config
     return read_json(config)["model"] if config.exists() else None
-
-
-def _sources(conversations: Sequence[Conversation], tasks: Sequence[Task]) -> dict[str, list[str]]:
-    """Task -> sources of its labels."""
-    return {
-        task.name: sorted({c.labels[task.name].source for c in conversations if task.name in c.labels})
-        for task in tasks
-    }

@@ -37,7 +37,7 @@ from mlx_cc.train.settings import Training, TrainSettings
 
 AS_ROWS = "Each row is computed alone, as with `loss: rows` under training."
 SPIKES = 3
-"""Consecutive updates above the limit that stop a run: one or two can come from a single hard conversation."""
+"""Consecutive updates above the limit that stop a run. Set by hand: one or two can come from a hard conversation."""
 
 
 class Stopped(Exception):
@@ -58,25 +58,25 @@ class Step:
     tokens_per_s: float
     peak_memory_mb: float
     loss_by_task: dict[str, float]
-    """Unweighted, the chain's among them."""
+    """Task -> mean loss, unweighted; the reasoning chain counts as a task."""
     validation_loss: float | None = None
     validation_by_task: dict[str, float] | None = None
 
 
 class ByTask:
-    """Losses of branches by their task."""
+    """Collects the losses of branches by their task."""
 
     def __init__(self) -> None:
         self._losses: dict[str, list[float]] = {}
 
     def add(self, group: Sequence[Tree], losses: mx.array) -> None:
-        """Args: losses: of the group's branches, in order, unweighted."""
+        """Args: losses: unweighted losses of the group's branches, in order."""
         tasks = (branch.task for tree in group for branch in tree.branches)
         for task, loss in zip(tasks, np.array(losses).tolist(), strict=True):
             self._losses.setdefault(task, []).append(loss)
 
     def means(self) -> dict[str, float]:
-        return {task: float(np.mean(found)) for task, found in self._losses.items()}
+        return {task: float(np.mean(losses)) for task, losses in self._losses.items()}
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,10 @@ class Trainer:
         self.first = math.nan
         self.stale = 0
         """Validations since the best."""
+        self.spikes = 0
+        """Consecutive updates with a loss over the limit; none of them is saved."""
+        self.shortened: dict[str, int] = {}
+        """Conversation id -> turns that it lost from its middle."""
 
     def save(self, best: bool) -> None:
         """Write the state to resume from, and the adapter when it is the best so far."""
@@ -159,7 +163,7 @@ class Trainer:
     # Computing
 
     def build_trees(self, conversations: Sequence[Conversation], visits: Sequence[int] | None = None) -> list[Tree]:
-        """Conversations as trees of this run's tasks, answers included, with the parts of chains of these visits."""
+        """Make trees of this run's tasks, answers included; `visits` as in `batches.build_trees`."""
         return build_trees(conversations, self.settings, self.centre, self.encoder, visits)
 
     def gradients(
@@ -181,9 +185,9 @@ class Trainer:
         for group in self._groups(steps):
             if stop():
                 raise Stopped
-            # Hardly two groups have the same shapes, so each is compiled for itself: what fusing saves is more
-            (value, losses), found = mx.compile(partial(grad, group), inputs=state, outputs=state)()
-            summed = found if summed is None else tree_map(mx.add, summed, found)
+            # Hardly two groups have the same shapes, so each is compiled anew: fusing saves more time than that takes
+            (value, losses), of_group = mx.compile(partial(grad, group), inputs=state, outputs=state)()
+            summed = of_group if summed is None else tree_map(mx.add, summed, of_group)
             mx.eval(summed, value, losses)
             loss += cast(float, value.item()) / total
             if not math.isfinite(loss):
@@ -198,9 +202,9 @@ class Trainer:
         return loss, tree_map(lambda g: g / total, summed), tokens, by_task.means()
 
     def _groups(self, steps: Sequence[Sequence[Tree]]) -> Iterator[list[Tree]]:
-        one = self.loss is rows_loss or getattr(self.model, "one_tree_at_a_time", False)
+        one_at_a_time = self.loss is rows_loss or getattr(self.model, "one_tree_at_a_time", False)
         for step in steps:
-            yield from groups(step, one)
+            yield from groups(step, one_at_a_time)
 
     def validate(self, batch: Sequence[Tree]) -> tuple[float, dict[str, float]]:
         """Mean loss over branches (weighted), and per task, with dropout off."""
@@ -234,21 +238,13 @@ class Trainer:
             UserError: losses or gradients are no numbers, or grow; names the conversations.
             Stopped: `stop` returned True; the state is saved.
         """
-        training = self.settings.training
+        training, files = self.settings.training, self.checkpoint.files
         self.folder.mkdir(parents=True, exist_ok=True)
-        files = self.checkpoint.files
         self.checkpoint.describe([c.id for c in train], resumed=self.update > 0)
         self.checkpoint.forget_steps_after(self.update)
         held_out = self.build_trees(sorted(validation, key=lambda c: c.id)[: training.eval_conversations])
-        per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
-        updates = updates_of(training, len(train))
-        per_epoch = max(1, math.ceil(len(train) / per_update))
-        eval_steps = training.eval_steps or per_epoch
-        save_steps = training.save_steps or eval_steps
-        shortened: dict[str, int] = {}
         machine.reset_peak_memory()
         started = time.perf_counter()
-        tokens = 0
         self.model.train()
         if self.update == 0:
             self.first = self.validate(held_out)[0]
@@ -257,47 +253,22 @@ class Trainer:
             self.build_trees,
             training.per_device_train_batch_size,
             training.gradient_accumulation_steps,
-            updates,
+            updates_of(training, len(train)),
             training.seed,
         )
-        spikes, saved = 0, time.monotonic()
-        log = files.metrics.open("a", encoding="utf-8")
-        around = checkpointed(self.model) if training.gradient_checkpointing else nullcontext()
+        eval_steps = eval_steps_of(training, len(train))
+        tokens, saved = 0, time.monotonic()
+        checkpointing = checkpointed(self.model) if training.gradient_checkpointing else nullcontext()
         try:
-            with log, around, machine.wired_limit():
-                while self.update < updates and not self._is_stale():
-                    machine.suit_threads()
-                    clock = time.perf_counter()
-                    mx.random.seed(training.seed * 1_000_003 + self.update)
-                    steps = stream.update(self.update)
-                    batch = [tree for step in steps for tree in step]
-                    shortened |= {t.conversation_id: t.omitted_turns for t in batch if t.omitted_turns}
-                    rate = learning_rate(self.update, updates, training)
-                    loss, gradients, computed, by_task = self.gradients(steps, stop)
-                    gradients, clipped = optim.clip_grad_norm(gradients, training.max_grad_norm)
-                    norm = cast(float, clipped.item())
-                    spikes = self._count_spikes(spikes, loss, norm, batch)
-                    self.optimizer.learning_rate = rate
-                    self.optimizer.update(self.model, gradients)
-                    mx.eval(self.model.trainable_parameters(), self.optimizer.state)
-                    self.update += 1
-                    tokens += computed
-                    step = Step(
-                        update=self.update,
-                        updates=updates,
-                        epoch=self.update * per_update / len(train),
-                        loss=loss,
-                        learning_rate=rate,
-                        gradient_norm=norm,
-                        tokens=computed,
-                        tokens_per_s=computed / (time.perf_counter() - clock),
-                        peak_memory_mb=machine.peak_memory_bytes() / 1e6,
-                        loss_by_task=by_task,
-                    )
-                    last = self.update == updates
-                    due = self.update % save_steps == 0 or time.monotonic() - saved > 60 * training.save_minutes
+            with files.metrics.open("a", encoding="utf-8") as log, checkpointing, machine.wired_limit():
+                while self.update < stream.updates and not self._is_stale():
+                    step = self._step(stream, stop)
+                    tokens += step.tokens
+                    last = self.update == stream.updates
+                    due = self.update % (training.save_steps or eval_steps) == 0
+                    due = due or time.monotonic() - saved > 60 * training.save_minutes
                     better = (self.update % eval_steps == 0 or last) and self._judge(step, held_out)
-                    if (better or due or step.validation_loss is not None) and not spikes:
+                    if (better or due or step.validation_loss is not None) and not self.spikes:
                         self.save(best=better)
                         saved = time.monotonic()
                     if self.update % training.logging_steps == 0 or step.validation_loss is not None:
@@ -305,28 +276,64 @@ class Trainer:
                         log.flush()
                     on_step(step)
         except Stopped:
-            if not spikes:
+            if not self.spikes:
                 self.save(best=self.best[1] == -1)
             raise
         finally:
             self.model.eval()
+        return self._report(stream, tokens, time.perf_counter() - started)
+
+    def _step(self, stream: Stream, stop: Callable[[], bool]) -> Step:
+        """Do the next update."""
+        training = self.settings.training
+        machine.suit_threads()
+        started = time.perf_counter()
+        mx.random.seed(training.seed * 1_000_003 + self.update)  # more than a run has updates: seeds stay apart
+        steps = stream.update(self.update)
+        batch = [tree for step in steps for tree in step]
+        self.shortened |= {t.conversation_id: t.omitted_turns for t in batch if t.omitted_turns}
+        rate = learning_rate(self.update, stream.updates, training)
+        loss, gradients, tokens, by_task = self.gradients(steps, stop)
+        gradients, clipped = optim.clip_grad_norm(gradients, training.max_grad_norm)
+        norm = cast(float, clipped.item())
+        self._count_spikes(loss, norm, batch)
+        self.optimizer.learning_rate = rate
+        self.optimizer.update(self.model, gradients)
+        mx.eval(self.model.trainable_parameters(), self.optimizer.state)
+        self.update += 1
+        return Step(
+            update=self.update,
+            updates=stream.updates,
+            epoch=self.update * conversations_per_update(training) / len(stream.conversations),
+            loss=loss,
+            learning_rate=rate,
+            gradient_norm=norm,
+            tokens=tokens,
+            tokens_per_s=tokens / (time.perf_counter() - started),
+            peak_memory_mb=machine.peak_memory_bytes() / 1e6,
+            loss_by_task=by_task,
+        )
+
+    def _report(self, stream: Stream, tokens: int, seconds: float) -> Run:
+        """Write what the run did, and the curves of its losses."""
         trainable, total = parameters(self.model)
         report = Run(
             folder=self.folder,
             updates=self.update,
-            planned_updates=updates,
+            planned_updates=stream.updates,
             first_validation=self.first,
             best_validation=self.best[0],
             best_update=self.best[1],
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
             tokens=tokens,
             trainable=trainable,
             parameters=total,
-            train_conversations=len(train),
-            shortened=len(shortened),
-            omitted_turns=sum(shortened.values()),
+            train_conversations=len(stream.conversations),
+            shortened=len(self.shortened),
+            omitted_turns=sum(self.shortened.values()),
             peak_memory_mb=machine.peak_memory_bytes() / 1e6,
         )
+        files = self.checkpoint.files
         write_json(files.report, {**report.__dict__, "folder": str(self.folder)})
         from mlx_cc.report.plots import loss_plot
 
@@ -334,7 +341,7 @@ class Trainer:
         return report
 
     def _judge(self, step: Step, held_out: Sequence[Tree]) -> bool:
-        """Validate, note the result in the step, and tell whether it is the best so far."""
+        """Validate and write the result into the step; returns whether it is the best so far."""
         step.validation_loss, step.validation_by_task = self.validate(held_out)
         if not math.isfinite(step.validation_loss):
             raise UserError(
@@ -351,11 +358,11 @@ class Trainer:
         patience = self.settings.training.early_stopping_patience
         return bool(patience) and self.stale >= patience
 
-    def _count_spikes(self, spikes: int, loss: float, norm: float, batch: Sequence[Tree]) -> int:
-        """Number of consecutive updates with a loss over the limit, this one included; none of them is saved.
+    def _count_spikes(self, loss: float, norm: float, batch: Sequence[Tree]) -> None:
+        """Count an update whose loss is over the limit.
 
         Raises:
-            UserError: there were too many, or the gradient is no number.
+            UserError: there were too many in a row, or the gradient is no number.
         """
         ids = ", ".join(tree.conversation_id for tree in batch)
         if not math.isfinite(norm):
@@ -364,20 +371,27 @@ class Trainer:
                 "stopped. The last good state is kept: lower learning_rate and use --resume."
             )
         limit = self.settings.training.spike_factor * self.first
-        spikes = spikes + 1 if limit and loss > limit else 0
-        if spikes == SPIKES:
+        self.spikes = self.spikes + 1 if limit and loss > limit else 0
+        if self.spikes == SPIKES:
             raise UserError(
                 f"{self.folder}: the loss is {loss:.3g} at update {self.update + 1} (conversations {ids}) and was over "
                 f"{limit:.3g}, {self.settings.training.spike_factor:g} times that before training, for {SPIKES} "
                 "updates; stopped. The last good state is kept: lower learning_rate and use --resume."
             )
-        return spikes
+
+
+def conversations_per_update(training: Training) -> int:
+    return training.per_device_train_batch_size * training.gradient_accumulation_steps
 
 
 def updates_of(training: Training, conversations: int) -> int:
-    """Optimizer updates of a run."""
-    per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
-    return max(1, math.ceil(conversations * training.num_train_epochs / per_update))
+    """Number of optimizer updates of a run."""
+    return max(1, math.ceil(conversations * training.num_train_epochs / conversations_per_update(training)))
+
+
+def eval_steps_of(training: Training, conversations: int) -> int:
+    """Number of updates between validations."""
+    return training.eval_steps or max(1, math.ceil(conversations / conversations_per_update(training)))
 
 
 def not_finite(group: Sequence[Tree], losses: mx.array) -> list[str]:

@@ -19,7 +19,7 @@ from mlx_cc.files import read_json
 from mlx_cc.folders import ModelFolder
 from mlx_cc.prompt import Encoder, Tokenizer, Tree
 from mlx_cc.terminal import progress
-from mlx_cc.train.batches import build_trees, find_data
+from mlx_cc.train.batches import Data, build_trees, find_data
 from mlx_cc.train.memory import (
     STOCK,
     Group,
@@ -39,7 +39,7 @@ from mlx_cc.train.roofline import CHIPS, Chip, forward_operations, seconds, usab
 from mlx_cc.train.settings import TrainSettings
 
 SAMPLE = 2000
-"""Maximum number of conversations that are made into trees; counts are scaled up to all."""
+"""Maximum number of conversations that are made into trees; counts are scaled up to all. Set by hand."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ class Spread:
     max: float
     mean: float
     edges: list[int]
-    """Of the histogram's bins, one more than there are bins."""
+    """Edges of the histogram's bins, one more than there are bins."""
     counts: list[int]
+    """Lengths in each bin."""
 
 
 @dataclass(frozen=True)
@@ -65,26 +66,26 @@ class Counts:
     conversations: int
     sampled: int
     rows_each: float
-    """Answers per conversation, on average."""
+    """Mean number of answers per conversation."""
     trunk: Spread
     branch: Spread
-    """Question and answer."""
+    """A branch is a question and its answer."""
     row: Spread
-    """Trunk and branch: what stock training computes for each answer, before padding."""
+    """A row is trunk and branch: what stock training computes for each answer, before padding."""
     shortened: float
     """Share of conversations that lose turns from their middle."""
     omitted_turns: float
     """Share of all turns that are lost."""
     trained_tokens: int
-    """Of the answers: all that is learned from."""
+    """Tokens of the answers: no others are learned."""
     tree_tokens: int
     row_tokens: int
     stock_tokens: int
-    """Of rows padded as mlx-lm pads."""
+    """Tokens of rows padded as mlx-lm pads."""
 
     @property
     def saved(self) -> float:
-        """Share of the rows' tokens that trees save."""
+        """Share of the rows' tokens that trees do not compute."""
         return 1 - self.tree_tokens / self.row_tokens
 
 
@@ -97,13 +98,13 @@ class Hours:
     high: float
 
     def times(self, factor: float) -> "Hours":
-        """All three multiplied."""
+        """All three hours, multiplied."""
         return Hours(self.low * factor, self.likely * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
 class OnChip:
-    """A run on an Apple chip, by roofline."""
+    """A run on an Apple chip, as `mlx_cc.train.roofline` estimates it; ranges are (low, high)."""
 
     chip: Chip
     tokens_per_s: tuple[float, float]
@@ -121,11 +122,11 @@ class Marked:
     conversation: str
     trunk: str
     branches: list[tuple[str, str, str]]
-    """Task, question as it stands before the answer, and the answer: the only tokens that are learned."""
+    """(task, question, answer) of each; only the answer's tokens are learned."""
 
     @property
     def text(self) -> str:
-        """In one piece, answers in brackets, the trunk's middle left out."""
+        """The conversation in one text: answers in brackets, the middle of a long trunk left out."""
         whole = self.trunk
         if len(whole) > 900:
             whole = f"{whole[:500]}\n  [... {len(whole) - 800} characters not shown ...]\n{whole[-300:]}"
@@ -134,7 +135,7 @@ class Marked:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is known before a run."""
+    """What can be said about a run before it starts."""
 
     model: str
     parameters: int
@@ -143,20 +144,20 @@ class Plan:
     validation_conversations: int
     epochs: float
     steps: int
-    """Each with `per_device_train_batch_size` conversations."""
+    """Number of steps, each with `per_device_train_batch_size` conversations."""
     updates: int
     validations: int
     loss: str
-    """`tree` or `rows`, as the run will compute it: a model that can't share a trunk is computed by rows."""
+    """`tree`, or `rows` when that was chosen or the model can't share a trunk."""
     machine: str
     machine_bytes: int
     memory: Memory
-    """On this machine, for the step that takes the most."""
+    """Memory on this machine, for the step that takes the most."""
     stock_memory: Memory
-    """Of mlx-lm's way on this machine with `per_device_train_batch_size` rows."""
+    """The same if mlx-lm trained with `per_device_train_batch_size` rows at once."""
     probe: Probe | None
     hours: Hours | None
-    """On this machine, validations and the making of trees included; None without a probe."""
+    """Time on this machine, with validations and the building of trees; None without a probe."""
     stock_hours: Hours | None
     chips: list[OnChip]
     example: Marked
@@ -167,64 +168,46 @@ def plan(settings: TrainSettings, probe_steps: int = 10, tell: Callable[[str], A
 
     Args:
         probe_steps: real steps to time; 0 loads no weights.
-        tell: hears what is being done.
+        tell: called with what is being done.
 
     Raises:
         UserError: data or model can't be found or read, or the model is no dense decoder.
     """
-    from mlx_cc.model import machine, pull
-    from mlx_cc.model.load import load_tokenizer, unloaded
-    from mlx_cc.model.tree import rotary_attentions, shares_trunk
-    from mlx_cc.train.loop import AS_ROWS, Trainer, updates_of
-    from mlx_cc.train.loss import tree_loss
+    from mlx_cc.model import load, machine, pull
+    from mlx_cc.train.loop import Trainer, eval_steps_of, updates_of
 
     folder = pull.resolve(settings.model.name, pull_missing=False)
-    file = ModelFolder(folder).config
-    config = read_json(file, dict)
-    shape = read_shape(config, str(file))
-    conversations, held_out, centre = find_data(settings)
+    config = read_json(ModelFolder(folder).config, dict)
+    shape = read_shape(config, str(ModelFolder(folder).config))
+    data = find_data(settings)
     trainer = None
     if probe_steps:
         tell("loading the model")
-        trainer = Trainer(settings, Path("adapters") / Path(settings.training.output_dir).name, centre)
-        shared = trainer.loss is tree_loss
-    else:
-        shared = settings.training.loss == "tree" and shares_trunk(unloaded(folder, config), AS_ROWS, rotary_attentions)
-    training = msgspec.structs.replace(settings.training, loss="tree" if shared else "rows")
-    settings = msgspec.structs.replace(settings, training=training)
-    order = np.random.default_rng(training.seed).permutation(len(conversations))
-    sample = [conversations[place] for place in order[:SAMPLE]]
-    tokenizer = load_tokenizer(folder, config)
-    started = time.perf_counter()
-    encoder = Encoder(tokenizer)
-    visits = range(len(sample))  # all parts of chains, as in an epoch
-    trees = build_trees(progress(sample, "counting tokens", len(sample)), settings, centre, encoder, visits)
-    build_seconds = (time.perf_counter() - started) / len(trees)
-    validation = build_trees(progress(held_out, "counting validation", len(held_out)), settings, centre, encoder)
-    turns = sum(len(conversation.turns) for conversation in sample)
-    counts = count(trees, len(conversations), turns, settings.model.max_seq_length)
-
+        trainer = Trainer(settings, Path("adapters") / Path(settings.training.output_dir).name, data.centre)
+    settings = _as_computed(settings, trainer, folder, config)
+    training, conversations = settings.training, len(data.train)
+    encoder = Encoder(load.load_tokenizer(folder, config))
+    trees, turns, build_seconds = _sampled_trees(data, settings, encoder)
+    held_out = progress(data.validation, "counting validation", len(data.validation))
+    validation = build_trees(held_out, settings, data.centre, encoder)
+    counts = count(trees, conversations, turns, settings.model.max_seq_length)
     target = this_target()
-    worst = largest_step(trees, settings, shape, target)
-    updates = updates_of(training, len(conversations))
-    steps = math.ceil(len(conversations) * training.num_train_epochs / training.per_device_train_batch_size)
-    validations = _validations(settings, updates, len(conversations))
+    updates = updates_of(training, conversations)
+    steps = math.ceil(conversations * training.num_train_epochs / training.per_device_train_batch_size)
+    validations = 1 + math.ceil(updates / eval_steps_of(training, conversations))  # one before training
     probed = hours = None
     if trainer:
         trainer.settings = settings
         probed = probe(trainer, trees, validation, probe_steps, shape, target)
         hours = _hours(probed, counts, settings, steps, validations, validation, build_seconds)
     computed = counts.tree_tokens if training.loss == "tree" else counts.row_tokens
-    mac = Target(STOCK, is_cpu=False)
-    on_mac = memory(shape, settings, mac, largest_step(trees, settings, shape, mac)).total
-    works = _works(trees, validation, settings)
     this = machine.prepare()
     return Plan(
         model=settings.model.name,
         parameters=shape.parameters,
         trained_parameters=count_trained(shape, settings.lora),
         counts=counts,
-        validation_conversations=len(held_out),
+        validation_conversations=len(data.validation),
         epochs=training.num_train_epochs,
         steps=steps,
         updates=updates,
@@ -232,21 +215,47 @@ def plan(settings: TrainSettings, probe_steps: int = 10, tell: Callable[[str], A
         loss=training.loss,
         machine=f"{this.name} ({this.backend})",
         machine_bytes=this.memory_bytes,
-        memory=memory(shape, settings, target, worst),
+        memory=memory(shape, settings, target, largest_step(trees, settings, shape, target)),
         stock_memory=memory(shape, settings, target._replace(kernels=STOCK), [_stock_step(counts, settings)]),
         probe=probed,
         hours=hours,
         stock_hours=hours and hours.times(counts.stock_tokens / computed),
-        chips=[_on_chip(chip, shape, settings, works, on_mac, counts, validations) for chip in CHIPS],
-        example=marked(sorted(trees, key=lambda tree: tree.tokens)[len(trees) // 2], tokenizer),
+        chips=_on_chips(shape, settings, trees, validation, counts, validations),
+        example=marked(sorted(trees, key=lambda tree: tree.tokens)[len(trees) // 2], encoder.tokenizer),
     )
+
+
+def _as_computed(settings: TrainSettings, trainer: Any, folder: Path, config: dict[str, Any]) -> TrainSettings:
+    """The settings, with the loss that the run will compute: `rows` where the model can't share a trunk."""
+    from mlx_cc.model.load import unloaded
+    from mlx_cc.model.tree import rotary_attentions, shares_trunk
+    from mlx_cc.train.loop import AS_ROWS
+    from mlx_cc.train.loss import tree_loss
+
+    if trainer:
+        shared = trainer.loss is tree_loss
+    else:
+        shared = settings.training.loss == "tree" and shares_trunk(unloaded(folder, config), AS_ROWS, rotary_attentions)
+    training = msgspec.structs.replace(settings.training, loss="tree" if shared else "rows")
+    return msgspec.structs.replace(settings, training=training)
 
 
 # Tokens
 
 
+def _sampled_trees(data: Data, settings: TrainSettings, encoder: Encoder) -> tuple[list[Tree], int, float]:
+    """Trees of a sample of the train split, the turns of its conversations, and seconds to build a tree."""
+    order = np.random.default_rng(settings.training.seed).permutation(len(data.train))
+    sample = [data.train[index] for index in order[:SAMPLE]]
+    started = time.perf_counter()
+    visits = range(len(sample))  # all parts of chains, as in an epoch
+    trees = build_trees(progress(sample, "counting tokens", len(sample)), settings, data.centre, encoder, visits)
+    seconds = (time.perf_counter() - started) / len(trees)
+    return trees, sum(len(conversation.turns) for conversation in sample), seconds
+
+
 def count(trees: Sequence[Tree], conversations: int, turns: int, max_tokens: int) -> Counts:
-    """Tokens of trees, scaled up to `conversations`; `turns` are those of their conversations."""
+    """Count the tokens of trees and scale them up to `conversations`; `turns` is the number of turns in the trees."""
     scale = conversations / len(trees)
     branches = [branch for tree in trees for branch in tree.branches]
     rows = [len(row) for tree in trees for row in tree.rows]
@@ -277,16 +286,8 @@ def spread(lengths: Sequence[int]) -> Spread:
     return Spread(*percentiles, mean=float(np.mean(lengths)), edges=edges.tolist(), counts=counts.tolist())
 
 
-def _validations(settings: TrainSettings, updates: int, conversations: int) -> int:
-    """Passes over the validation split, that before training included."""
-    training = settings.training
-    per_update = training.per_device_train_batch_size * training.gradient_accumulation_steps
-    every = training.eval_steps or max(1, math.ceil(conversations / per_update))
-    return 1 + math.ceil(updates / every)
-
-
 def marked(tree: Tree, tokenizer: Tokenizer) -> Marked:
-    """A tree in words."""
+    """Decode a tree into text."""
     branches = [
         (branch.task, tokenizer.decode(list(branch.prompt)), tokenizer.decode(list(branch.answer)))
         for branch in tree.branches
@@ -321,35 +322,28 @@ def _hours(
     return Hours(*((seconds * factor + building) / 3600 for factor in (low, 1.0, high)))
 
 
-def _works(
-    trees: Sequence[Tree], validation: Sequence[Tree], settings: TrainSettings
-) -> tuple[list[Group], list[Group], list[Group], list[Group]]:
-    """What is computed: train and validation conversations as this run does, then both as mlx-lm does."""
-    longest = settings.model.max_seq_length
-
-    def ours(found: Sequence[Tree]) -> list[Group]:
-        return [group for tree in found for backward in backwards([tree], settings) for group in backward]
-
-    def stock(found: Sequence[Tree]) -> list[Group]:
-        lengths = [stock_length(len(row), longest) for tree in found for row in tree.rows]
-        return [Group(1, length, 0, length) for length in lengths]
-
-    return ours(trees), ours(validation), stock(trees), stock(validation)
-
-
-def _on_chip(
-    chip: Chip,
+def _on_chips(
     shape: Shape,
     settings: TrainSettings,
-    works: tuple[list[Group], list[Group], list[Group], list[Group]],
-    needs: float,
+    trees: Sequence[Tree],
+    validation: Sequence[Tree],
     counts: Counts,
     validations: int,
-) -> OnChip:
-    """A run on a chip, where its GPU computes in 16 bit with MLX's own kernels."""
+) -> list[OnChip]:
+    """The run on Apple's chips, whose GPUs compute in 16 bit with MLX's own kernels."""
+    mac, longest = Target(STOCK, is_cpu=False), settings.model.max_seq_length
+    memory_bytes = memory(shape, settings, mac, largest_step(trees, settings, shape, mac)).total
     epochs = settings.training.num_train_epochs * counts.conversations / counts.sampled
+    tokens = settings.training.num_train_epochs * counts.tree_tokens / 3600
 
-    def hours(train: list[Group], held_out: list[Group]) -> tuple[float, float]:
+    def ours(trees: Sequence[Tree]) -> list[Group]:
+        return [group for tree in trees for backward in backwards([tree], settings) for group in backward]
+
+    def stock(trees: Sequence[Tree]) -> list[Group]:
+        lengths = [stock_length(len(row), longest) for tree in trees for row in tree.rows]
+        return [Group(1, length, 0, length) for length in lengths]
+
+    def hours(chip: Chip, train: list[Group], held_out: list[Group]) -> tuple[float, float]:
         high, low = (
             epochs * seconds(shape, settings, train, chip, rate)
             + validations * sum(forward_operations(shape, group) for group in held_out) / (chip.tflops[rate] * 1e12)
@@ -357,13 +351,16 @@ def _on_chip(
         )
         return low / 3600, high / 3600
 
-    low, high = hours(*works[:2])
-    tokens = settings.training.num_train_epochs * counts.tree_tokens / 3600
-    return OnChip(
-        chip=chip,
-        tokens_per_s=(tokens / high, tokens / low),
-        hours=(low, high),
-        stock_hours=hours(*works[2:]),
-        memory_bytes=needs,
-        fits={size: needs <= usable_bytes(size) for size in chip.memory_gb},
-    )
+    def on_chip(chip: Chip) -> OnChip:
+        low, high = hours(chip, *as_trees)
+        return OnChip(
+            chip=chip,
+            tokens_per_s=(tokens / high, tokens / low),
+            hours=(low, high),
+            stock_hours=hours(chip, *as_rows),
+            memory_bytes=memory_bytes,
+            fits={size: memory_bytes <= usable_bytes(size) for size in chip.memory_gb},
+        )
+
+    as_trees, as_rows = (ours(trees), ours(validation)), (stock(trees), stock(validation))
+    return [on_chip(chip) for chip in CHIPS]
