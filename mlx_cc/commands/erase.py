@@ -58,10 +58,10 @@ def command(
 
     if not (conversations or customers) or "" in (*conversations, *customers):
         raise UserError("nothing to erase. Pass --conversation ID or --customer ID.")
-    places = list(paths) or erase.project()
-    with erase.held(places):
-        target = erase.resolve(places, conversations, customers)
-        changes = erase.plan(places, target)
+    scope = list(paths) or erase.project()
+    with erase.held(scope):
+        target = erase.resolve(scope, conversations, customers)
+        changes = erase.plan(scope, target)
         if not as_json:
             _print_plan(target, changes)
         if changes and not dry_run:
@@ -69,8 +69,8 @@ def command(
                 raise UserError("would change the files that --dry-run lists. Add --yes when nobody can be asked.")
             if not yes:
                 click.confirm(f"Erase from {counted(len(changes), 'file')}?", abort=True, err=True)
-            erase.erase(places, changes, target)
-        left = list(erase.search(places, target, [change.path for change in changes] if dry_run else ()))
+            erase.erase(scope, changes, target)
+        left = list(erase.search(scope, target, [change.path for change in changes] if dry_run else ()))
     if as_json:
         summary = {
             "conversations": sorted(target.conversations),

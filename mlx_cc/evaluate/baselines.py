@@ -91,10 +91,10 @@ def tfidf(
     """Linear models on the words and pairs of words of the prompt, weighted by TF-IDF."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts, asked = (np.array([_text(c, settings) for c in some], dtype=object) for some in (train, held_out))
+    texts = [np.array([_text(c, settings) for c in split], dtype=object) for split in (train, held_out)]
     least = 1 if len(train) < FEW else 2
     counter = partial(TfidfVectorizer, ngram_range=(1, 2), sublinear_tf=True, min_df=least, max_features=MOST_WORDS)
-    features = [Features("the words of the transcript", texts, asked, counter)]
+    features = [Features("the words of the transcript", *texts, counter)]
     return _linear(NAMES["tfidf"], features, (1, 10, 100, 1000), (0.3, 1, 3, 10, 30), train, held_out, tasks, centre)
 
 
@@ -116,10 +116,10 @@ def frozen(
     from sklearn.preprocessing import StandardScaler
 
     train = sorted(train, key=lambda c: unit_interval(c.id))[:limit]
-    seen, asked = (kept_states(analyst, some, folder) for some in (train, held_out))
+    train_states, held_out_states = (kept_states(analyst, split, folder) for split in (train, held_out))
     features = [
-        Features(name, seen[:, place], asked[:, place], StandardScaler)
-        for place, name in enumerate(("mean of the states", "last state"))
+        Features(name, train_states[:, number], held_out_states[:, number], StandardScaler)
+        for number, name in enumerate(("mean of the states", "last state"))
     ]
     strengths = (1e-3, 1e-2, 1e-1, 1.0, 10.0), (1e2, 1e3, 1e4, 1e5)
     return _linear(NAMES["frozen"], features, *strengths, train, held_out, tasks, analyst.centre)
@@ -264,18 +264,18 @@ def _choose(name: str, features: Sequence[Features], head: Head, rows: np.ndarra
     Folds are dealt out along the sorted targets, so a class with two rows is in two folds.
     """
     rng = np.random.default_rng(0)
-    some = rng.permutation(len(rows))[:MOST_CHOOSING]
-    rows, targets = rows[some], targets[some]
-    fold = np.empty(len(some), int)
-    fold[np.argsort(targets, kind="stable")] = np.arange(len(some)) % FOLDS
+    drawn = rng.permutation(len(rows))[:MOST_CHOOSING]
+    rows, targets = rows[drawn], targets[drawn]
+    fold = np.empty(len(rows), int)
+    fold[np.argsort(targets, kind="stable")] = np.arange(len(rows)) % FOLDS
     guesses: dict[tuple[int, float], list[tuple[np.ndarray, np.ndarray]]] = {}
     steps = list(product(range(len(features)), range(FOLDS)))
     for number, out in progress(steps, name):
         inside, outside = fold != out, fold == out
         scaler, train = features[number].scaler(), features[number].train
-        seen, asked = scaler.fit_transform(train[rows[inside]]), scaler.transform(train[rows[outside]])
+        inputs, others = scaler.fit_transform(train[rows[inside]]), scaler.transform(train[rows[outside]])
         for strength in head.strengths:
-            guess = head.guess(seen, targets[inside], asked, strength)
+            guess = head.guess(inputs, targets[inside], others, strength)
             guesses.setdefault((number, strength), []).append((targets[outside], guess))
     choices = []
     for (number, strength), parts in guesses.items():
@@ -286,26 +286,26 @@ def _choose(name: str, features: Sequence[Features], head: Head, rows: np.ndarra
 
 
 def _fit(
-    features: Features, head: Head, rows: np.ndarray, targets: np.ndarray, asked: np.ndarray, strength: float
+    features: Features, head: Head, rows: np.ndarray, targets: np.ndarray, others: np.ndarray, strength: float
 ) -> np.ndarray:
     scaler = features.scaler()
-    return head.guess(scaler.fit_transform(features.train[rows]), targets, scaler.transform(asked), strength)
+    return head.guess(scaler.fit_transform(features.train[rows]), targets, scaler.transform(others), strength)
 
 
-def _logistic(seen: Any, targets: np.ndarray, asked: Any, strength: float, answers: int) -> np.ndarray:
+def _logistic(inputs: Any, targets: np.ndarray, others: Any, strength: float, answers: int) -> np.ndarray:
     """Probabilities (M, answers), add-one smoothed: an answer that the train split lacks has one too."""
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=strength, max_iter=1000).fit(seen, targets)
-    p = np.zeros((asked.shape[0], answers))
-    p[:, fitted.classes_] = fitted.predict_proba(asked)
+    fitted = LogisticRegression(C=strength, max_iter=1000).fit(inputs, targets)
+    p = np.zeros((others.shape[0], answers))
+    p[:, fitted.classes_] = fitted.predict_proba(others)
     return (len(targets) * p + 1) / (len(targets) + answers)
 
 
-def _ridge(seen: Any, targets: np.ndarray, asked: Any, strength: float) -> np.ndarray:
+def _ridge(inputs: Any, targets: np.ndarray, others: Any, strength: float) -> np.ndarray:
     from sklearn.linear_model import Ridge
 
-    return Ridge(alpha=strength).fit(seen, targets).predict(asked)
+    return Ridge(alpha=strength).fit(inputs, targets).predict(others)
 
 
 def _log_loss(targets: np.ndarray, p: np.ndarray) -> float:

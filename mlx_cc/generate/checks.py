@@ -82,7 +82,7 @@ def faults(
         _language(chain, language),
         _length(chain),
     )
-    return [fault for some in checks for fault in some]
+    return [fault for check in checks for fault in check]
 
 
 def code(fault: str) -> str:

@@ -60,11 +60,11 @@ class Ranks:
                 part += sent.tobytes()[: max(0, int(size) - start)]
         if self.shard.place:
             return
-        for place, (part, digest) in enumerate(zip(parts, digests, strict=True)):
+        for rank, (part, digest) in enumerate(zip(parts, digests, strict=True)):
             if blake2b(part, digest_size=16).digest() != digest.tobytes():
-                raise UserError(f"rank {place}: its part did not arrive whole. Run the same command again.")
-            path = work.folder / self.shard._replace(place=place).file
-            if place and not _holds(path, part):
+                raise UserError(f"rank {rank}: its part did not arrive whole. Run the same command again.")
+            path = work.folder / self.shard._replace(place=rank).file
+            if rank and not _holds(path, part):
                 with written_whole(path) as file:
                     file.write(part)
 

@@ -112,30 +112,30 @@ def _run_children(work: Work, workers: int, tell: Callable[[str], None], update:
         path = Path(scratch) / "work.json"
         path.write_bytes(msgspec.json.encode(work, enc_hook=str))
 
-        def worker(place: int) -> Restarted:
+        def worker(number: int) -> Restarted:
             def begin():
                 threads = max(1, (os.cpu_count() or 1) // workers)
-                return start("mlx_cc.generate", str(path), str(place), str(workers), threads=threads, stderr=log)
+                return start("mlx_cc.generate", str(path), str(number), str(workers), threads=threads, stderr=log)
 
             def on_restart(name: str, count: int) -> None:
-                tell(f"worker {place} was killed ({name}); starting it again, {count} of {RESTARTS}")
+                tell(f"worker {number} was killed ({name}); starting it again, {count} of {RESTARTS}")
 
             return Restarted(begin, RESTARTS, on_restart)
 
-        children = {place: worker(place) for place in range(workers)}
+        children = {number: worker(number) for number in range(workers)}
         try:
             while children:
                 time.sleep(PAUSE_S)
                 update()
-                for place, child in list(children.items()):
+                for number, child in list(children.items()):
                     if (status := child.poll()) == 0:
-                        del children[place]
+                        del children[number]
                     elif status is not None:
                         end = how_it_ended(status, log)
                         if " Error: " in end:  # the child's own line about a user's fault
                             raise UserError(end.partition(" Error: ")[2])
                         raise UserError(
-                            f"worker {place} ended with {end}. What was written is kept; run the same command again."
+                            f"worker {number} ended with {end}. What was written is kept; run the same command again."
                         )
         finally:
             for child in children.values():

@@ -121,30 +121,31 @@ class Teacher:
         stream = iter(due)
         while window := list(islice(stream, WINDOW)):
             read = self._read(window)
-            for one in window:
-                labels, own = reasoning.labels(one.conversation), read.get(one.conversation.id, {})
-                last, rejected = one.last, {code(fault) for fault in one.last.faults} if one.last else set()
+            for conversation, prompt, last in window:
+                labels, own = reasoning.labels(conversation), read.get(conversation.id, {})
+                rejected = {code(fault) for fault in last.faults} if last else set()
                 blind = self.settings.blind and last is None
                 answers = {**labels, **own} if blind else {**own, **labels}
-                disagrees = disagreements(own, one.conversation, self.analyst.centre) if blind else []
+                disagrees = disagreements(own, conversation, self.analyst.centre) if blind else []
                 again = ""
                 if last and rejected != {"disagrees"}:  # the labels are hint enough
                     again = AGAIN.format(faults="; ".join(last.faults))
                 rationalised = "disagrees" in rejected or bool(last and last.rationalised)
                 attempt = last.attempt + 1 if last else 0
-                yield Asked(one.conversation, one.prompt, attempt, answers, tuple(disagrees), rationalised), again
+                yield Asked(conversation, prompt, attempt, answers, tuple(disagrees), rationalised), again
 
     def _read(self, window: Sequence[Due]) -> dict[str, dict[str, Any]]:
         """The teacher's own answers to the scores without a label and, when blind, to all labelled tasks."""
         wanted: dict[tuple[str, ...], list[Conversation]] = {}
-        for one in window:
-            labels = reasoning.labels(one.conversation)
-            names = tuple(labels) if self.settings.blind and one.last is None else ()
+        for conversation, _, last in window:
+            labels = reasoning.labels(conversation)
+            names = tuple(labels) if self.settings.blind and last is None else ()
             if names := (*names, *(name for name in reasoning.SCORES if name not in labels)):
-                wanted.setdefault(names, []).append(one.conversation)
+                wanted.setdefault(names, []).append(conversation)
         values: dict[str, dict[str, Any]] = {}
-        for names, some in wanted.items():
-            for conversation, answers in zip(some, self.analyst.answer_all(some, names), strict=True):
+        for names, conversations in wanted.items():
+            answered = self.analyst.answer_all(conversations, names)
+            for conversation, answers in zip(conversations, answered, strict=True):
                 values[conversation.id] = {name: answer.value for name, answer in answers.items()}
         return values
 
