@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--conversations", type=click.IntRange(min=1), default=1000, show_default=True, help="How many to make.")
-@click.option("--agents", type=click.IntRange(min=1), default=50, show_default=True, help="How many agents they have.")
+@click.option(
+    "--conversations", type=click.IntRange(min=1), default=1000, show_default=True, help="Number of conversations."
+)
+@click.option("--agents", type=click.IntRange(min=1), default=50, show_default=True, help="Number of agents.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed gives the same file."
 )

@@ -31,12 +31,12 @@ class Source(NamedTuple):
 
 
 class Indexed(NamedTuple):
-    """What a run of indexing did."""
+    """Counts of one run of indexing."""
 
     conversations: int
     added: int
     changed: int
-    """Of conversations whose text or fields changed."""
+    """Number of conversations whose text or fields changed."""
     embedded: int
     """Number of entries whose vectors were computed."""
     removed: int = 0
