@@ -91,10 +91,12 @@ def tfidf(
     """Linear models on the words and pairs of words of the prompt, weighted by TF-IDF."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [np.array([_text(c, settings) for c in split], dtype=object) for split in (train, held_out)]
+    train_texts, held_out_texts = (
+        np.array([_text(c, settings) for c in split], dtype=object) for split in (train, held_out)
+    )
     least = 1 if len(train) < FEW else 2
     counter = partial(TfidfVectorizer, ngram_range=(1, 2), sublinear_tf=True, min_df=least, max_features=MOST_WORDS)
-    features = [Features("the words of the transcript", *texts, counter)]
+    features = [Features("the words of the transcript", train_texts, held_out_texts, counter)]
     return _linear(NAMES["tfidf"], features, (1, 10, 100, 1000), (0.3, 1, 3, 10, 30), train, held_out, tasks, centre)
 
 
