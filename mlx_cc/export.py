@@ -114,7 +114,7 @@ class TemporalSummary:
 
     @property
     def conversations(self) -> int:
-        """Of all files."""
+        """Conversations in all files."""
         return sum(file.conversations for file in self.files)
 
 

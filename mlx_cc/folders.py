@@ -140,7 +140,7 @@ class ModelFolder(_Tuned):
 
     config = File("config.json")
     weights = File("model.safetensors")
-    """Of a model in one piece; `shards` are all pieces."""
+    """The weights of a model in one file; `shards` lists all files."""
     index = File("model.safetensors.index.json")
     tokenizer = File("tokenizer.json")
     tokenizer_config = File("tokenizer_config.json")

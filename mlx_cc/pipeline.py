@@ -36,7 +36,7 @@ class Step(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the command."""
+        """Name of the command."""
         return self.command[0]
 
 

@@ -67,7 +67,7 @@ def files_under(paths: Sequence[Path]) -> Iterator[Path]:
 
     def refuse(fault: OSError) -> None:
         raise UserError(
-            f"{fault.filename}: {(fault.strerror or str(fault)).lower()}, so it can't be searched. Mend it."
+            f"{fault.filename}: {(fault.strerror or str(fault)).lower()}, so it can't be searched. Make it readable."
         )
 
     seen: set[str] = set()

@@ -142,7 +142,7 @@ class _Columns(NamedTuple):
     """Indices of columns, as text."""
 
     fields: ColumnMap
-    """Of the conversation."""
+    """Columns of the conversation."""
     id: str | None
     turns: str | None
     """The column of whole transcripts; None when a row is a turn."""

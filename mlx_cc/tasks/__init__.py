@@ -156,7 +156,7 @@ class Task:
     optional: bool = False
     """Asked only where it is named."""
     lower_is_better: bool = False
-    """Of the main measure."""
+    """Whether a lower main measure is better."""
     metrics_after: "Callable[[Sequence[Any]], Mapping[str, Metric]] | None" = None
     """Further measures, which need the train split's values to be defined."""
 

@@ -51,7 +51,7 @@ class Fused(NamedTuple):
     conversations: int
     """Compared on."""
     max_difference: float
-    """Of an answer's probability."""
+    """Largest difference in the probability of an answer."""
     agreement: dict[str, float]
     """Task -> share of conversations with the same most probable answer."""
     seconds: float

@@ -39,7 +39,7 @@ class Kernels(NamedTuple):
     """What attention and SwiGLU hold besides the tensors named above; measured on SmolLM2-135M in float32."""
 
     trunk_temporaries: float
-    """Of one layer's backward pass, in score matrices of the trunk."""
+    """Temporary memory of one layer's backward pass, in score matrices of the trunk."""
     branch_temporaries: float
     """In score matrices of the branches."""
     swiglu: float
@@ -82,7 +82,7 @@ class Shape:
     stored: str
     """Floating dtype of the weights on disk."""
     bits: int
-    """Of a weight that is stored quantised; 0 where none is."""
+    """Bits of a weight that is stored quantised; 0 where none is."""
 
     def projections(self) -> dict[str, tuple[int, int]]:
         """(inputs, outputs) of a block's seven projections."""
@@ -103,7 +103,7 @@ class Shape:
 
     @property
     def parameters(self) -> int:
-        """Of the whole model."""
+        """Parameters of the whole model."""
         return self.layers * self.block + self.vocabulary * self.hidden * (1 if self.tied else 2) + self.hidden
 
 
@@ -192,9 +192,9 @@ class Memory:
     attention: float
     """Scores of all adapted layers, kept for the backward pass."""
     keys_values: float
-    """Of the trunk, in all layers, and their gradients."""
+    """Keys and values of the trunk in all layers, and their gradients."""
     temporaries: float
-    """Of one layer's backward pass; with checkpointing, the layers that are recomputed."""
+    """Temporary memory of one layer's backward pass; with checkpointing, of the layers that are recomputed."""
     logits: float
 
     @property

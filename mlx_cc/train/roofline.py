@@ -43,7 +43,7 @@ def usable_bytes(memory_gb: float) -> float:
 
 
 def forward_operations(shape: Shape, group: Group, layers: int | None = None) -> float:
-    """Of one forward pass through the last `layers` layers (all of them) and the LM head."""
+    """Operations of one forward pass through the last `layers` layers (all of them) and the LM head."""
     layers = shape.layers if layers is None else layers
     n, t, s = group.trees, group.trunk, group.branches
     trunk_layers = layers - 1 if s else layers  # of the last layer's trunk only keys and values are computed
@@ -54,7 +54,7 @@ def forward_operations(shape: Shape, group: Group, layers: int | None = None) ->
 
 
 def operations(shape: Shape, settings: TrainSettings, group: Group) -> float:
-    """Of a training step on a group: forward, backward, and what checkpointing computes again."""
+    """Operations of a training step on a group: forward, backward, and what checkpointing computes again."""
     above = adapted_layers(shape, settings.lora)
     again = forward_operations(shape, group, above)
     n, t, s = group.trees, group.trunk, group.branches
