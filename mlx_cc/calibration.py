@@ -26,14 +26,14 @@ from mlx_cc.tasks import Answer, Task
 LEAST_ROWS = 30
 """A task with fewer labelled rows is not calibrated: cross-validation would leave 6 rows a fold."""
 LEAST_ROWS_FOR_MAP, LEAST_LABELS_FOR_MAP = 50, 3
-"""Least rows and distinct labels for the map of a score's values."""
+"""Least rows and distinct labels for the map of a score's values; set by hand."""
 LEAST_KEPT = 20
-"""Least rows above a threshold: with fewer, some confidence reaches the wanted accuracy by luck."""
+"""Least rows above a threshold, set by hand: with fewer, some confidence reaches the wanted accuracy by luck."""
 FOLDS = 5
 BINS = 10
 """Bins of the calibration error, with equally many rows."""
 TEMPERATURES = (0.05, 20.0)
-"""Bounds of the search."""
+"""Bounds of the search for a temperature; set by hand."""
 PAGE, SAMPLES = 4096, 2048
 """Bytes, and how often they are read of a large file: a merged adapter changes more than a tenth of the weights."""
 TINY = 1e-300
@@ -54,7 +54,7 @@ class TaskCalibration(Struct, frozen=True, forbid_unknown_fields=True):
     threshold: float | None
     """Answers of lower confidence need review; None: no confidence reaches `accuracy`, so all do."""
     accuracy: float
-    """Wanted among the answers kept: share that equals the label; for scores, within a tenth of the highest score."""
+    """Share of the kept answers that should equal the label; a score may differ by a tenth of the highest score."""
     n: int
     """Number of labelled conversations."""
     kept: float
@@ -66,7 +66,7 @@ class TaskCalibration(Struct, frozen=True, forbid_unknown_fields=True):
     ece: Change
     """Expected calibration error of the most probable answer."""
     mae: Change | None = None
-    """Mean absolute error of scores, in their unit."""
+    """Mean absolute error, for scores, in their unit."""
     knots: tuple[tuple[float, float], ...] = ()
     """Expected value -> calibrated value, linear in between; empty where the map did not help."""
 
@@ -124,8 +124,8 @@ def _around(value: float, points: np.ndarray) -> list[float]:
     """Probabilities of the answers next to `value`, so that their mean is `value`."""
     order = np.argsort(points)
     p = np.zeros(len(points))
-    for place, row in zip(order, np.eye(len(points)), strict=True):
-        p[place] = np.interp(value, points[order], row)
+    for index, row in zip(order, np.eye(len(points)), strict=True):
+        p[index] = np.interp(value, points[order], row)
     return p.tolist()
 
 
@@ -143,20 +143,20 @@ class Threshold(NamedTuple):
 def fit(
     task: Task, rows: Sequence[tuple[Mapping[str, float], Any]], centre: Centre, accuracy: float, data: str
 ) -> TaskCalibration | None:
-    """Fit one task; None when fewer than `LEAST_ROWS` rows have a label that is an allowed answer.
+    """Fit one task; None when fewer than `LEAST_ROWS` labels are allowed answers.
 
     Args:
         rows: distribution over the allowed answers as the model gave it, and the label's value.
-        accuracy: wanted among the answers that need no review.
+        accuracy: as in `TaskCalibration`.
         data: name of the file the rows came from.
     """
     assert task.answers is not None, f"{task.name} is decoded, not read"
     texts = task.answers(centre)
-    rows = [(found, label) for found, label in rows if task.write(label, centre) in texts]
+    rows = [(distribution, label) for distribution, label in rows if task.write(label, centre) in texts]
     n = len(rows)
     if n < LEAST_ROWS:
         return None
-    p = np.array([[found[text] for text in texts] for found, _ in rows])
+    p = np.array([[distribution[text] for text in texts] for distribution, _ in rows])
     gold = np.array([texts.index(task.write(label, centre)) for _, label in rows])
     fold = np.random.default_rng(0).permutation(n) % FOLDS
     folds = [(fold != k, fold == k) for k in range(FOLDS)]
@@ -202,13 +202,13 @@ def _confidences(task: Task, texts: Sequence[str], p: np.ndarray, centre: Centre
 
 
 def best_temperature(p: np.ndarray, gold: np.ndarray) -> float:
-    """The temperature with the least log loss of probabilities (n, answers) given the labelled places (n,)."""
+    """The temperature with the least log loss of probabilities (n, answers) given the index of each label (n,)."""
     from scipy.optimize import minimize_scalar
 
-    found: Any = minimize_scalar(
+    minimum: Any = minimize_scalar(
         lambda log_t: log_loss(tempered(p, np.exp(log_t)), gold), bounds=np.log(TEMPERATURES), method="bounded"
     )
-    return float(np.exp(found.x))
+    return float(np.exp(minimum.x))
 
 
 def log_loss(p: np.ndarray, gold: np.ndarray) -> float:
@@ -235,9 +235,9 @@ def rising_map(values: np.ndarray, labels: np.ndarray) -> tuple[tuple[float, flo
 
 
 def threshold(confidence: np.ndarray, right: np.ndarray, accuracy: float) -> Threshold:
-    """The lowest of n confidences at which the answers kept are right (n, bool) as often as wanted.
+    """The lowest confidence at which the kept answers are right as often as wanted; without one, none is kept.
 
-    Keeps at least `LEAST_KEPT` rows; without such a confidence none is kept.
+    Keeps at least `LEAST_KEPT` of the n rows.
     """
     order = np.argsort(-confidence, kind="stable")
     ranked = confidence[order]
@@ -275,13 +275,13 @@ def read_calibration(folder: Path) -> Calibration | None:
     path = RunFolder(folder).calibration
     if not path.exists():
         return None
-    found: Calibration = read_json(path, Calibration)
-    if found.weights is not None and found.weights != weights_of(folder):
+    calibration: Calibration = read_json(path, Calibration)
+    if calibration.weights is not None and calibration.weights != weights_of(folder):
         logging.getLogger(__name__).warning(
             "%s: fitted for other weights, so it is not applied. Run `mlx_cc calibrate --model %s`.", path, folder
         )
         return None
-    return found
+    return calibration
 
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:

@@ -2,8 +2,7 @@
 
 Three blocks: `<thinking>` with five steps of four points, `<analysis>` with the metric lines,
 `<insights>` with three recommendations. The chain comes after the answers and explains them;
-what it cites are turn ids ([T3]), resolved to text in code. To measure what a chain in front is worth it can also be
-asked for before any answer is known.
+it cites turn ids ([T3]), which code resolves to text. For comparison, a chain can also be asked for before the answers.
 
 The structure is declared once, as lines with a fixed beginning and something to fill in. The grammar, the reading of
 a chain and the restructuring of free text all follow from it.
@@ -66,7 +65,7 @@ SLOTS = {
     "effort": Slot("High|Medium|Low", " - ", "High, Medium, Low"),
 }
 SCORES = tuple(name for name, slot in SLOTS.items() if slot.high)
-"""Those whose value is the answer to the task of the same name."""
+"""Slots whose value is the answer to the task of the same name."""
 
 
 class Line(NamedTuple):
@@ -118,27 +117,25 @@ FIRST = "Think this conversation through step by step before it is judged, citin
 
 
 def question(values: Mapping[str, Any], centre: Centre) -> str:
-    """The branch that asks for a chain explaining the given answers (task name -> value); without any, for one that
-    comes first.
-    """
+    """The question for a chain that explains answers (task name -> value); without any, for one that comes first."""
     answers = said(values, centre)
     return QUESTION.format(answers=answers) if answers else FIRST
 
 
 def labels(conversation: Conversation) -> dict[str, Any]:
     """The labelled answers (task name -> value) that a conversation's chain explains."""
-    known = all_tasks().values()
-    return {t.name: conversation.label(t.name) for t in known if t.answers and t.name in conversation.labels}
+    tasks = all_tasks().values()
+    return {t.name: conversation.label(t.name) for t in tasks if t.answers and t.name in conversation.labels}
 
 
 def said(values: Mapping[str, Any], centre: Centre) -> str:
     """Answers in words: `quality 85; csat 4`; coaching is left out."""
-    known = all_tasks()
-    return "; ".join(f"{n} {known[n].write(value, centre)}" for n, value in values.items() if known[n].answers)
+    tasks = all_tasks()
+    return "; ".join(f"{n} {tasks[n].write(value, centre)}" for n, value in values.items() if tasks[n].answers)
 
 
 def form() -> str:
-    """The form of a chain, with what belongs on each line in brackets: for a teacher that hasn't learned it."""
+    """The form of a chain with what belongs on each line in brackets, for a teacher model not trained on it."""
     filled = {"": "", "text": "[{}]"}
     filled |= {name: f"[{slot.shown}]{slot.before_text}[{{}}]" for name, slot in SLOTS.items()}
     lines = (line.fixed + filled[line.slot].format(line.hint or "one short sentence") for line in LINES)
@@ -149,9 +146,9 @@ def grammar(values: Mapping[str, Any], turns: int | None = None, point_character
     """A Lark grammar (llguidance) of a chain that explains these answers (task name -> value), with their scores.
 
     Args:
-        values: a score that is not among them is left to the writer.
-        turns: how many there are, so that none beyond can be cited; None allows any number.
-        point_characters: the most a single point or line may take.
+        values: the model chooses a score that is not among them.
+        turns: number of turns, so that no other can be cited; None allows any number.
+        point_characters: the most characters of a single point or line.
     """
     cited = "[0-9]+" if turns is None else f"({'|'.join(map(str, range(turns, 0, -1)))})"
     text = rf'/[^\s<>\[\]*#0-9.:-]([^<>\[\]\n]|\[T{cited}\]){{2,{point_characters - 1}}}/ "\n"'
@@ -177,7 +174,7 @@ class Point(NamedTuple):
     line: Line
     text: str
     value: str | None = None
-    """The score, or the word, in front of it."""
+    """The score or the word before the text."""
 
 
 _FILLED = {
@@ -187,36 +184,36 @@ _FILLED = {
 
 
 def points(text: str) -> list[Point]:
-    """The filled lines of a chain that has exactly the structure.
+    """The filled lines of a chain.
 
     Raises:
-        ValueError: names the first line that is not as it should be.
+        ValueError: names the first line that does not follow the structure.
     """
     written = text.strip().split("\n")
-    found = []
+    points = []
     for number, line in enumerate(LINES):
-        said = written[number].rstrip() if number < len(written) else None
+        row = written[number].rstrip() if number < len(written) else None
         wanted = line.fixed.strip() or "an empty line"
-        if said is None:
+        if row is None:
             raise ValueError(f"ends before '{wanted}'")
         if not line.slot:
-            if said != line.fixed:
+            if row != line.fixed:
                 raise ValueError(f"line {number + 1} is not '{wanted}'")
             continue
-        match = _FILLED[line.slot].fullmatch(said.removeprefix(line.fixed)) if said.startswith(line.fixed) else None
+        match = _FILLED[line.slot].fullmatch(row.removeprefix(line.fixed)) if row.startswith(line.fixed) else None
         if match is None:
             raise ValueError(f"line {number + 1} is not '{wanted} ...'")
-        found.append(Point(line, match["text"].strip(), match["value"] or None))
+        points.append(Point(line, match["text"].strip(), match["value"] or None))
     if len(written) > len(LINES):
         raise ValueError(f"goes on after '{LINES[-1].fixed}'")
-    return found
+    return points
 
 
-def written(found: Mapping[Line, Point]) -> str:
-    """A chain of its points."""
+def written(points: Mapping[Line, Point]) -> str:
+    """A chain's text from its points."""
     lines = []
     for line in LINES:
-        point = found[line] if line.slot else None
+        point = points[line] if line.slot else None
         value = f"{point.value}{SLOTS[line.slot].before_text}" if point and line.slot in SLOTS else ""
         lines.append(line.fixed + value + (point.text if point else ""))
     return "\n".join(lines)
@@ -227,34 +224,34 @@ _NUMBERED = re.compile(r"[\s>*_]*(?P<number>[123])[.)][\s*_]*(?P<rest>.*)")
 
 
 def restructured(text: str) -> str:
-    """Free text that has every point of a chain, in the structure's own form.
+    """Rewrite free text that has every point of a chain in the chain's structure.
 
-    Forgives markdown, other bullets, missing tags, lines that go on; invents nothing.
+    Accepts markdown, other bullets, missing tags and points of several lines; invents nothing.
 
     Raises:
-        ValueError: a point is missing or says nothing, and which.
+        ValueError: names a point that is missing or empty.
     """
     wanted = [line for line in LINES if line.slot]
     keys = [_letters(line.fixed) or line.fixed[0] for line in wanted]
-    said: dict[Line, list[str]] = {}
-    place = -1
+    texts: dict[Line, list[str]] = {}
+    last = -1
     for row in text.split("\n"):
         match = _NUMBERED.match(row)
         head = match["number"] if match else None
         if match is None and (match := _HEAD.match(row)):
             head = _letters(match["head"])
-        if match and head in keys[place + 1 :]:
-            place = keys.index(head, place + 1)
-            said[wanted[place]] = [match["rest"]]
+        if match and head in keys[last + 1 :]:
+            last = keys.index(head, last + 1)
+            texts[wanted[last]] = [match["rest"]]
         elif (
-            place >= 0
+            last >= 0
             and row.strip()
             and not re.match(r"\W*(?:</?\w+>|step \d|quality metrics|immediate coaching)", row, re.I)
         ):
-            said[wanted[place]].append(row)
-    found: dict[Line, Point] = {}
+            texts[wanted[last]].append(row)
+    points: dict[Line, Point] = {}
     for line in wanted:
-        rest = " ".join(" ".join(re.sub(r"^[\s>*•-]+|[<>]|\*\*|__", " ", part) for part in said.get(line, [])).split())
+        rest = " ".join(" ".join(re.sub(r"^[\s>*•-]+|[<>]|\*\*|__", " ", part) for part in texts.get(line, [])).split())
         value = None
         if line.slot in SLOTS:
             match = SLOTS[line.slot].in_free_text().search(rest)
@@ -264,8 +261,8 @@ def restructured(text: str) -> str:
             rest = re.sub(r"^\W*(?:because|due to)?\W*", "", rest[match.end() :], flags=re.I)
         if len(rest) < 3:
             raise ValueError(f"'{line.fixed.strip()}' says nothing")
-        found[line] = Point(line, rest, value)
-    return written(found)
+        points[line] = Point(line, rest, value)
+    return written(points)
 
 
 def _letters(text: str) -> str:
@@ -289,10 +286,10 @@ def parse(text: str, model: str) -> Reasoning:
     Raises:
         ValueError: one of the three blocks is missing.
     """
-    found = _BLOCKS.search(text)
-    if found is None:
+    blocks = _BLOCKS.search(text)
+    if blocks is None:
         raise ValueError("the chain lacks one of <thinking>, <analysis>, <insights>")
-    thinking, analysis, insights = (block.strip() for block in found.groups())
+    thinking, analysis, insights = (block.strip() for block in blocks.groups())
     return Reasoning(thinking=thinking, analysis=analysis, insights=insights, model=model)
 
 
@@ -300,6 +297,6 @@ CITATION = re.compile(r"\[T(\d+)\]")
 
 
 def citations(text: str, conversation: Conversation) -> dict[str, str]:
-    """Turn ids cited in the text -> what was said there; ids that do not exist are left out."""
+    """Turn ids cited in the text -> text of the turn; ids that do not exist are left out."""
     cited = sorted({int(number) for number in CITATION.findall(text)})
     return {f"T{n}": conversation.turns[n - 1].text for n in cited if 1 <= n <= len(conversation.turns)}

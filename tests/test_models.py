@@ -290,7 +290,7 @@ def test_the_list_is_a_table_or_json(tiny: pull.Wheel, monkeypatch: pytest.Monke
     assert rows[0]["bytes"] > 0
     table = CliRunner().invoke(models.command, ["list"]).output
     assert "tiny" in table
-    assert "fetches: smollm2-135m, all-minilm-l6-v2" in table
+    assert "Not on this machine yet: smollm2-135m, all-minilm-l6-v2" in table
 
 
 def test_rows_of_q_and_k_return_to_their_order():

@@ -191,7 +191,7 @@ def test_memory_falls_with_fewer_layers_quantisation_and_checkpointing():
 
 def test_a_model_that_is_no_dense_decoder_is_refused_in_one_line():
     for config, found in (({**SEVEN_B, "num_local_experts": 8}, "has num_local_experts"), ({}, "has no hidden_size")):
-        with pytest.raises(UserError, match=f"config.json: {found}; plan knows dense decoders") as raised:
+        with pytest.raises(UserError, match=f"config.json: {found}; plan supports dense decoders") as raised:
             read_shape(config, "config.json")
         assert "\n" not in str(raised.value)
 

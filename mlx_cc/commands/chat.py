@@ -23,14 +23,14 @@ HELP = """/open FILE   talk about the conversation in a file
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @ASKED
 @click.option(
-    "--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Most tokens of a reply."
+    "--max-tokens", type=click.IntRange(min=1), default=256, show_default=True, help="Maximum tokens of a reply."
 )
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
-    help="0 always takes the most probable token.",
+    help="Sampling temperature (0: always the most probable token).",
 )
 def command(file: Path | None, model: str | None, max_tokens: int, temperature: float) -> None:
     """Talk with a model about the conversation in FILE, or in general.
@@ -87,7 +87,7 @@ def obey(chat: "Chat", line: str, interactive: bool) -> bool:
         case "/open" if rest.strip():
             start(chat, only_conversation(Path(rest.strip()).expanduser()))
         case "/open":
-            raise UserError("which file? /open FILE")
+            raise UserError("/open needs the name of a file: /open FILE")
         case "/analyze":
             if chat.conversation is None:
                 raise UserError("no conversation is open. /open FILE opens one.")
@@ -130,11 +130,11 @@ def only_conversation(file: Path) -> "Conversation":
     from mlx_cc.redact import Redactor
 
     rejects: list[Reject] = []
-    found = read(file, Reading(redactor=Redactor()), rejects.append)
-    first = next(found, None)
+    conversations = read(file, Reading(redactor=Redactor()), rejects.append)
+    first = next(conversations, None)
     if first is None:
         raise nothing_in(file, rejects)
-    if next(found, None) is not None:
+    if next(conversations, None) is not None:
         raise UserError(f"{file}: holds more than one conversation. Pass a file with one.")
     return first
 
@@ -171,5 +171,5 @@ def with_history() -> None:
 
 
 def note(text: str) -> None:
-    """Something said by the program rather than by the model, on stderr."""
+    """Print a line of the program, not of the model, on stderr."""
     click.echo(text, err=True)

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @click.command(name="fuse")
 @click.argument("adapter", type=PATH)
-@click.option("--output", type=PATH, help="Folder to write; else output_dir of the run's settings.")
+@click.option("--output", type=PATH, help="Folder to write (default: output_dir of the run's settings).")
 @click.option(
     "--data",
     type=PATH,
-    help="Conversations to compare on; else the run's test or validation split.",
+    help="Conversations to compare on (default: the run's test or validation split).",
 )
 @click.option(
-    "--rows", "count", type=click.IntRange(min=1), default=8, show_default=True, help="Conversations to compare on."
+    "--rows", "count", type=click.IntRange(min=1), default=8, show_default=True, help="Number of conversations."
 )
 @click.option(
     "--quantize",
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Of the weights written; else bfloat16 on a GPU, the base's own on a CPU.",
+    help="Type of the weights written (default: bfloat16 on a GPU, the base's own on a CPU).",
 )
 @click.option("--accept-loss", is_flag=True, help="Keep a quantised model even when its answers differ.")
 @click.option("--overwrite", is_flag=True, help="Replace a model that is in the output folder.")

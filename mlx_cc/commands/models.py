@@ -67,4 +67,4 @@ def list_(as_json: bool) -> None:
         console().print(table)
     absent = [name for name in WHEELS if name not in {m.name for m in models}]
     if absent:
-        click.echo(f"Not here yet, `mlx_cc models pull NAME` fetches: {', '.join(absent)}.")
+        click.echo(f"Not on this machine yet: {', '.join(absent)}. `mlx_cc models pull NAME` fetches one.")

@@ -49,15 +49,15 @@ def command(config: Path | None, probe: int, no_probe: bool, as_json: bool, over
     from mlx_cc.terminal import console
     from mlx_cc.train.plan import plan
 
-    found = plan(settings, 0 if no_probe else probe, lambda text: click.echo(text, err=True))
+    estimate = plan(settings, 0 if no_probe else probe, lambda text: click.echo(text, err=True))
     if as_json:
-        click.echo(msgspec.json.encode(as_document(found)))
+        click.echo(msgspec.json.encode(as_document(estimate)))
     else:
-        show(found, console())
+        show(estimate, console())
 
 
 def as_document(plan: "Plan") -> dict[str, Any]:
-    """A plan as JSON keeps it, with what is derived."""
+    """A plan as JSON, with totals and the example's text."""
     import msgspec
 
     document = msgspec.to_builtins(plan, str_keys=True)
@@ -138,14 +138,14 @@ def _show_time(plan: "Plan", console: "Console") -> None:
         speed = sum(plan.probe.tokens) / sum(plan.probe.seconds)
         times = (f"{_time(h.likely)} ({_range(h.low, h.high)})" for h in (plan.hours, plan.stock_hours))
         table.add_row("this machine", *times, f"{speed:,.0f}", _gigabytes(plan.memory.total))
-    for on in plan.chips:
+    for run in plan.chips:
         table.add_row(
-            f"{on.chip.name}, {on.chip.gpu_cores} cores",
-            _range(*on.hours),
-            _range(*on.stock_hours),
-            f"{on.tokens_per_s[0]:,.0f} - {on.tokens_per_s[1]:,.0f}",
-            _gigabytes(on.memory_bytes),
-            ", ".join(f"{size}" for size, fits in on.fits.items() if fits) or f"not {max(on.fits)}",
+            f"{run.chip.name}, {run.chip.gpu_cores} cores",
+            _range(*run.hours),
+            _range(*run.stock_hours),
+            f"{run.tokens_per_s[0]:,.0f} - {run.tokens_per_s[1]:,.0f}",
+            _gigabytes(run.memory_bytes),
+            ", ".join(f"{size}" for size, fits in run.fits.items() if fits) or f"not {max(run.fits)}",
         )
     console.print()
     console.print(table)
@@ -154,7 +154,7 @@ def _show_time(plan: "Plan", console: "Console") -> None:
             f"This machine: {plan.probe.steps} steps timed, range from their spread; its stock time is the ratio of "
             "tokens, an estimate."
         )
-    console.print("Apple's chips: reasoned from published rates at full load, not measured.")
+    console.print("Apple's chips: estimated from published rates at full load, not measured.")
 
 
 def _show_example(example: "Marked", console: "Console") -> None:
@@ -172,8 +172,8 @@ def _table(*titles: str) -> "Table":
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, title in enumerate(titles):
-        table.add_column(title, justify="right" if place else "left", no_wrap=True)
+    for column, title in enumerate(titles):
+        table.add_column(title, justify="right" if column else "left", no_wrap=True)
     return table
 
 

@@ -2,7 +2,7 @@
 
 MLX's Linux wheels multiply float32 matrices with the reference BLAS, some thirty times slower than
 the processor allows. Here the entries of libmlx.so's own table of imported functions (its jump
-slots) that say `cblas_sgemm` and `cblas_dgemm` are pointed at a fast library instead: OpenBLAS, BLIS
+slots) for `cblas_sgemm` and `cblas_dgemm` are pointed at a fast library instead: OpenBLAS, BLIS
 or MKL where the system has one, else the OpenBLAS that scipy's wheel carries. No compiler, no
 LD_PRELOAD, no change on disk, and no other library in the process is touched, whether or not MLX
 has been imported before. x86-64 and arm64.
@@ -100,7 +100,7 @@ def use_fast_blas() -> Blas:
         None,
         "reference",
         f"Matrix products run on the slow reference BLAS ({reason}). "
-        "`pip install scipy`, or libopenblas0 from the system's packages, mends it.",
+        "Run `pip install scipy`, or install libopenblas0 with the system's package manager.",
     )
 
 
@@ -134,7 +134,7 @@ _in_use: list[Fast] = []
 
 
 def thread_setter() -> Callable[[int], None] | None:
-    """What changes the threads of the library in use; None where the environment fixes them or it can't."""
+    """The function that sets the threads of the library in use; None where it has none or the environment sets them."""
     if not _in_use or "OPENBLAS_NUM_THREADS" in os.environ or "OMP_NUM_THREADS" in os.environ:
         return None
     fast = _in_use[0]
@@ -142,7 +142,7 @@ def thread_setter() -> Callable[[int], None] | None:
 
 
 def _bound_threads(handle: ctypes.CDLL, prefix: str) -> None:
-    """OpenBLAS starts a thread for every core in sight; a container may own fewer."""
+    """Limit OpenBLAS to the cores of this process: it starts a thread for every core of the machine."""
     if {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys():
         return
     get = getattr(handle, f"{prefix}openblas_get_num_threads", None)
@@ -231,7 +231,7 @@ def _jump_slots(library: str) -> dict[str, list[int]]:
         (header_at,) = struct.unpack_from("<Q", elf, 0x20)
         header_size, header_count = struct.unpack_from("<HH", elf, 0x36)
         headers = [struct.unpack_from("<IIQQQQQQ", elf, header_at + i * header_size) for i in range(header_count)]
-        loads = [(vaddr, offset, size) for kind, _, offset, vaddr, _, size, *_ in headers if kind == 1]  # PT_LOAD
+        loads = [(vaddr, offset, size) for segment, _, offset, vaddr, _, size, *_ in headers if segment == 1]  # PT_LOAD
         first = min(vaddr for vaddr, _, _ in loads) & -mmap.PAGESIZE
 
         def at(vaddr: int) -> int:
@@ -259,7 +259,7 @@ def _jump_slots(library: str) -> dict[str, list[int]]:
 
 
 def products_are_exact() -> bool:
-    """Whether MLX's CPU multiplies small whole numbers exactly, as any right BLAS must.
+    """Whether MLX's CPU multiplies small whole numbers exactly, as a correct BLAS does.
 
     float32 and float64; single rows, odd and blocked shapes, transposes of either side, a batch,
     and a product added to a matrix. Compared with sums of elementwise products, which use no BLAS.

@@ -18,19 +18,19 @@ import mlx.nn as nn
 
 
 def wanted() -> bool:
-    """Whether this machine gains from them."""
+    """Whether these kernels are faster on this machine, and not switched off."""
     x86 = platform.machine() in ("x86_64", "AMD64")
     return x86 and mx.default_device() == mx.cpu and os.environ.get("MLX_CC_KERNELS") != "stock"
 
 
 def use_fast_attention() -> None:
-    """Put `attention` in the place of MLX's where that pays."""
+    """Replace MLX's attention by `attention` where that is faster."""
     if wanted():
         mx.fast.scaled_dot_product_attention = attention
 
 
 def use_fast_swiglu() -> None:
-    """Put `swiglu` in the place of mlx-lm's where that pays, in the model files loaded before and after."""
+    """Replace mlx-lm's SwiGLU by `swiglu` where that is faster, in the model files loaded before and after."""
     if not wanted():
         return
     from mlx_lm.models import activations
@@ -42,7 +42,7 @@ def use_fast_swiglu() -> None:
 
 
 def _exp(x: mx.array) -> mx.array:
-    """exp(x) for x in [-87, 87]."""
+    """exp(x) for x in [-87, 87], where it is a normal float32."""
     y = x * (1 / 64)
     series = 1 + y * (1 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y * (1 / 120 + y * (1 / 720))))))
     for _ in range(6):
@@ -126,7 +126,7 @@ def _softmax_vjp(
 def attention(
     q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Any = None, sinks: Any = None, **_: Any
 ) -> mx.array:
-    """The signature and result of `mx.fast.scaled_dot_product_attention`.
+    """Attention, with the signature and result of `mx.fast.scaled_dot_product_attention`.
 
     q (B, H, L, D), k and v (B, Hkv, M, D), mask "causal", boolean or additive, broadcastable to
     (B, H, L, M).

@@ -1,4 +1,4 @@
-"""Decoding: free text, or text under a grammar, behind a prefix that was computed before."""
+"""Decoding: free text, or text that a grammar allows, behind a prefix that is already computed."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -62,18 +62,18 @@ class Grammars:
         from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par
 
         bits = allocate_token_bitmask(len(matchers), self._vocabulary.vocab_size)
-        going = [(m, place) for place, m in enumerate(matchers) if m is not None and not m.is_stopped()]
-        if going:
-            fill_next_token_bitmask_par(self._threads, going, bits)
-        known = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")[:, :size].view(bool)
+        active = [(m, row) for row, m in enumerate(matchers) if m is not None and not m.is_stopped()]
+        if active:
+            fill_next_token_bitmask_par(self._threads, active, bits)
+        unpacked = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")[:, :size].view(bool)
         allowed = np.zeros((len(matchers), size), dtype=bool)
-        allowed[:, : known.shape[1]] = known
-        for place, matcher in enumerate(matchers):
+        allowed[:, : unpacked.shape[1]] = unpacked
+        for row, matcher in enumerate(matchers):
             if matcher is None:
-                allowed[place] = True
+                allowed[row] = True
             elif matcher.is_stopped():
-                allowed[place] = False
-                allowed[place, self._end] = True
+                allowed[row] = False
+                allowed[row, self._end] = True
         return allowed
 
 
@@ -94,9 +94,9 @@ class Constraint:
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         """Mask logits (1, V) given all tokens so far; the first call's tokens are the prompt."""
         if self._seen is not None:
-            said = cast(list[int], tokens[self._seen :].tolist())
+            new_tokens = cast(list[int], tokens[self._seen :].tolist())
             mx.async_eval(logits)  # computed while the mask is made
-            for token in said:
+            for token in new_tokens:
                 if not self._matcher.is_stopped():  # generation looks one step ahead of the end
                     self._matcher.consume_token(token)
         self._seen = tokens.size
@@ -112,7 +112,7 @@ def decode(
     max_tokens: int = 256,
     temperature: float = 0.0,
 ) -> Iterator[str]:
-    """Text pieces of a continuation of `prompt` (token ids) behind `prefix` (one trunk), greedy by default."""
+    """Continue `prompt` (token ids) behind `prefix` (one trunk), greedy by default; yields pieces of text."""
     from mlx_lm.generate import stream_generate
     from mlx_lm.models.cache import make_prompt_cache
     from mlx_lm.sample_utils import make_sampler
@@ -148,20 +148,20 @@ def decode_all(
         completion_batch_size=len(prompts),
         prefill_batch_size=len(prompts),
     )
-    said: dict[int, list[int]] = {}
+    tokens: dict[int, list[int]] = {}
     try:
         uids = generator.insert(
             [list(prompt) for prompt in prompts],
-            caches=[cache_of(trunks.one(place)) for place in range(len(prompts))],
+            caches=[cache_of(trunks.one(index)) for index in range(len(prompts))],
             logits_processors=[[constraint] for constraint in constraints],
         )
         while responses := generator.next_generated():
             for response in responses:
                 if response.finish_reason != "stop":
-                    said.setdefault(response.uid, []).append(response.token)
+                    tokens.setdefault(response.uid, []).append(response.token)
     finally:
         generator.close()
-    return [tokenizer.decode(said.get(uid, [])) for uid in uids]
+    return [tokenizer.decode(tokens.get(uid, [])) for uid in uids]
 
 
 def cache_of(trunk: Prefix) -> list[Any]:

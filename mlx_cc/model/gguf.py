@@ -15,7 +15,7 @@ GROUP_SIZE = 32
 """Weights per scale in the GGUF types that MLX reads packed (Q4_0, Q4_1, Q8_0)."""
 
 SPECIAL_TOKEN = 3
-"""A control token, in llama.cpp's `token_type`."""
+"""llama.cpp's `token_type` of a control token."""
 
 NAMES = {
     "token_embd": "model.embed_tokens",
@@ -47,9 +47,11 @@ def convert(gguf: Path | str, folder: Path | str) -> None:
         raise UserError(f"{gguf}: not a GGUF file that MLX reads ({fault}). Download it again.") from fault
     tensors, raw = loaded
     metadata = {key: value.item() if _is_scalar(value) else value for key, value in raw.items()}
-    found = [metadata.get(key) for key in ("general.architecture", "tokenizer.ggml.model", "tokenizer.ggml.pre")]
-    if found != ["llama", "gpt2", "smollm"]:
-        raise UserError(f"{gguf}: architecture and tokenizer are {found}; only llama with SmolLM's BPE is known here.")
+    types = [metadata.get(key) for key in ("general.architecture", "tokenizer.ggml.model", "tokenizer.ggml.pre")]
+    if types != ["llama", "gpt2", "smollm"]:
+        raise UserError(
+            f"{gguf}: architecture and tokenizer are {types}; only llama with SmolLM's BPE can be converted."
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = _config(metadata, tied="output.weight" not in tensors)
@@ -129,7 +131,7 @@ def _save(path: Path, weights: dict[str, Any]) -> None:
     try:
         mx.save_safetensors(str(path), weights, metadata={"format": "mlx"})
     except RuntimeError as fault:
-        raise UserError(f"{path}: can't be written ({fault}). Free space or choose another place.") from fault
+        raise UserError(f"{path}: can't be written ({fault}). Free space or choose another folder.") from fault
 
 
 def _write_tokenizer(metadata: dict[str, Any], folder: Path) -> None:
@@ -142,8 +144,8 @@ def _write_tokenizer(metadata: dict[str, Any], folder: Path) -> None:
     digits = pre_tokenizers.Digits(individual_digits=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     tokenizer.decoder = decoders.ByteLevel()
-    kinds = metadata["tokenizer.ggml.token_type"].tolist()
-    special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == SPECIAL_TOKEN]
+    types = metadata["tokenizer.ggml.token_type"].tolist()
+    special = [token for token, type_ in zip(tokens, types, strict=True) if type_ == SPECIAL_TOKEN]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     files.write_text(ModelFolder(folder).tokenizer, tokenizer.to_str(pretty=True))
     name = {role: tokens[metadata[f"tokenizer.ggml.{role}_token_id"]] for role in ("bos", "eos", "unknown", "padding")}

@@ -13,7 +13,7 @@ from mlx_cc.model.load import Loaded
 from mlx_cc.model.tree import padded
 
 MOST_TOKENS, LONGEST = 4096, 512
-"""Tokens computed at once, and the most tokens of one text."""
+"""Tokens computed at once, and the most tokens of one text; set by hand."""
 
 
 def encoder(loaded: Loaded) -> tuple[Callable[[Sequence[str]], np.ndarray], int]:
@@ -29,14 +29,14 @@ def encoder(loaded: Loaded) -> tuple[Callable[[Sequence[str]], np.ndarray], int]
 
     def encode(texts: Sequence[str]) -> np.ndarray:
         rows = [loaded.tokenizer.encode(text[: 16 * LONGEST] or " ")[:LONGEST] for text in texts]
-        found: list[Any] = [None] * len(rows)
+        vectors: list[Any] = [None] * len(rows)
         with machine.wired_limit():
-            for places in buckets(range(len(rows)), lambda place: (len(rows[place]),), MOST_TOKENS, max_padding=1):
-                states = loaded.model.model(padded([rows[place] for place in places])).astype(mx.float32)
-                for row, place in enumerate(places):
-                    mean = states[row, : len(rows[place])].mean(axis=0)
-                    found[place] = np.array(mean / mx.linalg.norm(mean))
-        return np.stack(found).astype(np.float32) if found else np.empty((0, size), np.float32)
+            for indices in buckets(range(len(rows)), lambda index: (len(rows[index]),), MOST_TOKENS, max_padding=1):
+                states = loaded.model.model(padded([rows[index] for index in indices])).astype(mx.float32)
+                for row, index in enumerate(indices):
+                    mean = states[row, : len(rows[index])].mean(axis=0)
+                    vectors[index] = np.array(mean / mx.linalg.norm(mean))
+        return np.stack(vectors).astype(np.float32) if vectors else np.empty((0, size), np.float32)
 
     size = int(loaded.model.model(mx.array([[0]])).shape[-1])
     return encode, size

@@ -1,4 +1,4 @@
-"""Models from disk: a base model, an adapter on its base, or a fused model; with what it was tuned for."""
+"""Load models from disk: a base model, an adapter on its base, or a fused model, with the settings it was tuned for."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -21,7 +21,7 @@ MAX_TOKENS = "max_seq_length"
 QUANTIZATION = "base_quantization"
 """Key of an adapter's config: how its base was rounded while it was trained (QLoRA)."""
 GROUP_SIZE = 64
-"""Weights that share a scale when a base is quantised."""
+"""Weights that share a scale when a base is quantised; mlx-lm's default."""
 
 
 class Loaded(NamedTuple):
@@ -113,10 +113,10 @@ def _can_be_quantized(_: str, module: nn.Module) -> bool:
 
 
 def find(path: str | Path) -> Path:
-    """Where a run is: the path itself, or `adapters/NAME` when `models/NAME` was not fused yet.
+    """The folder of a model: the path itself, or `adapters/NAME` when `models/NAME` was not fused yet.
 
     Raises:
-        UserError: it can only be a folder, and is not there.
+        UserError: the path can only be a folder, and there is none.
     """
     name, path = str(path), Path(path).expanduser()
     if not path.exists() and path.parent.name == "models":
@@ -132,19 +132,20 @@ def load(path: str | Path, calibrated: bool = True) -> Loaded:
     """Load an adapter folder, a fused model's folder, or a base model by name.
 
     Args:
-        calibrated: with the calibration kept beside the weights, where there is one that fits them.
+        calibrated: apply the calibration kept beside the weights, where there is one that fits them.
 
     Raises:
-        UserError: it is none of these, and why.
+        UserError: it is none of these, or its files are damaged.
     """
     folder = find(path)
-    kept = read_calibration if calibrated else lambda _: None
+    calibration_of = read_calibration if calibrated else lambda _: None
     run = RunFolder(folder)
     adapter = run.config
     if not adapter.exists():
         model, tokenizer, config = base_model(folder)
-        here = pull.resolve(str(folder))
-        return Loaded(model, tokenizer, config, str(path), *tuned_for(here), _max_tokens(here), kept(here))
+        folder = pull.resolve(str(folder))
+        most = _max_tokens(folder)
+        return Loaded(model, tokenizer, config, str(path), *tuned_for(folder), most, calibration_of(folder))
     note = read_json(adapter, dict)
     if "model" not in note:
         raise UserError(f"{adapter}: names no base model under `model`, so it is no MLX adapter. Choose another.")
@@ -157,13 +158,13 @@ def load(path: str | Path, calibrated: bool = True) -> Loaded:
         model = load_adapters(model, str(folder))
     model.eval()
     most = int(note.get(MAX_TOKENS, 2048))
-    return Loaded(model, tokenizer, config, str(path), *tuned_for(folder), most, kept(folder))
+    return Loaded(model, tokenizer, config, str(path), *tuned_for(folder), most, calibration_of(folder))
 
 
 def hash_of_model(path: str | Path) -> str:
     """Short hash of a model: its weights, config and prompt settings, and those of an adapter's base."""
-    place = find(path)
-    folders = [place if place.is_dir() else pull.resolve(str(path))]
+    folder = find(path)
+    folders = [folder if folder.is_dir() else pull.resolve(str(path))]
     if (note := RunFolder(folders[0]).config).exists():
         folders.append(pull.resolve(read_json(note, dict)["model"]))
     parts = [str(weights_of(folder)).encode() for folder in folders]
@@ -173,10 +174,10 @@ def hash_of_model(path: str | Path) -> str:
 
 
 def tuned_for(folder: Path) -> tuple[Centre, PromptSettings]:
-    """The centre and prompt settings kept beside a model; for one that this toolkit did not tune, the defaults.
+    """The centre and prompt settings kept beside a model; the defaults for a model that this toolkit did not tune.
 
     Raises:
-        UserError: one that it did tune has lost them.
+        UserError: a model that it did tune lacks them.
     """
     run = RunFolder(folder)
     if run.prompt.exists():
@@ -198,7 +199,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def keep_beside(folder: Path, centre: Centre, prompt: PromptSettings, calibration: Calibration | None = None) -> None:
-    """Write what a tuned model's answers depend on into its folder; a calibration for whatever weights lie there."""
+    """Write what a tuned model's answers depend on into its folder. A calibration is written to fit any weights."""
     import msgspec
     import yaml
 
@@ -211,7 +212,7 @@ def keep_beside(folder: Path, centre: Centre, prompt: PromptSettings, calibratio
 
 
 def _max_tokens(folder: Path) -> int:
-    """The longest row `fuse` noted, else what the model can take, at most 4096."""
+    """The longest row that `fuse` wrote down, else the model's longest context up to 4096 (set by hand)."""
     config = read_json(ModelFolder(folder).config, dict)
     return int(config.get(MAX_TOKENS) or min(config.get("max_position_embeddings") or 2048, 4096))
 

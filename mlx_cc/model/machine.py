@@ -1,7 +1,7 @@
 """The machine a model runs on: its device, memory and BLAS.
 
-Whatever is particular to Metal, CUDA or the CPU is asked or done here and nowhere else. Every
-module that uses MLX calls `prepare()` first.
+All code that differs between Metal, CUDA and the CPU is here. Every module that uses MLX calls
+`prepare()` first.
 """
 
 import ctypes
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Machine(NamedTuple):
-    """What the models run on."""
+    """The machine that models run on."""
 
     backend: Literal["metal", "cuda", "cpu"]
     name: str
     """The chip's name, as the system gives it."""
     memory_bytes: int
-    """That models may fill: unified memory (Metal), the card's (CUDA), main memory (CPU)."""
+    """Memory that models may fill: unified memory (Metal), the card's (CUDA), main memory (CPU)."""
     cores: int
     """Processor cores this process may use."""
     blas: Blas
@@ -73,7 +73,7 @@ def suit_threads() -> int:
     for threads in (1, machine.cores):
         set_threads(threads)
         seconds[threads] = 1 / gemm_gflops(384, runs=5)
-    best = machine.cores if seconds[machine.cores] < 0.8 * seconds[1] else 1
+    best = machine.cores if seconds[machine.cores] < 0.8 * seconds[1] else 1  # set by hand: a close result is chance
     set_threads(best)
     return best
 
@@ -83,7 +83,7 @@ def _main_memory() -> int:
 
 
 def _keep_freed_pages() -> None:
-    """Tell glibc to keep freed memory: MLX asks for its buffers anew in each step, and zeroing fresh pages is slow."""
+    """Make glibc keep freed memory: MLX allocates its buffers again in each step, and zeroing fresh pages is slow."""
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks from the heap too
@@ -91,21 +91,21 @@ def _keep_freed_pages() -> None:
 
 
 def compute_dtype() -> "mx.Dtype":
-    """The dtype models compute in: float32 on a CPU, whose fast products know no other, else bfloat16."""
+    """The dtype models compute in: float32 on a CPU, whose fast BLAS has no 16-bit products, else bfloat16."""
     import mlx.core as mx
 
     return mx.float32 if mx.default_device() == mx.cpu else mx.bfloat16
 
 
 def peak_memory_bytes() -> int:
-    """The most memory MLX's arrays have held since the start or the last `reset_peak_memory`."""
+    """The most memory that MLX's arrays took since the start or the last `reset_peak_memory`."""
     import mlx.core as mx
 
     return mx.get_peak_memory()
 
 
 def reset_peak_memory() -> None:
-    """Start counting `peak_memory_bytes` anew."""
+    """Start `peak_memory_bytes` again from what is in use now."""
     import mlx.core as mx
 
     mx.reset_peak_memory()
@@ -115,7 +115,7 @@ def reset_peak_memory() -> None:
 def wired_limit() -> Iterator[None]:
     """Keep a model's weights resident while the block runs; only Metal needs it.
 
-    macOS else pages large weights out between uses. `MLX_CC_NO_WIRED_LIMIT=1` switches it off.
+    Otherwise macOS pages large weights out between uses. `MLX_CC_NO_WIRED_LIMIT=1` switches it off.
     """
     import mlx.core as mx
 

@@ -20,7 +20,7 @@ from mlx_cc.model import cpu_kernels, machine, pull
 MOST_TOKENS = 2048
 """Tokens computed at once, padding included. More is no faster on a CPU."""
 LONGEST_TEXT = 20_000
-"""Characters of a text that are tokenized; the encoder reads 256 tokens."""
+"""Characters of a text that are tokenized, set by hand: ample for the 256 tokens that the encoder reads."""
 NAMES = {
     "embeddings.word_embeddings": "words",
     "embeddings.position_embeddings": "positions",
@@ -97,7 +97,7 @@ class MiniLM:
         from tokenizers import Tokenizer
 
         machine.prepare()
-        with pull.loading(folder, "not a BERT sentence encoder", "Take all-minilm-l6-v2, or an st: embedder."):
+        with pull.loading(folder, "not a BERT sentence encoder", "Use all-minilm-l6-v2, or an st: embedder."):
             config = json.loads((ModelFolder(folder).config).read_text())
             longest = json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"]
             self.tokenizer = Tokenizer.from_file(str(ModelFolder(folder).tokenizer))
@@ -113,26 +113,26 @@ class MiniLM:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors, float32 (N, dimension), in the texts' order."""
         vectors = np.empty((len(texts), self.dimension), np.float32)
-        for places, ids, mask in self._batches(texts):
-            vectors[places] = np.array(self.model(mx.array(ids), mx.array(mask)))
+        for indices, ids, mask in self._batches(texts):
+            vectors[indices] = np.array(self.model(mx.array(ids), mx.array(mask)))
         return vectors
 
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
-        """Texts of close lengths: their places, token ids (B, L) and which of those are no padding (B, L)."""
-        rows = [found.ids for found in self.tokenizer.encode_batch([text[:LONGEST_TEXT] for text in texts])]
-        for places in buckets(range(len(rows)), lambda place: (len(rows[place]),), MOST_TOKENS, max_padding=1):
-            longest = len(rows[places[-1]])
-            ids = np.zeros((len(places), longest), np.int32)
-            for row, place in enumerate(places):
-                ids[row, : len(rows[place])] = rows[place]
-            yield places, ids, np.arange(longest) < np.array([[len(rows[place])] for place in places])
+        """Batches of texts of close lengths: indices of the texts, token ids (B, L), False at padding (B, L)."""
+        rows = [encoding.ids for encoding in self.tokenizer.encode_batch([text[:LONGEST_TEXT] for text in texts])]
+        for indices in buckets(range(len(rows)), lambda index: (len(rows[index]),), MOST_TOKENS, max_padding=1):
+            longest = len(rows[indices[-1]])
+            ids = np.zeros((len(indices), longest), np.int32)
+            for row, index in enumerate(indices):
+                ids[row, : len(rows[index])] = rows[index]
+            yield indices, ids, np.arange(longest) < np.array([[len(rows[index])] for index in indices])
 
 
 def load(name_or_path: str | Path = "all-minilm-l6-v2") -> MiniLM:
     """The encoder of a model on this machine.
 
     Raises:
-        UserError: it is not on this machine, or is no such model.
+        UserError: it is not on this machine, or no BERT sentence encoder.
     """
     return MiniLM(pull.resolve(name_or_path, pull_missing=False))
 

@@ -27,13 +27,13 @@ from mlx_cc.errors import UserError, reason_of
 from mlx_cc.folders import ModelFolder, RunFolder
 
 MARKER = "pulled.json"
-"""Written last into a pulled folder: where it came from and what belongs to it."""
+"""File written last into a pulled folder: where the model came from, and its files with their sizes."""
 
 HUB_FILES = ["*.json", "model*.safetensors", "*.py", "tokenizer.model", "*.tiktoken", "*.txt", "*.jsonl", "*.jinja"]
-"""What mlx-lm reads of a repository."""
+"""The files that mlx-lm reads from a repository."""
 
 CHECKED = {".json", ".safetensors", ".model", ".txt", ".tiktoken", ".jinja"}
-"""Endings of the files whose damage is looked for."""
+"""Endings of the files that are checked for damage."""
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "*.tiktoken")
 
@@ -45,7 +45,7 @@ class Wheel(NamedTuple):
     file: str
     sha256: str
     needs_bytes: int
-    """Room for the wheel, what is unpacked on the way, and the folder."""
+    """Disk space for the wheel, what is unpacked from it, and the folder; rounded up by hand."""
     build: Callable[[zipfile.ZipFile, Path, Path], None]
     """(wheel, scratch folder, model folder): fills the model folder."""
 
@@ -109,7 +109,7 @@ def resolve(name_or_path: str | Path, pull_missing: bool = True) -> Path:
     A model that is not on this machine yet is pulled, unless `pull_missing` is false.
 
     Raises:
-        UserError: no such model, a folder that is not one, or a download that failed.
+        UserError: there is no such model, the folder holds none, or the download failed.
     """
     name = str(name_or_path)
     if name in WHEELS:
@@ -134,13 +134,13 @@ def resolve(name_or_path: str | Path, pull_missing: bool = True) -> Path:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name can only be a folder: one of the hub is owner/name, and owner is not where we keep models."""
+    """Whether a name can only be a folder: a hub id is owner/name, where owner is not `models` or `adapters`."""
     on_hub = re.fullmatch(r"(?!(?:models|adapters)/)[A-Za-z0-9][\w.-]*/[\w.-]+", name)
     return bool(re.search(r"[/\\]|^~", name)) and not on_hub
 
 
 def no_such_folder(name: str) -> UserError:
-    """The fault of a folder that is not there, with those that could be meant."""
+    """The error for a folder that does not exist; it lists the model folders that do."""
     folders = {Path("models"), Path("adapters"), Path(name).expanduser().parent}
     near = [str(file.parent) for folder in sorted(folders) for file in sorted(folder.glob("*/*config.json"))]
     there = f"There are {', '.join(dict.fromkeys(near))}" if near else "`mlx_cc train` makes one under models/"
@@ -175,7 +175,7 @@ def loading(folder: Path, fault: str, way_out: str) -> Iterator[None]:
     """Turn what any library raises about the files of a model or an adapter into one line, which names a damaged file.
 
     Args:
-        fault, way_out: what is said when no file is damaged.
+        fault, way_out: parts of the error when no file is damaged.
     """
     try:
         yield
@@ -218,7 +218,7 @@ def _damage(file: Path) -> str | None:
 
 def kept() -> list[Kept]:
     """The models on this machine, by name: those pulled from wheels, then the hub's."""
-    found = [
+    models = [
         Kept(name, size_bytes(folder), folder, wheel.requirement)
         for name, wheel in sorted(WHEELS.items())
         if is_complete(folder := cache_root() / "models" / name, wheel)
@@ -228,13 +228,13 @@ def kept() -> list[Kept]:
     try:
         hub = scan_cache_dir()
     except CacheNotFound:
-        return found
+        return models
     for repository in sorted(hub.repos, key=lambda r: r.repo_id):
         for revision in sorted(repository.revisions, key=lambda r: -r.last_modified):
             if repository.repo_type == "model" and what_is_missing(revision.snapshot_path) is None:
                 commit = revision.commit_hash[:7]
-                found.append(Kept(repository.repo_id, revision.size_on_disk, revision.snapshot_path, f"hub@{commit}"))
-    return found
+                models.append(Kept(repository.repo_id, revision.size_on_disk, revision.snapshot_path, f"hub@{commit}"))
+    return models
 
 
 def size_bytes(folder: Path) -> int:
@@ -253,7 +253,10 @@ def is_complete(folder: Path, wheel: Wheel) -> bool:
 
 
 def _pull_wheel(name: str, folder: Path) -> None:
-    """Download, check and convert beside `folder`, then rename: it appears whole, once, however many pull it."""
+    """Download, check and convert beside `folder`, then rename, so that the folder appears whole.
+
+    Only one of several processes does it; the others wait.
+    """
     wheel = WHEELS[name]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -299,7 +302,7 @@ def _build(wheel: Wheel, scratch: Path, built: Path) -> None:
 
 
 def _download(wheel: Wheel, scratch: Path) -> Path:
-    """Have pip fetch the wheel, with the user's own pip settings and its progress on stderr; checks its hash."""
+    """Download the wheel with pip, its progress on stderr and under the user's own pip settings; check its hash."""
     quiet = [] if sys.stderr.isatty() else ["--quiet"]
     pip = [sys.executable, "-m", "pip", "download", *quiet, "--no-deps", "--only-binary=:all:"]
     command = [*pip, "--dest", str(scratch), wheel.requirement]
@@ -308,17 +311,17 @@ def _download(wheel: Wheel, scratch: Path) -> Path:
         raise UserError(f"{wheel.requirement}: {_pip_fault(run.stderr, wheel)}")
     archive = scratch / wheel.file
     with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != wheel.sha256:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != wheel.sha256:
         raise UserError(
-            f"{wheel.file}: sha256 is {found[:12]}…, not {wheel.sha256[:12]}…: not the published file, "
+            f"{wheel.file}: sha256 is {sha256[:12]}…, not {wheel.sha256[:12]}…: not the published file, "
             "so it was deleted. Check the package index in use (`pip config list`)."
         )
     return archive
 
 
 def _pip_fault(stderr: str, wheel: Wheel) -> str:
-    """One line out of pip's many, with the way out."""
+    """Pip's error in one line, with the way out."""
     if "No module named pip" in stderr:
         return "this Python has no pip to download with. Run `python -m ensurepip`, then try again."
     if "No space left" in stderr or "Errno 28" in stderr:

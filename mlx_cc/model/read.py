@@ -1,4 +1,4 @@
-"""Answers read, not decoded: the exact probability of every allowed answer.
+"""Reading answers, not decoding them: the exact probability of every allowed answer.
 
     trunk    computed once
     branches every question and, behind each, the allowed answers as a token trie: one pass
@@ -32,7 +32,7 @@ class Trie:
         """Tokens of each answer."""
 
     def add(self, prompt: Tokens, answers: Sequence[Tokens]) -> slice:
-        """Grow a question with its answers; returns their places among all answers."""
+        """Add a question with its answers; returns their slice of all answers."""
         first = len(self.lengths)
         last = self.tree.grow(prompt)[-1]
         for answer in answers:
@@ -44,7 +44,7 @@ class Trie:
 
 
 def token_scores(model: nn.Module, states: mx.array, nodes: Sequence[int], tokens: Tokens) -> mx.array:
-    """Log P(token after node), float32 (P,), of states (S, hidden). The LM head runs once a node."""
+    """Natural log of P(token after node), float32 (P,), of states (S, hidden). The LM head runs once per node."""
     distinct, row = np.unique(nodes, return_inverse=True)
     logits = lm_head(model, states[mx.array(distinct)]).astype(mx.float32)
     rows = mx.array(row)
@@ -67,25 +67,25 @@ def read_answers(
     Returns:
         For each trunk, one float64 array per question, in the order of its answers, summing to 1.
     """
-    tries, places = [], []
-    for asked in prompts:
+    tries, slices = [], []
+    for questions in prompts:
         trie = Trie()
-        places.append([trie.add(prompt, allowed) for prompt, allowed in zip(asked, answers, strict=True)])
+        slices.append([trie.add(prompt, allowed) for prompt, allowed in zip(questions, answers, strict=True)])
         tries.append(trie)
     hidden = run_branches(model, [trie.tree for trie in tries], trunks)
     scores = [token_scores(model, hidden[n], trie.nodes, trie.tokens) for n, trie in enumerate(tries)]
     mx.eval(scores)
-    found = []
-    for trie, score, spans in zip(tries, scores, places, strict=True):
+    probabilities = []
+    for trie, score, spans in zip(tries, scores, slices, strict=True):
         log = np.bincount(trie.owners, weights=np.array(score, dtype=np.float64), minlength=len(trie.lengths))
-        found.append([_normalised(log[span]) for span in spans])
-    return found
+        probabilities.append([_normalised(log[span]) for span in spans])
+    return probabilities
 
 
 def read_answers_by_rows(
     model: nn.Module, trunk: Tokens, prompts: Sequence[Tokens], answers: Sequence[Sequence[Tokens]]
 ) -> list[np.ndarray]:
-    """What `read_answers` gives for one trunk, from any mlx-lm model: its own caches, copied where rows part.
+    """What `read_answers` gives for one trunk, with any mlx-lm model's own caches, copied where rows differ.
 
     The trunk and each question are computed once, each answer in a pass of its own.
 
@@ -96,13 +96,13 @@ def read_answers_by_rows(
 
     shared = make_prompt_cache(model)
     _extend(model, trunk, shared)
-    found = []
+    probabilities = []
     for prompt, allowed in zip(prompts, answers, strict=True):
-        asked = deepcopy(shared)
-        _extend(model, prompt[:-1], asked)
-        log = [_log_probability(model, prompt[-1], answer, deepcopy(asked)) for answer in allowed]
-        found.append(_normalised(np.array(log)))
-    return found
+        question = deepcopy(shared)
+        _extend(model, prompt[:-1], question)
+        log = [_log_probability(model, prompt[-1], answer, deepcopy(question)) for answer in allowed]
+        probabilities.append(_normalised(np.array(log)))
+    return probabilities
 
 
 def _extend(model: Any, tokens: Tokens, cache: list[Any]) -> None:
@@ -113,7 +113,7 @@ def _extend(model: Any, tokens: Tokens, cache: list[Any]) -> None:
 
 
 def _log_probability(model: Any, last: int, answer: Tokens, cache: list[Any]) -> float:
-    """Ln P of an answer behind a cache and the last token of its question."""
+    """Natural log of P of an answer behind a cache and the last token of its question."""
     logits = model(mx.array([[last, *answer[:-1]]]), cache=cache)[0].astype(mx.float32)
     chosen = logits[mx.arange(len(answer)), mx.array(list(answer))]
     return float((chosen - mx.logsumexp(logits, axis=-1)).sum().item())

@@ -26,7 +26,7 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_cc.errors import UserError, reason_of
 
 PLAIN = mx.array | str | int | float | type(None)
-"""What a layer is called with besides caches."""
+"""Types of a layer's arguments that are not caches."""
 
 
 class KeyValues(NamedTuple):
@@ -37,15 +37,15 @@ class KeyValues(NamedTuple):
 
 
 class Prefix(NamedTuple):
-    """Trunks that were computed: keys and values of every layer, and each trunk's length in tokens."""
+    """Computed trunks: keys and values of every layer, and each trunk's length in tokens."""
 
     layers: tuple[KeyValues, ...]
     lengths: tuple[int, ...]
 
-    def one(self, place: int, length: int | None = None) -> "Prefix":
-        """The trunk at a place, without its padding, or its first tokens."""
-        length = self.lengths[place] if length is None else length
-        layers = (KeyValues(*(a[place : place + 1, :, :length] for a in layer)) for layer in self.layers)
+    def one(self, index: int, length: int | None = None) -> "Prefix":
+        """One trunk alone, without padding; `length` keeps only its first tokens."""
+        length = self.lengths[index] if length is None else length
+        layers = (KeyValues(*(a[index : index + 1, :, :length] for a in layer)) for layer in self.layers)
         return Prefix(tuple(layers), (length,))
 
 
@@ -88,7 +88,7 @@ class TokenTree:
 
 
 class Positions(NamedTuple):
-    """Takes the place of a cache's offset: a RoPE position for every token, int32 (N, S)."""
+    """Replaces a cache's offset: a RoPE position for every token, int32 (N, S)."""
 
     at: mx.array
 
@@ -166,9 +166,9 @@ def run_trunks(model: Any, trunks: Sequence[Sequence[int]], beginning: Prefix | 
     Args:
         beginning: one trunk, shorter than all of these, that all of them begin with; it is not computed again.
     """
-    known = beginning.lengths[0] if beginning else 0
+    computed = beginning.lengths[0] if beginning else 0
     caches = [TrunkCache(layer) for layer in beginning.layers] if beginning else [TrunkCache() for _ in model.layers]
-    model.model(padded([trunk[known:] for trunk in trunks]), cache=caches)
+    model.model(padded([trunk[computed:] for trunk in trunks]), cache=caches)
     return Prefix(tuple(_own(cache) for cache in caches), tuple(map(len, trunks)))
 
 
@@ -184,11 +184,11 @@ def run_branches(model: Any, trees: Sequence[TokenTree], prefix: Prefix) -> mx.a
     positions = np.zeros((len(trees), most), np.int32)
     mask = np.zeros((len(trees), 1, most, trunk + most), dtype=bool)
     mask[:, :, range(most), range(trunk, trunk + most)] = True  # padding sees itself: no row of the softmax is empty
-    for place, (tree, length) in enumerate(zip(trees, prefix.lengths, strict=True)):
+    for row, (tree, length) in enumerate(zip(trees, prefix.lengths, strict=True)):
         depth, sees = tree.layout()
-        positions[place, : len(depth)] = depth + length
-        mask[place, 0, : len(depth), :length] = True
-        mask[place, 0, : len(depth), trunk : trunk + len(depth)] = sees
+        positions[row, : len(depth)] = depth + length
+        mask[row, 0, : len(depth), :length] = True
+        mask[row, 0, : len(depth), trunk : trunk + len(depth)] = sees
     shared = mx.array(mask)
     caches = [BranchCache(layer, Positions(mx.array(positions)), shared) for layer in prefix.layers]
     return model.model(padded([tree.tokens for tree in trees]), cache=caches)
@@ -197,8 +197,8 @@ def run_branches(model: Any, trees: Sequence[TokenTree], prefix: Prefix) -> mx.a
 def padded(rows: Sequence[Sequence[int]]) -> mx.array:
     """Token ids as int32 (N, the longest row), zeros behind the shorter ones."""
     ids = np.zeros((len(rows), max(map(len, rows))), np.int32)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = row
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
     return mx.array(ids)
 
 
@@ -215,6 +215,8 @@ def lm_head(model: Any, hidden: mx.array) -> mx.array:
     return mx.tanh(logits / cap) * cap if cap else logits
 
 
+TOLERANCE = 5e-2
+"""Largest relative difference of a tree's logits from a row's. Set by hand: above the rounding of 16-bit weights."""
 NO_TREE = "so it can't share a trunk. Set `loss: rows` under training."
 
 
@@ -226,15 +228,15 @@ def rotary_attentions(model: Any) -> list[Any]:
     """
     from mlx_lm.models.cache import KVCache, make_prompt_cache
 
-    kind = model_type(model)
+    name = model_type(model)
     if not hasattr(model, "model") or not hasattr(model, "layers"):
-        raise UserError(f"model type '{kind}' has no decoder under `model.model`, {NO_TREE}")
+        raise UserError(f"model type '{name}' has no decoder under `model.model`, {NO_TREE}")
     foreign = {type(c).__name__ for c in make_prompt_cache(model) if type(c) is not KVCache}
     if foreign:
-        raise UserError(f"model type '{kind}' uses {', '.join(sorted(foreign))}, {NO_TREE}")
+        raise UserError(f"model type '{name}' uses {', '.join(sorted(foreign))}, {NO_TREE}")
     attentions: list[Any] = [getattr(layer, "self_attn", None) for layer in model.layers]
     if not all(hasattr(attention, "rope") for attention in attentions):
-        raise UserError(f"model type '{kind}' has no rotary positions in some layers, {NO_TREE}")
+        raise UserError(f"model type '{name}' has no rotary positions in some layers, {NO_TREE}")
     return attentions
 
 
@@ -247,24 +249,24 @@ def make_tree(model: Any) -> None:
     `one_tree_at_a_time`.
 
     Raises:
-        UserError: this model can't be computed as a tree, and why. The model is then as it was.
+        UserError: this model can't be computed as a tree; says why. The model is unchanged.
     """
-    kind, attentions = model_type(model), rotary_attentions(model)
+    name, attentions = model_type(model), rotary_attentions(model)
     ropes = [attention.rope for attention in attentions]
     try:
         for attention, rope in zip(attentions, ropes, strict=True):
             attention.rope = rope if isinstance(rope, PositionedRope) else PositionedRope(rope)
         error = _tree_error(model, [[1, 2, 3, 4, 5]])
-        if not error < 5e-2:
-            raise UserError(f"model type '{kind}' gives other logits as a tree (relative error {error:.1e}), {NO_TREE}")
+        if not error < TOLERANCE:
+            raise UserError(f"model type '{name}' gives other logits as a tree (relative error {error:.1e}), {NO_TREE}")
     except Exception as fault:  # a decoder's own code raises whatever it likes
         for attention, rope in zip(attentions, ropes, strict=True):
             attention.rope = rope
         if isinstance(fault, UserError):
             raise
-        raise UserError(f"model type '{kind}' does not compute as a tree ({reason_of(fault)}), {NO_TREE}") from fault
+        raise UserError(f"model type '{name}' does not compute as a tree ({reason_of(fault)}), {NO_TREE}") from fault
     try:
-        model.one_tree_at_a_time = not _tree_error(model, [[1, 2, 3, 4, 5], [7, 6, 5, 4, 3, 2]]) < 5e-2
+        model.one_tree_at_a_time = not _tree_error(model, [[1, 2, 3, 4, 5], [7, 6, 5, 4, 3, 2]]) < TOLERANCE
     except Exception:  # shapes that don't go together
         model.one_tree_at_a_time = True
 
@@ -275,7 +277,11 @@ def model_type(model: Any) -> str:
 
 
 def shares_trunk(model: Any, otherwise: str, check: Callable[[Any], Any] = make_tree) -> bool:
-    """`make_tree`, or less; where the model can't be one, log why, and what happens `otherwise`, in one line."""
+    """Whether a model can be computed as a tree; if not, logs why and what happens `otherwise`.
+
+    Args:
+        check: raises UserError for a model that can't: `make_tree`, or a check that computes nothing.
+    """
     try:
         check(model)
     except UserError as fault:
@@ -295,8 +301,8 @@ def _tree_error(model: Any, rows: Sequence[Sequence[int]]) -> float:
         trees.append(tree)
     hidden = run_branches(model, trees, run_trunks(model, [row[:-2] for row in rows]))
     errors = []
-    for place, row in enumerate(rows):
-        grown = lm_head(model, hidden[place][mx.array(nodes[place])])
+    for index, row in enumerate(rows):
+        grown = lm_head(model, hidden[index][mx.array(nodes[index])])
         plain = model(mx.array([row]))[0, -2:]
         errors.append(mx.abs(grown - plain).max() / mx.maximum(mx.abs(plain).max(), 1e-6))
     return cast(float, mx.stack(errors).max().item())
@@ -311,17 +317,17 @@ def checkpointed(model: Any) -> Iterator[None]:
     The layers' classes are patched only inside the block.
 
     Raises:
-        UserError: the model's layers can't be recomputed, and why.
+        UserError: the model's layers can't be recomputed; says why.
     """
-    plain = {kind: kind.__call__ for kind in {type(layer) for layer in model.layers}}
-    for kind, call in plain.items():
-        kind.__call__ = _recomputed(call)
+    plain = {layer_class: layer_class.__call__ for layer_class in {type(layer) for layer in model.layers}}
+    for layer_class, call in plain.items():
+        layer_class.__call__ = _recomputed(call)
     try:
         _check_gradient(model)
         yield
     finally:
-        for kind, call in plain.items():
-            kind.__call__ = call
+        for layer_class, call in plain.items():
+            layer_class.__call__ = call
 
 
 def _check_gradient(model: Any) -> None:
@@ -339,7 +345,7 @@ def _check_gradient(model: Any) -> None:
 
 
 def _recomputed(plain: Callable[..., Any]) -> Callable[..., Any]:
-    """A layer's `__call__` whose activations are computed again in the backward pass."""
+    """A layer's `__call__` that computes its activations again in the backward pass."""
 
     def call(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
         caches = [leaf for _, leaf in tree_flatten((args, kwargs)) if not isinstance(leaf, PLAIN)]

@@ -26,11 +26,11 @@ from mlx_cc.model.tree import Prefix, run_trunks, shares_trunk
 from mlx_cc.prompt.encoder import common_prefix
 
 WINDOW = 4
-"""Batches drawn together, so that jobs of close lengths meet."""
+"""Batches drawn together, so that jobs of close lengths meet; set by hand."""
 MOST_TOKENS = 8192
-"""The most tokens of trunks or rows computed at once, padding included."""
+"""The most tokens of trunks or rows computed at once, padding included; set by hand to bound memory."""
 AT_ONCE = 8
-"""Trunks or rows computed at once."""
+"""The most trunks or rows computed at once; set by hand to bound memory."""
 
 
 class Job(NamedTuple):
@@ -67,7 +67,8 @@ class Row:
     job: Job
     matcher: Any
     """An `llguidance.LLMatcher`, None for free text."""
-    said: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    """Decoded so far."""
 
 
 class Ready(NamedTuple):
@@ -122,13 +123,13 @@ class Writer:
                 logits = self._forward(chosen[:, None], cache)
                 mx.async_eval(logits)
                 keep = []
-                for place, token in enumerate(cast(list[int], chosen.tolist())):
-                    if (written := self._take(rows[place], token)) is None:
-                        keep.append(place)
+                for index, token in enumerate(cast(list[int], chosen.tolist())):
+                    if (written := self._take(rows[index], token)) is None:
+                        keep.append(index)
                     else:
                         yield written
                 if len(keep) < len(rows):
-                    rows = [rows[place] for place in keep]
+                    rows = [rows[index] for index in keep]
                     logits = logits[mx.array(keep)] if keep else None
                     cache = _kept(cache, keep)
 
@@ -154,12 +155,12 @@ class Writer:
                 heads = [trunk[:-1] for trunk in trunks]  # each keeps a token of its own to compute
                 if beginning is None and len(trunks) > 1 and (shared := common_prefix(heads)):
                     beginning = heads[0][:shared], run_trunks(self.model, [heads[0][:shared]])
-                known = common_prefix([beginning[0], *heads]) if beginning else 0
-                computed = run_trunks(self.model, trunks, beginning[1].one(0, known) if beginning and known else None)
+                shared = common_prefix([beginning[0], *heads]) if beginning else 0
+                computed = run_trunks(self.model, trunks, beginning[1].one(0, shared) if beginning and shared else None)
                 mx.eval(computed.layers)
-                for place, (_, some) in enumerate(group):
+                for index, (_, some) in enumerate(group):
                     for job in some:
-                        yield Ready(job, cache_of(computed.one(place)), job.prompt)
+                        yield Ready(job, cache_of(computed.one(index)), job.prompt)
 
     def _prefill(self, admitted: Sequence[Ready]) -> tuple[list[Any], mx.array]:
         """Batched caches of jobs whose prompts are computed, and the logits (B, V) of their first tokens."""
@@ -189,26 +190,26 @@ class Writer:
             allowed = self._grammars.allowed([row.matcher for row in rows], logits.shape[-1])
             logits = mx.where(mx.array(allowed), logits, -mx.inf)
         if self.temperature > 0:
-            keys = mx.array([[row.job.seed % 2**32, len(row.said)] for row in rows], mx.uint32)
+            keys = mx.array([[row.job.seed % 2**32, len(row.tokens)] for row in rows], mx.uint32)
             logits = logits.astype(mx.float32) / self.temperature + _gumbel(keys, logits.shape[-1])
         return mx.argmax(logits, axis=-1)
 
     def _take(self, row: Row, token: int) -> Written | None:
-        """Add a row's next token; what was written, if that ends it."""
+        """Add a row's next token; returns the text if that ends it, else None."""
         end = token in self._ends
         if not end:
-            row.said.append(token)
+            row.tokens.append(token)
         broken = False
         if row.matcher is not None and not end:
             broken = not row.matcher.consume_token(token)
             end = row.matcher.is_stopped()
-        if not end and len(row.said) < row.job.max_tokens:
+        if not end and len(row.tokens) < row.job.max_tokens:
             return None
         text = self.tokenizer.detokenizer
-        for token in row.said:
+        for token in row.tokens:
             text.add_token(token)
         text.finalize()
-        return Written(row.job.key, text.text, len(row.said), end and not broken)
+        return Written(row.job.key, text.text, len(row.tokens), end and not broken)
 
 
 def _gumbel(keys: mx.array, size: int) -> mx.array:
@@ -217,7 +218,7 @@ def _gumbel(keys: mx.array, size: int) -> mx.array:
 
 
 def _joined(cache: list[Any], more: list[Any]) -> list[Any]:
-    """Batched caches with more rows behind the ones they have."""
+    """Batched caches with the rows of `more` added."""
     if not cache:
         return more
     for one, other in zip(cache, more, strict=True):

@@ -17,7 +17,7 @@ class Chat:
         self.open(conversation)
 
     def open(self, conversation: Conversation | None) -> int:
-        """Talk about a conversation from now on, or about none; returns how many of its turns had to be left out."""
+        """Start a new chat about a conversation or about none; returns how many of its turns were left out to fit."""
         self.conversation = conversation
         self.exchanges: list[tuple[str, str]] = []
         if conversation is None:
@@ -27,10 +27,10 @@ class Chat:
         return omitted
 
     def ask(self, question: str, max_tokens: int = 256, temperature: float = 0.0) -> Generator[str, None, None]:
-        """The reply, piece by piece. It joins the history when it was read to its end.
+        """The reply, piece by piece. It joins the history once its end was read.
 
         Args:
-            max_tokens: the most the reply may take; less where the model has less left.
+            max_tokens: the most the reply may take; fewer when less room is left.
 
         Raises:
             UserError: the question alone is too long for the model.
@@ -41,7 +41,7 @@ class Chat:
         while (length := self._length(question)) > room:
             if not self.exchanges:
                 raise UserError(
-                    f"the question takes {length} tokens with what stands before it, {room} fit. Shorten it."
+                    f"the question takes {length} tokens together with the transcript; {room} fit. Shorten it."
                 )
             del self.exchanges[0]
             self.forgotten += 1
@@ -57,7 +57,7 @@ class Chat:
         return len(self.analyst.encoder.prompt(self._messages(question)))
 
     def _messages(self, question: str) -> list[dict[str, str]]:
-        said = list(self._opening)
+        messages = list(self._opening)
         for asked, answered in self.exchanges:
-            said += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
-        return [*said, {"role": "user", "content": question}]
+            messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+        return [*messages, {"role": "user", "content": question}]

@@ -13,7 +13,7 @@ from mlx_cc.train.settings import Lora
 def add_adapters(model: Any, lora: Lora) -> dict[str, Any]:
     """Freeze the model, add LoRA layers, and return the `adapter_config.json` entries that describe them.
 
-    A target is looked for in all adapted layers; where only some have it, that is logged.
+    Logs a target that only some of the adapted layers have.
 
     Raises:
         UserError: none of the target modules exists in the model, or one of them can't be adapted.
@@ -42,8 +42,8 @@ def _target_keys(layers: Sequence[nn.Module], lora: Lora) -> list[str]:
 
     linear = (nn.Linear, nn.QuantizedLinear, SwitchLinear, QuantizedSwitchLinear)
     names = [[name for name, module in layer.named_modules() if isinstance(module, linear)] for layer in layers]
-    ends = [{name.rsplit(".", 1)[-1] for name in found} for found in names]
-    counts = {target: sum(target in found for found in ends) for target in lora.target_modules}
+    ends = [{name.rsplit(".", 1)[-1] for name in of_layer} for of_layer in names]
+    counts = {target: sum(target in of_layer for of_layer in ends) for target in lora.target_modules}
     others = ", ".join(sorted(set().union(*ends) - {*lora.target_modules}))
     if not any(counts.values()):
         raise UserError(f"lora.target_modules: the model has none of {', '.join(counts)}. It has {others}.")
@@ -51,4 +51,4 @@ def _target_keys(layers: Sequence[nn.Module], lora: Lora) -> list[str]:
         rest = f" They also have {others}." if others else ""
         text = "lora.target_modules: of %d adapted layers, %s.%s"
         logging.getLogger(__name__).warning(text, len(layers), ", ".join(partly), rest)
-    return list(dict.fromkeys(n for found in names for n in found if n.rsplit(".", 1)[-1] in lora.target_modules))
+    return list(dict.fromkeys(n for of_layer in names for n in of_layer if n.rsplit(".", 1)[-1] in lora.target_modules))

@@ -1,4 +1,4 @@
-"""What a run learns from, and what a step computes: conversations as token trees, in an order of the seed alone.
+"""What a run learns from and in which order: conversations as token trees; the order depends on the seed alone.
 
 The stream of an epoch is a random order of all conversations. Where a step computes several, windows of the
 stream are sorted by length and cut into steps, and the steps are shuffled: lengths in a step are close, no
@@ -26,7 +26,7 @@ from mlx_cc.tasks import Task, pick
 from mlx_cc.train.settings import TrainSettings
 
 WINDOW = 32
-"""Updates whose conversations are sorted by length together."""
+"""Updates whose conversations are sorted by length together; set by hand."""
 BuildTrees = Callable[[Sequence[Conversation], Sequence[int]], list[Tree]]
 """(conversations, visits), as `build_trees` takes them."""
 
@@ -35,23 +35,23 @@ def labelled(path: Path, tasks: Sequence[Task], centre: Centre | None = None) ->
     """The conversations of a file that have a label for at least one of the tasks.
 
     Args:
-        centre: check that the tasks' labels are answers this centre allows; None does not check.
+        centre: check that labels are answers that this centre allows; None does not check.
 
     Raises:
         UserError: there are none, or a label is not allowed.
     """
-    found = [c for c in read_redacted(path) if any(task.name in c.labels for task in tasks)]
-    if not found:
+    conversations = [c for c in read_redacted(path) if any(task.name in c.labels for task in tasks)]
+    if not conversations:
         names = ", ".join(task.name for task in tasks)
         raise UserError(f"{path}: no conversation has a label for {names}. Nothing to learn from.")
-    for c in found:
+    for c in conversations:
         for task in tasks:
             if centre and task.name in c.labels and (fault := task.fault(c.label(task.name), centre, len(c.turns))):
                 raise UserError(
                     f"{path}: conversation {c.id}, {task.name}: {fault}. Correct the label or the centre's settings, "
                     "then run `mlx_cc prepare` again."
                 )
-    return found
+    return conversations
 
 
 class Data(NamedTuple):
@@ -74,20 +74,20 @@ def find_data(settings: TrainSettings) -> Data:
     paths = [folder.split(split, getattr(settings.data, split)) for split in ("train", "validation")]
     centre_file = DataFolder(paths[0].parent).centre
     centre = read_centre(centre_file if centre_file.exists() else None)
-    found = [labelled(path, tasks, centre) for path in paths]
-    if both := {c.id for c in found[0]} & {c.id for c in found[1]}:
+    splits = [labelled(path, tasks, centre) for path in paths]
+    if both := {c.id for c in splits[0]} & {c.id for c in splits[1]}:
         raise UserError(
             f"{paths[1]}: {len(both)} of its conversations are in {paths[0]} too, so validation would measure what was "
-            "learned: the files are of two preparations. Run `mlx_cc prepare` and `mlx_cc temporal` again."
+            "learned: the files come from two runs of prepare. Run `mlx_cc prepare` and `mlx_cc temporal` again."
         )
-    bare, full = sorted(zip(paths, found, strict=True), key=lambda pair: any(c.temporal for c in pair[1]))
+    bare, full = sorted(zip(paths, splits, strict=True), key=lambda pair: any(c.temporal for c in pair[1]))
     if any(c.temporal for c in full[1]) and not any(c.temporal for c in bare[1]):
         raise UserError(
             f"{bare[0]}: has no temporal features while {full[0]} has them, so their prompts would differ. "
             f"Run `mlx_cc temporal` on both."
         )
-    validation = sorted(found[1], key=lambda c: c.id)[: settings.training.eval_conversations]
-    return Data(found[0], validation, centre)
+    validation = sorted(splits[1], key=lambda c: c.id)[: settings.training.eval_conversations]
+    return Data(splits[0], validation, centre)
 
 
 def build_trees(
@@ -127,8 +127,8 @@ def with_chain(tree: Tree, chain: Sequence[int], visit: int, most: int, max_toke
     """A tree whose last branch, the question for a chain, is answered with the part that a visit learns.
 
     A chain is cut where its row reaches `max_tokens`, so that the transcript and its questions stay as they are; the
-    branch goes where no token fits. Parts are as long as each other and at most `most` tokens. The model reads what
-    comes before a part, and the end of the turn belongs to the last.
+    branch is dropped where no token fits. The parts are equally long and have at most `most` tokens. The model reads
+    what comes before a part; the last part has the end of the turn.
     """
     *others, asked = tree.branches
     chain = chain[: max(0, max_tokens - len(tree.trunk) - len(asked.prompt))]
@@ -157,7 +157,7 @@ class Stream:
         updates: int,
         seed: int,
     ):
-        """Args: per_step: conversations. steps: of an update. updates: of the whole run."""
+        """Args: per_step: conversations per step. steps: steps per update. updates: updates of the run."""
         self.conversations, self.build, self.seed = conversations, build, seed
         self.per_step, self.steps, self.updates = per_step, steps, updates
         self._window: tuple[int, list[list[Tree]]] = (-1, [])
@@ -165,19 +165,19 @@ class Stream:
     def update(self, number: int) -> list[list[Tree]]:
         """The steps of an update (counted from 0), each a list of trees."""
         size = WINDOW if self.per_step > 1 else 1
-        window, place = divmod(number, size)
+        window, index = divmod(number, size)
         if self._window[0] != window:
             self._window = window, self._cut(window * size, min((window + 1) * size, self.updates))
-        return self._window[1][place * self.steps : (place + 1) * self.steps]
+        return self._window[1][index * self.steps : (index + 1) * self.steps]
 
     def _cut(self, first: int, end: int) -> list[list[Tree]]:
         per_update, count = self.per_step * self.steps, len(self.conversations)
-        places = range(first * per_update, end * per_update)
-        orders = {epoch: epoch_order(count, epoch, self.seed) for epoch in {place // count for place in places}}
-        chosen = [int(orders[place // count][place % count]) for place in places]
+        visited = range(first * per_update, end * per_update)
+        orders = {epoch: epoch_order(count, epoch, self.seed) for epoch in {n // count for n in visited}}
+        chosen = [int(orders[n // count][n % count]) for n in visited]
         # An epoch holds every part of a chain somewhere: conversations start at different parts and move on by one.
-        visits = [at + place // count for at, place in zip(chosen, places, strict=True)]
-        trees = self.build([self.conversations[at] for at in chosen], visits)
+        visits = [index + n // count for index, n in zip(chosen, visited, strict=True)]
+        trees = self.build([self.conversations[index] for index in chosen], visits)
         if self.per_step > 1:
             trees.sort(key=lambda tree: tree.tokens)
         steps = [trees[start : start + self.per_step] for start in range(0, len(trees), self.per_step)]

@@ -1,4 +1,4 @@
-"""What a run keeps in its folder, so that it can be resumed, loaded, fused and erased from. Each file appears whole."""
+"""The files of a run, from which it is resumed, loaded, fused and erased. Each file appears whole."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from mlx_cc.settings import read_settings
 from mlx_cc.train.settings import TrainSettings
 
 FIXED = ("model.name", "model.quantization", "training.tasks", "lora", "prompt")
-"""Settings that a run keeps when it is resumed: they say what the weights are and what they are asked."""
+"""Settings that may not change when a run is resumed: the weights and the prompts depend on them."""
 
 
 class Position(NamedTuple):
@@ -40,7 +40,7 @@ class Checkpoint:
     """The files of one run.
 
     Args:
-        adapter_config: what `add_adapters` did to the base model.
+        adapter_config: what `add_adapters` returned.
     """
 
     def __init__(self, folder: Path, settings: TrainSettings, centre: Centre, adapter_config: dict[str, Any]) -> None:
@@ -73,7 +73,7 @@ class Checkpoint:
         self._write_manifest(before if files.adapter.exists() else ())
 
     def _write_manifest(self, older: Iterable[str]) -> None:
-        """Name what the weights in the folder learned from; `older` is what weights that still lie there did."""
+        """List what the weights in the folder learned from; `older`: ids of the adapter that is not replaced yet."""
         ids = dict.fromkeys((*self.learned, *sorted(older)))
         write_text(self.files.manifest, "".join(f"{name}\n" for name in ids))
 
@@ -93,7 +93,7 @@ class Checkpoint:
         """Put the saved state into a model and its optimizer; returns how far the run was.
 
         Raises:
-            UserError: there is none, or it belongs to other settings.
+            UserError: there is no saved state, or it belongs to other settings.
         """
         path = self.files.checkpoint
         if not path.exists():
@@ -117,7 +117,7 @@ class Checkpoint:
         return position._replace(best=tuple(position.best))
 
     def forget_steps_after(self, update: int) -> None:
-        """Drop lines of metrics.jsonl that are later than the state which is resumed; for update 0, all."""
+        """Drop the lines of metrics.jsonl after this update."""
         path = self.files.metrics
         lines = path.read_text().splitlines() if path.exists() else []
         write_text(path, "".join(f"{line}\n" for line in lines if json.loads(line)["update"] <= update))

@@ -1,7 +1,7 @@
-"""Fusing: an adapter worked into its base model's weights, and the proof that the answers stayed the same.
+"""Fusing: merge an adapter into its base model's weights and check that the answers stay the same.
 
 The adapter's answers are read first, then its layers are merged one by one, so that no more than one
-model is ever in memory. The new folder is built beside its place and renamed when the check has passed.
+model is ever in memory. The new folder is built beside its final path and renamed when the check has passed.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.02}
 Measured on SmolLM2-135M: 3.5e-6 in float32, 0.0024 in float16, 0.011 in bfloat16; a 7B model was not run.
 """
 AGREEMENT = 0.9
-"""The least share of answers a quantised model may agree on."""
+"""Least share of unchanged answers for a quantised model to be kept; set by hand."""
 
 Quantization = Literal["none", "4bit", "8bit"]
 Answers = Mapping[str, Answer]
@@ -49,7 +49,7 @@ class Fused(NamedTuple):
     quantization: Quantization
     size_bytes: int
     conversations: int
-    """Compared on."""
+    """Number of conversations compared."""
     max_difference: float
     """Largest difference in the probability of an answer."""
     agreement: dict[str, float]
@@ -70,19 +70,19 @@ def fuse(
     """Merge an adapter into its base and write a model that mlx-lm loads, checked against the adapter.
 
     Args:
-        conversations: what the two are compared on.
-        dtype: of the weights written; None means bfloat16 on a GPU and the base's own on a CPU.
+        conversations: the two models are compared on these.
+        dtype: dtype of the weights written; None means bfloat16 on a GPU and the base's own on a CPU.
         accept_loss: keep a quantised model however few answers agree.
         overwrite: replace a model that is in the output folder.
-        tell: hears what is being done.
+        tell: called with what is being done.
 
     Raises:
         UserError: the folders are not what they should be, the disk is full, or the answers differ
-            too much. The output folder is then as it was.
+            too much. The output folder is unchanged then.
     """
     started = time.perf_counter()
     base = _base_of(adapter)
-    _check_place(output, base, overwrite)
+    _check_output(output, base, overwrite)
     if not conversations:
         raise UserError("no conversation to compare the fused model on. Name a file that has some with --data.")
     tell("reading the adapter's answers")
@@ -112,13 +112,13 @@ def fuse(
         _judge(output, most, agreement, len(conversations), dtype, quantization, accept_loss)
         with _disk_faults(output):
             size = pull.size_bytes(part)
-            _put(part, output)
+            _move_into_place(part, output)
     seconds = time.perf_counter() - started
     return Fused(output, layers, dtype, quantization, size, len(conversations), most, agreement, seconds)
 
 
 def output_of(adapter: Path) -> Path:
-    """Where an adapter's run wants its fused model.
+    """The folder that the settings of an adapter's run name for its fused model.
 
     Raises:
         UserError: the folder has no settings that say so.
@@ -137,10 +137,10 @@ def rows(adapter: Path, data: Path | None, count: int) -> list[Conversation]:
         UserError: there is no such file, or nothing in it.
     """
     folder = data_folder(adapter)
-    found = [DataFolder(folder).chatml(split) for split in ("test", "validation")]
-    path = data or next((path for path in found if path.exists()), None)
+    splits = [DataFolder(folder).chatml(split) for split in ("test", "validation")]
+    path = data or next((path for path in splits if path.exists()), None)
     if path is None:
-        raise UserError(f"{folder}: neither {found[0].name} nor {found[1].name}. Name conversations with --data.")
+        raise UserError(f"{folder}: neither {splits[0].name} nor {splits[1].name}. Name conversations with --data.")
     picked = [conversation for conversation, _ in zip(read_conversations(path), range(count), strict=False)]
     if not picked:
         raise UserError(f"{path}: no conversation to compare the fused model on. Name another file with --data.")
@@ -208,7 +208,7 @@ def _base_of(adapter: Path) -> Path:
     return pull.resolve(name)
 
 
-def _check_place(output: Path, base: Path, overwrite: bool) -> None:
+def _check_output(output: Path, base: Path, overwrite: bool) -> None:
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not overwrite:
@@ -232,13 +232,13 @@ def _save(
 
 @contextlib.contextmanager
 def _disk_faults(output: Path) -> Any:
-    """Faults of the disk in one line."""
+    """Turn faults of the disk into one line."""
     try:
         yield
     except (OSError, RuntimeError) as fault:  # mlx raises RuntimeError for a full disk
         reason = (getattr(fault, "strerror", None) or str(fault)).lower()
         raise UserError(
-            f"{output}: could not be written ({reason}); nothing was changed there. Free space or choose another place."
+            f"{output}: could not be written ({reason}); it is unchanged. Free space or choose another --output."
         ) from fault
 
 
@@ -251,7 +251,7 @@ def _judge(
     quantization: Quantization,
     accept_loss: bool,
 ) -> None:
-    """Refuse a model whose answers differ too much; a number that is none differs too much."""
+    """Refuse a model whose answers differ too much, or by NaN."""
     if quantization == "none":
         if not most <= TOLERANCE[dtype]:
             raise UserError(
@@ -268,8 +268,8 @@ def _judge(
         )
 
 
-def _put(part: Path, output: Path) -> None:
-    """Put a finished folder in its place; a model that was there goes last."""
+def _move_into_place(part: Path, output: Path) -> None:
+    """Rename a finished folder; a model that it replaces is deleted last."""
     old = output.with_name(f".{output.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if output.exists():

@@ -6,7 +6,7 @@ Two objectives for a branch:
     soft    for tasks that answer with numbers: cross entropy with a distribution over all answers around
             the label, and a penalty on the squared error of the expected value (RAFT, ICLR 2025)
 
-Prompt tokens count for nothing and padding is never a target. `tree_loss` and `rows_loss` give the same
+Prompt tokens and padding have no loss. `tree_loss` and `rows_loss` give the same
 numbers and the same gradients; rows compute the trunk once per answer.
 """
 
@@ -23,7 +23,7 @@ from mlx_cc.prompt import Branch, Scale, Tree
 
 
 class Objective(NamedTuple):
-    """How a branch with a scale is trained; other branches have the gold answer's cross entropy."""
+    """How a branch with a scale is trained; other branches always learn `gold`."""
 
     width: float = 0.0
     """Standard deviation of the soft targets in steps between answers; 0 splits a label between the two
@@ -43,10 +43,7 @@ def soft_targets(scale: Scale, width: float) -> np.ndarray:
 def tree_loss(
     model: nn.Module, trees: Sequence[Tree], task_weights: Mapping[str, float], objective: Objective = Objective()
 ) -> tuple[mx.array, mx.array]:
-    """Sum over all branches of weight x loss, and the losses unweighted (branches in order).
-
-    The trees are computed at once, so their lengths should be close.
-    """
+    """Sum over all branches of weight x loss, and the losses unweighted, in order; all trees are computed at once."""
     if all(tree.is_row for tree in trees):
         scores = list(_scores_of_rows(model, trees))
     else:
@@ -59,9 +56,7 @@ def tree_loss(
 def rows_loss(
     model: Any, trees: Sequence[Tree], task_weights: Mapping[str, float], objective: Objective = Objective()
 ) -> tuple[mx.array, mx.array]:
-    """The same from separate rows, one after another, as the model itself computes them: for models that can't
-    share a trunk.
-    """
+    """What `tree_loss` gives, from separate rows, one after another: for models that can't share a trunk."""
     losses, weights = [], []
     for tree in trees:
         for branch in tree.branches:
@@ -98,7 +93,7 @@ def weight_of(tree: Tree, task_weights: Mapping[str, float]) -> float:
 
 
 def _scores_of_trees(model: nn.Module, trees: Sequence[Tree]) -> Iterator[mx.array]:
-    """Log P of every branch's answer tokens."""
+    """Natural log of P of every branch's answer tokens."""
     tries = []
     for tree in trees:
         trie = Trie()
@@ -106,8 +101,8 @@ def _scores_of_trees(model: nn.Module, trees: Sequence[Tree]) -> Iterator[mx.arr
             trie.add(branch.prompt, branch.scale.answers if branch.scale else [branch.answer])
         tries.append(trie)
     hidden = run_branches(model, [trie.tree for trie in tries], run_trunks(model, [tree.trunk for tree in trees]))
-    for place, (tree, trie) in enumerate(zip(trees, tries, strict=True)):
-        scores = token_scores(model, hidden[place], trie.nodes, trie.tokens)
+    for row, (tree, trie) in enumerate(zip(trees, tries, strict=True)):
+        scores = token_scores(model, hidden[row], trie.nodes, trie.tokens)
         start = 0
         for branch in tree.branches:
             end = start + sum(map(len, branch.scale.answers if branch.scale else [branch.answer]))
@@ -116,8 +111,8 @@ def _scores_of_trees(model: nn.Module, trees: Sequence[Tree]) -> Iterator[mx.arr
 
 
 def _scores_of_rows(model: nn.Module, trees: Sequence[Tree]) -> Iterator[mx.array]:
-    """The same where every tree has one branch: nothing to share."""
+    """What `_scores_of_trees` gives where every tree has one branch, so that nothing is shared."""
     hidden = run_rows(model, [tree.rows[0][:-1] for tree in trees])
-    for place, tree in enumerate(trees):
+    for row, tree in enumerate(trees):
         answer, end = tree.branches[0].answer, len(tree.rows[0]) - 1
-        yield token_scores(model, hidden[place], range(end - len(answer), end), answer)
+        yield token_scores(model, hidden[row], range(end - len(answer), end), answer)

@@ -1,6 +1,6 @@
 """How much memory a training step takes, from a model's config.json and the run's settings, before anything is loaded.
 
-A step's peak is what stands all the time (weights, adapters, their gradients and AdamW's two averages) and what
+A step's peak is what is always there (weights, adapters, their gradients and AdamW's two averages) and what
 is kept for the backward pass when that begins. Per token of a llama block, in numbers (d hidden size, q and kv widths
 of queries and keys, m width of the MLP):
 
@@ -28,11 +28,11 @@ from mlx_cc.train.settings import Lora, TrainSettings
 GRADIENT_COPIES = 2
 """The sum over an update's earlier groups, and the group being computed."""
 LOGIT_COPIES = 4
-"""Logits, their softmax and gradient, and what lies between."""
+"""Logits, their softmax, its gradient, and one intermediate."""
 INPUT = {"q_proj": 0, "k_proj": 0, "v_proj": 0, "o_proj": 1, "gate_proj": 2, "up_proj": 2, "down_proj": 3}
-"""Which projections have the same input."""
+"""Projection -> number of its input; those with the same number share one."""
 LONGEST = 16
-"""Steps with the most tokens that are searched for the one that takes the most memory."""
+"""Steps with the most tokens that are searched for the one that takes the most memory; set by hand."""
 
 
 class Kernels(NamedTuple):
@@ -41,23 +41,23 @@ class Kernels(NamedTuple):
     trunk_temporaries: float
     """Temporary memory of one layer's backward pass, in score matrices of the trunk."""
     branch_temporaries: float
-    """In score matrices of the branches."""
+    """The same for branches, in score matrices of the branches."""
     swiglu: float
     """Intermediates of every layer's SwiGLU that MLX computes early, in MLP widths per token."""
     recomputed: float
-    """Layers whose activations are there at once under gradient checkpointing."""
+    """Layers whose activations exist at once under gradient checkpointing."""
     unfused: float
-    """How many times the temporaries are under gradient checkpointing, across which MLX fuses nothing."""
+    """Factor on the temporaries under gradient checkpointing, across which MLX fuses no operations."""
 
 
 OURS = Kernels(trunk_temporaries=4.0, branch_temporaries=2.5, swiglu=0.0, recomputed=2.0, unfused=2.2)
 """`mlx_cc.model.cpu_kernels`, on x86 CPUs."""
 STOCK = Kernels(trunk_temporaries=1.5, branch_temporaries=1.5, swiglu=2.5, recomputed=1.0, unfused=1.0)
-"""MLX's own."""
+"""MLX's own kernels."""
 
 
 class Target(NamedTuple):
-    """What the machine that trains does with numbers."""
+    """How the machine that trains computes."""
 
     kernels: Kernels
     is_cpu: bool
@@ -118,8 +118,8 @@ def read_shape(config: Mapping[str, Any], where: str) -> Shape:
     needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     lacks = next((key for key in needed if key not in config), None)
     if experts or lacks:
-        found = f"has {experts}" if experts else f"has no {lacks}"
-        raise UserError(f"{where}: {found}; plan knows dense decoders such as Llama, Mistral and Qwen. Choose one.")
+        fault = f"has {experts}" if experts else f"has no {lacks}"
+        raise UserError(f"{where}: {fault}; plan supports dense decoders such as Llama, Mistral and Qwen. Choose one.")
     heads = config["num_attention_heads"]
     size = config.get("head_dim") or config["hidden_size"] // heads
     rounded = config.get("quantization") or config.get("quantization_config") or {}
@@ -144,13 +144,13 @@ class Group(NamedTuple):
     trunk: int
     branches: int
     nodes: int
-    """States whose logits are learned from, of all trees together."""
+    """Number of states whose logits are learned from, in all trees together."""
     head: int = 0
-    """States that the LM head computes on top, as `rows_loss` does for whole rows."""
+    """Number of further states that the LM head computes, as `rows_loss` does for whole rows."""
 
     @property
     def tokens(self) -> int:
-        """Computed, padding included."""
+        """Tokens computed, padding included."""
         return self.trees * (self.trunk + self.branches)
 
 
@@ -188,9 +188,9 @@ class Memory:
     optimizer: float
     gradients: float
     activations: float
-    """Kept for the backward pass, without what has its own line."""
+    """Activations kept for the backward pass, without those below."""
     attention: float
-    """Scores of all adapted layers, kept for the backward pass."""
+    """Attention scores of all adapted layers, kept for the backward pass."""
     keys_values: float
     """Keys and values of the trunk in all layers, and their gradients."""
     temporaries: float
@@ -199,7 +199,7 @@ class Memory:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Sum of all parts."""
         return sum(self.__dict__.values())
 
 
@@ -214,12 +214,12 @@ def trained_parameters(shape: Shape, lora: Lora) -> int:
 
 
 def adapted_layers(shape: Shape, lora: Lora) -> int:
-    """Layers that gradients pass through."""
+    """Number of layers that gradients pass through."""
     return shape.layers if lora.num_layers == -1 else min(lora.num_layers, shape.layers)
 
 
 def bytes_of_weight(shape: Shape, settings: TrainSettings, is_cpu: bool) -> float:
-    """Bytes that a weight takes, scales of quantised ones included."""
+    """Bytes of a weight, with its share of the scales when it is quantised."""
     bits = shape.bits or {"none": 0, "4bit": 4, "8bit": 8}[settings.model.quantization]
     if is_cpu or not bits:
         return bytes_of_activation(shape, settings, is_cpu)
@@ -227,13 +227,13 @@ def bytes_of_weight(shape: Shape, settings: TrainSettings, is_cpu: bool) -> floa
 
 
 def bytes_of_activation(shape: Shape, settings: TrainSettings, is_cpu: bool) -> int:
-    """Bytes of a number that is computed."""
+    """Bytes of a computed number."""
     wide = not (settings.training.fp16 or settings.training.bf16) or (shape.stored == "float32" and not shape.bits)
     return 4 if is_cpu or wide else 2
 
 
 def memory(shape: Shape, settings: TrainSettings, target: Target, groups: Sequence[Group]) -> Memory:
-    """The peak of a step whose loss takes these groups through one backward pass (one group, unless rows are apart)."""
+    """The peak of a step that takes these groups through one backward pass (several only when loss is `rows`)."""
     lora, kernels = settings.lora, target.kernels
     number = bytes_of_activation(shape, settings, target.is_cpu)
     trained = trained_parameters(shape, lora)
@@ -284,7 +284,7 @@ def _kept_per_token(shape: Shape, lora: Lora, number: int, target: Target) -> fl
         kept += 2 * 4 * shape.queries / shape.heads  # cosines and sines of queries and keys
     if not lora.enabled:  # inputs of all projections
         return kept + (2 * shape.hidden + shape.queries + shape.mlp) * number
-    as_it_is: dict[int, int] = {}
+    shared: dict[int, int] = {}
     for name, (inputs, outputs) in shape.projections().items():
         if name not in lora.target_modules:
             continue
@@ -294,15 +294,15 @@ def _kept_per_token(shape: Shape, lora: Lora, number: int, target: Target) -> fl
         elif number != 4:
             kept += inputs * 4  # each adapter's own float32 copy
         else:
-            as_it_is[INPUT[name]] = inputs
-    return kept + sum(as_it_is.values()) * number
+            shared[INPUT[name]] = inputs
+    return kept + sum(shared.values()) * number
 
 
 # Steps
 
 
 def this_target() -> Target:
-    """What this machine does with numbers."""
+    """How this machine computes."""
     import mlx.core as mx
 
     from mlx_cc.model import cpu_kernels, machine
@@ -312,8 +312,8 @@ def this_target() -> Target:
 
 def largest_step(trees: Sequence[Tree], settings: TrainSettings, shape: Shape, target: Target) -> list[Group]:
     """The groups of one backward pass that take the most memory, of the steps with the most tokens."""
-    found = [backward for step in steps_of(trees, settings)[-LONGEST:] for backward in backwards(step, settings)]
-    return max(found, key=lambda groups: memory(shape, settings, target, groups).total)
+    passes = [backward for step in steps_of(trees, settings)[-LONGEST:] for backward in backwards(step, settings)]
+    return max(passes, key=lambda groups: memory(shape, settings, target, groups).total)
 
 
 def steps_of(trees: Sequence[Tree], settings: TrainSettings) -> list[list[Tree]]:
@@ -331,7 +331,7 @@ def backwards(step: Sequence[Tree], settings: TrainSettings) -> list[list[Group]
 
 
 def _rows_of(tree: Tree) -> list[Group]:
-    """The rows that `rows_loss` computes, each by itself."""
+    """The rows that `rows_loss` computes one by one."""
     answers = [(b, a) for b in tree.branches for a in (b.scale.answers if b.scale else (b.answer,))]
     lengths = [len(tree.trunk) + len(branch.prompt) + len(answer) - 1 for branch, answer in answers]
     return [Group(1, n, 0, len(answer), n - len(answer)) for n, (_, answer) in zip(lengths, answers, strict=True)]

@@ -1,4 +1,4 @@
-"""A few real steps, timed, to know how long a run takes on this machine. Nothing of them is kept."""
+"""Time a few real steps to estimate how long a run takes on this machine. What they learn is not kept."""
 
 import math
 import time
@@ -25,12 +25,12 @@ class Probe:
     per_step: float
     per_token: float
     slower: tuple[float, float]
-    """Measured over fitted seconds, at the 10th and 90th percentile of the steps."""
+    """Ratio of measured to fitted seconds, 10th and 90th percentile of the steps."""
     forward_per_token: float
-    """Seconds of a validation pass."""
+    """Seconds per token of a validation pass."""
     peak_bytes: int
     estimated_bytes: float
-    """What `memory` says of the largest of these steps."""
+    """What `memory` estimates for the largest of these steps, without the optimizer."""
 
 
 def probe(
@@ -41,18 +41,20 @@ def probe(
     shape: Shape,
     target: Target,
 ) -> Probe:
-    """Time the gradients of `count` steps from the shortest to the longest, after one to warm up; keeps nothing."""
+    """Time the gradients of `count` steps, from the shortest to the longest, after one to warm up."""
     from mlx_cc.model import machine
     from mlx_cc.model.tree import checkpointed
 
     settings: TrainSettings = trainer.settings
     steps = steps_of(trees, settings)
-    chosen = [steps[place] for place in np.linspace(0, len(steps) - 1, count).round().astype(int)]
-    chosen = [chosen[place] for place in np.random.default_rng(0).permutation(count)]  # drifts of speed are no slope
+    chosen = [steps[index] for index in np.linspace(0, len(steps) - 1, count).round().astype(int)]
+    chosen = [
+        chosen[index] for index in np.random.default_rng(0).permutation(count)
+    ]  # shuffled: a drift in speed is no slope
     tokens, measured = [], []
     trainer.model.train()
-    around = checkpointed(trainer.model) if settings.training.gradient_checkpointing else nullcontext()
-    with around, machine.wired_limit():
+    checkpointing = checkpointed(trainer.model) if settings.training.gradient_checkpointing else nullcontext()
+    with checkpointing, machine.wired_limit():
         trainer.gradients([steps[len(steps) // 2]])
         machine.reset_peak_memory()
         for step in progress(chosen, "timing steps", count):
@@ -69,8 +71,8 @@ def probe(
     per_step, per_token = fit(tokens, measured)
     ratios = np.array(measured) / (per_step + per_token * np.array(tokens))
     low, high = np.percentile(ratios, (10, 90)).tolist()
-    found = [memory(shape, settings, target, b) for step in chosen for b in backwards(step, settings)]
-    standing = max(found, key=lambda m: m.total)
+    estimates = [memory(shape, settings, target, b) for step in chosen for b in backwards(step, settings)]
+    largest = max(estimates, key=lambda m: m.total)
     return Probe(
         steps=count,
         tokens=tokens,
@@ -80,12 +82,12 @@ def probe(
         slower=(low, high),
         forward_per_token=forward,
         peak_bytes=peak,
-        estimated_bytes=standing.total - standing.optimizer,
+        estimated_bytes=largest.total - largest.optimizer,
     )
 
 
 def fit(tokens: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
-    """(a, b) of seconds = a + b tokens, by least squares; a is 0 where that makes no sense of the points."""
+    """(a, b) of seconds = a + b tokens, by least squares; a is 0 where the fit has a < 0 or b <= 0."""
     x, y = np.array(tokens, float), np.array(seconds)
     if len(set(tokens)) > 1:
         b, a = np.polyfit(x, y, 1).tolist()

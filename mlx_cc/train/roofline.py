@@ -1,4 +1,4 @@
-"""How long a run takes on Apple's chips, by roofline: operations over a rate, or bytes over the bandwidth.
+"""How long a run takes on Apple's chips, by roofline: operations / rate or bytes / bandwidth, whichever is longer.
 
 Estimated from a few published measurements, not measured here: each chip has a low and a high rate. Adapters leave the
 model's weights frozen, so a token costs 2 operations a parameter forward, 2 backward above the lowest adapted layer,
@@ -43,7 +43,7 @@ def usable_bytes(memory_gb: float) -> float:
 
 
 def forward_operations(shape: Shape, group: Group, layers: int | None = None) -> float:
-    """Operations of one forward pass through the last `layers` layers (all of them) and the LM head."""
+    """Operations of one forward pass through the last `layers` layers (None: all) and the LM head."""
     layers = shape.layers if layers is None else layers
     n, t, s = group.trees, group.trunk, group.branches
     trunk_layers = layers - 1 if s else layers  # of the last layer's trunk only keys and values are computed
