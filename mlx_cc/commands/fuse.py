@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     help="Conversations to compare on (default: the run's test or validation split).",
 )
 @click.option(
-    "--rows", "count", type=click.IntRange(min=1), default=8, show_default=True, help="Number of conversations."
+    "--rows",
+    "count",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="How many conversations to compare.",
 )
 @click.option(
     "--quantize",
