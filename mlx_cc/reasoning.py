@@ -78,12 +78,12 @@ class Line(NamedTuple):
 
 
 def _lines() -> tuple[Line, ...]:
-    found = [Line("<thinking>")]
+    thinking = [Line("<thinking>")]
     for number, (step, points) in enumerate(STEPS.items(), 1):
-        found.append(Line(f"Step {number} - {step}:"))
-        found += [Line(f"- {point}: ", "text") for point in points]
+        thinking.append(Line(f"Step {number} - {step}:"))
+        thinking += [Line(f"- {point}: ", "text") for point in points]
     return (
-        *found,
+        *thinking,
         Line("</thinking>"),
         Line(""),
         Line("<analysis>"),

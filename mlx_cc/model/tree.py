@@ -272,7 +272,7 @@ def make_tree(model: Any) -> None:
 
 
 def model_type(model: Any) -> str:
-    """What a model's config calls its architecture."""
+    """The architecture's name in a model's config."""
     return getattr(getattr(model, "args", None), "model_type", type(model).__name__)
 
 

@@ -55,7 +55,7 @@ class Written(NamedTuple):
     key: Any
     text: str
     tokens: int
-    """How many were decoded, without an end token."""
+    """Number of decoded tokens, without an end token."""
     finished: bool
     """False: it ran into `max_tokens`, or its grammar could not be followed to the end."""
 

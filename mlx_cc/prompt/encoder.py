@@ -106,14 +106,14 @@ class Encoder:
             text = broken
         return text
 
-    def prompt(self, said: Sequence[Mapping[str, str]]) -> list[int]:
+    def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Token ids of system and user messages up to where the answer starts."""
-        ids = self._tokens(said)
+        ids = self._tokens(messages)
         end = len(ids) - len(self._replaced)
         return [*ids[:end], *self._opening] if ids[end:] == self._replaced else ids
 
-    def _clean(self, said: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-        clean = [{"role": m["role"], "content": self.harmless(self._without_thoughts(m))} for m in said]
+    def _clean(self, messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+        clean = [{"role": m["role"], "content": self.harmless(self._without_thoughts(m))} for m in messages]
         if self._folds_system and clean[0]["role"] == "system":
             system, user, *rest = clean
             clean = [{"role": user["role"], "content": f"{system['content']}\n\n{user['content']}"}, *rest]
@@ -126,21 +126,23 @@ class Encoder:
             return text.rpartition(self._thoughts[1])[2].lstrip()
         return text
 
-    def _text(self, said: Sequence[Mapping[str, str]], **options: Any) -> str:
+    def _text(self, messages: Sequence[Mapping[str, str]], **options: Any) -> str:
         """Messages as the template writes them, thinking switched off where it can be."""
         if not self._has_template:
-            return "\n\n".join(m["content"] for m in self._clean(said)) + "\n\nAnswer:"
-        return self.tokenizer.apply_chat_template(self._clean(said), **self._options(said, options), tokenize=False)
+            return "\n\n".join(m["content"] for m in self._clean(messages)) + "\n\nAnswer:"
+        return self.tokenizer.apply_chat_template(
+            self._clean(messages), **self._options(messages, options), tokenize=False
+        )
 
-    def _tokens(self, said: Sequence[Mapping[str, str]]) -> list[int]:
+    def _tokens(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Tokens of `_text`."""
         if not self._has_template:
-            return list(self.tokenizer.encode(self._text(said)))
-        ids = self.tokenizer.apply_chat_template(self._clean(said), **self._options(said), tokenize=True)
+            return list(self.tokenizer.encode(self._text(messages)))
+        ids = self.tokenizer.apply_chat_template(self._clean(messages), **self._options(messages), tokenize=True)
         return list(ids["input_ids"] if isinstance(ids, Mapping) else ids)
 
-    def _options(self, said: Sequence[Mapping[str, str]], more: Mapping[str, Any] = {}) -> dict[str, Any]:
-        return {"add_generation_prompt": said[-1]["role"] == "user", "enable_thinking": False, **more}
+    def _options(self, messages: Sequence[Mapping[str, str]], more: Mapping[str, Any] = {}) -> dict[str, Any]:
+        return {"add_generation_prompt": messages[-1]["role"] == "user", "enable_thinking": False, **more}
 
     def _with_answer(self, text: str) -> list[int]:
         """Tokens of a short prompt and an answer to it, and of the reply's end where the template writes it."""
@@ -194,5 +196,5 @@ class Encoder:
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     """How many tokens all rows begin with."""
-    differs = (place for place, tokens in enumerate(zip(*rows, strict=False)) if len(set(tokens)) > 1)
+    differs = (index for index, tokens in enumerate(zip(*rows, strict=False)) if len(set(tokens)) > 1)
     return next(differs, min(map(len, rows)))

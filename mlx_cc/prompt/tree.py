@@ -247,8 +247,8 @@ def without_middle(
     low, high = 0, len(lines) - 1
     while low <= high:
         from_start = len(head) <= len(tail)
-        place = low if from_start else high
-        cost, line = costs[place], lines[place]
+        index = low if from_start else high
+        cost, line = costs[index], lines[index]
         if cost > most:
             cost, line = most, _shortened(line, most, tokenizer)
         if cost > left and head:
@@ -271,8 +271,8 @@ def _longest_line(costs: Sequence[int], room: int) -> int:
     Below a quarter it is better to leave out whole lines.
     """
     left = room
-    for place, cost in enumerate(sorted(costs)):
-        share = left // (len(costs) - place)
+    for shorter, cost in enumerate(sorted(costs)):
+        share = left // (len(costs) - shorter)
         if cost > share:
             return max(share, room // 4, 1)
         left -= cost

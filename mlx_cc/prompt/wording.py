@@ -75,10 +75,8 @@ class Cases:
             return ""
         numbered = [fenced(f"Case {number}\n{case}") for number, case in enumerate(self.cases, 1)]
         parts = [fenced(self.outcomes), *numbered] if self.outcomes else numbered
-        said = "\n\n".join(parts)
-        return (
-            f"Earlier conversations with other customers, to compare with; data as well:\n<cases>\n{said}\n</cases>\n\n"
-        )
+        texts = "\n\n".join(parts)
+        return f"Earlier conversations with other customers, to compare with; data as well:\n<cases>\n{texts}\n</cases>\n\n"
 
 
 def fenced(text: str) -> str:
@@ -98,8 +96,8 @@ def messages(
 ) -> list[dict[str, str]]:
     """One question about a conversation as chat messages, with the assistant's answer when given."""
     facts = fact_line(conversation) if settings.facts else ""
-    said = [
+    chat = [
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": body(turn_lines(conversation, settings), facts) + question},
     ]
-    return said if answer is None else [*said, {"role": "assistant", "content": answer}]
+    return chat if answer is None else [*chat, {"role": "assistant", "content": answer}]

@@ -1,1 +1,1 @@
-"""Where people and programs talk with the analyst."""
+"""Ways for people and programs to talk with the analyst."""

@@ -25,7 +25,7 @@ FIXED = ("model.name", "model.quantization", "training.tasks", "lora", "prompt")
 
 
 class Position(NamedTuple):
-    """How far a run is."""
+    """Progress of a run."""
 
     update: int
     best: tuple[float, int]

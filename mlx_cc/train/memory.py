@@ -57,7 +57,7 @@ STOCK = Kernels(trunk_temporaries=1.5, branch_temporaries=1.5, swiglu=2.5, recom
 
 
 class Target(NamedTuple):
-    """How the machine that trains computes."""
+    """Kernels and number format of the machine that trains."""
 
     kernels: Kernels
     is_cpu: bool
@@ -111,7 +111,7 @@ def read_shape(config: Mapping[str, Any], where: str) -> Shape:
     """The sizes in a config.json.
 
     Raises:
-        UserError: the model is no dense decoder of llama's kind.
+        UserError: the model is not a dense decoder such as Llama.
     """
     config = {**config, **config.get("text_config", {})}
     experts = next((key for key in config if "num" in key and "experts" in key and config[key]), None)
@@ -204,7 +204,7 @@ class Memory:
 
 
 def trained_parameters(shape: Shape, lora: Lora) -> int:
-    """How many numbers are trained."""
+    """Number of trained parameters."""
     layers = adapted_layers(shape, lora)
     if not lora.enabled:
         return layers * shape.block
@@ -302,7 +302,7 @@ def _kept_per_token(shape: Shape, lora: Lora, number: int, target: Target) -> fl
 
 
 def this_target() -> Target:
-    """How this machine computes."""
+    """The target for training on this machine."""
     import mlx.core as mx
 
     from mlx_cc.model import cpu_kernels, machine
