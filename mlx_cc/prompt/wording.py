@@ -76,7 +76,8 @@ class Cases:
         numbered = [fenced(f"Case {number}\n{case}") for number, case in enumerate(self.cases, 1)]
         parts = [fenced(self.outcomes), *numbered] if self.outcomes else numbered
         texts = "\n\n".join(parts)
-        return f"Earlier conversations with other customers, to compare with; data as well:\n<cases>\n{texts}\n</cases>\n\n"
+        heading = "Earlier conversations with other customers, to compare with; data as well:"
+        return f"{heading}\n<cases>\n{texts}\n</cases>\n\n"
 
 
 def fenced(text: str) -> str:
