@@ -90,9 +90,9 @@ def _output(path: Path) -> Iterator[Callable[[], Any]]:
         raise UserError(f"{path}: {reason}; nothing was changed there. Free space or choose another place.") from fault
 
 
-def _sync(folder: Path) -> None:
-    """Have the names in a folder on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -118,7 +118,7 @@ def written_whole(path: Path | str) -> Iterator[IO[bytes]]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
+        sync(path.parent)
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def written_together(path: Path | str) -> Iterator[Path]:
     whole = path.with_name(WHOLE)
     with being_made(path) as part:
         yield part
-        _sync(part)
+        sync(part)
         while True:
             settle(path.parent)
             try:
@@ -204,7 +204,7 @@ def _move(whole: Path) -> None:
             path.unlink()
         else:
             path.replace(whole.parent / path.name)
-    _sync(whole.parent)
+    sync(whole.parent)
     whole.rmdir()
 
 

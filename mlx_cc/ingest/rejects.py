@@ -23,7 +23,6 @@ class Rejects:
     clean: Callable[[str], str] = str
     """Replaces personal data in a reason, which can quote the file."""
     count: int = 0
-    files: set[str] = field(default_factory=set)
     reasons: Counter[str] = field(default_factory=Counter)
     """Reason without the details of one case -> how often."""
     first: Reject | None = None
@@ -34,7 +33,6 @@ class Rejects:
         reject = reject._replace(reason=self.clean(reject.reason))
         self.file.write(msgspec.json.encode(reject._asdict()) + b"\n")
         self.count += 1
-        self.files.add(reject.file)
         kind = re.sub(r" from .*; the first", "; the first", reject.reason)
         self.reasons[re.sub(r"'[^']*'|\b\d+\b", "...", kind)] += 1
         self.first = self.first or reject

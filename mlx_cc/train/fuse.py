@@ -19,7 +19,7 @@ import mlx.nn as nn
 from mlx_cc.analyst import Analyst, difference
 from mlx_cc.conversation import Conversation
 from mlx_cc.errors import UserError
-from mlx_cc.files import being_made, read_conversations, read_json
+from mlx_cc.files import being_made, read_conversations, read_json, sync
 from mlx_cc.folders import DataFolder, ModelFolder, RunFolder
 from mlx_cc.model import machine, pull
 from mlx_cc.model.load import MAX_TOKENS, data_folder, keep_beside, run_settings
@@ -103,7 +103,7 @@ def fuse(
                 if file.exists():
                     shutil.copy(file, part)
             for file in [*part.iterdir(), part]:
-                pull.sync(file)
+                sync(file)
         del loaded
         tell("reading the fused model's answers")
         after = answers_of(Analyst(load_from_disk(part, calibrated=False)), conversations)
@@ -275,5 +275,5 @@ def _move_into_place(part: Path, output: Path) -> None:
     if output.exists():
         output.replace(old)
     part.replace(output)
-    pull.sync(output.parent)
+    sync(output.parent)
     shutil.rmtree(old, ignore_errors=True)
